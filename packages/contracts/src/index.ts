@@ -1,0 +1,62 @@
+/**
+ * The contracts between the engine and its adapters. This package has no runtime dependency and imports nothing of Keyframe.
+ * @packageDocumentation
+ */
+export type {
+  Encryptor,
+  Executor,
+  Managed,
+  Metrics,
+  Notice,
+  Notifier,
+  Snapshot,
+  SnapshotCapabilities,
+  SnapshotInfo,
+} from './adapters.ts';
+export type { Abortable, ByteSource, ByteStream, ByteTransform, Closable } from './bytes.ts';
+export type { Compressor } from './compressor.ts';
+export {
+  type AdapterErrorCode,
+  type EngineErrorCode,
+  type ErrorCode,
+  type ErrorDetails,
+  hasCode,
+  ignoring,
+  isKeyframeError,
+  KeyframeError,
+  type KeyframeErrorInit,
+} from './errors.ts';
+export { formatLsn, type Lsn, lsn, parseLsn, type TimelineId } from './lsn.ts';
+export {
+  type AdapterKinds,
+  CONTRACT,
+  definePlugin,
+  type ExecOptions,
+  type Host,
+  type Log,
+  type OptionsSchema,
+  type Plugin,
+  type SchemaResult,
+} from './plugin.ts';
+export { Secret } from './secret.ts';
+export {
+  assertObjectKey,
+  type GetOptions,
+  type ObjectInfo,
+  type PutOptions,
+  type RetentionFacet,
+  type Store,
+  type StoreCapabilities,
+  type TiersFacet,
+  type VersionsFacet,
+} from './store.ts';
+export {
+  assertSegmentSize,
+  historyName,
+  parseWalFileName,
+  segmentName,
+  segmentNameAt,
+  segmentNumberOf,
+  segmentStart,
+  type WalFileName,
+} from './wal-name.ts';

@@ -1,0 +1,92 @@
+import type { Abortable, ByteSource, ByteStream, Closable } from './bytes.ts';
+import { KeyframeError } from './errors.ts';
+
+/** @throws {KeyframeError} INVALID_OPTION for a key that is empty, absolute, or has an empty, `.` or `..` part. */
+export function assertObjectKey(key: string): void {
+  const plain = key.split('/').every((part) => part !== '' && part !== '.' && part !== '..') && !key.includes('\0');
+  if (!plain)
+    throw new KeyframeError('INVALID_OPTION', `object key ${JSON.stringify(key)} is not a plain relative path`);
+}
+
+/** What the engine may rely on beyond the required methods. Absent means false. */
+export interface StoreCapabilities {
+  /** `put` with `ifAbsent` is atomic between concurrent writers. Default false: the engine then trusts its lease alone. */
+  readonly conditionalPut?: boolean;
+  /** `put` with `ifMatch` is an atomic compare-and-swap. Default false: the engine numbers create-only objects instead. */
+  readonly conditionalReplace?: boolean;
+  /** `get` honours `range` without reading from the start. Default false: the adapter discards leading bytes. */
+  readonly rangeRead?: boolean;
+  /** A completed `put` is seen by every later `get`, `stat` and `list`. Default false: the engine re-reads before it concludes. */
+  readonly strongConsistency?: boolean;
+  /** Largest object, in bytes. Default: no limit known. */
+  readonly maxObjectBytes?: number;
+}
+
+export interface ObjectInfo {
+  readonly key: string;
+  readonly sizeBytes: number;
+  readonly modifiedAt: Date;
+  /** Opaque, changes with every write; what `ifMatch` compares. Absent where the store has no such thing. */
+  readonly version?: string;
+}
+
+export interface PutOptions extends Abortable {
+  /** Refuse with `ALREADY_EXISTS` rather than replace. Default false. */
+  readonly ifAbsent?: boolean;
+  /** Replace only the object of that version, else refuse with `CONFLICT`. Needs `capabilities.conditionalReplace`. */
+  readonly ifMatch?: string;
+}
+
+export interface GetOptions extends Abortable {
+  /** Half-open byte range `[start, end)`; an end past the object's end is cut to it. */
+  readonly range?: { readonly start: number; readonly end?: number };
+}
+
+/** Versions of an object kept by the store itself, for locked buckets that are read by version. */
+export interface VersionsFacet {
+  list(key: string, options?: Abortable): AsyncIterable<ObjectInfo & { readonly version: string }>;
+  get(key: string, version: string, options?: GetOptions): Promise<ByteStream>;
+}
+
+/** Object lock: until then nobody, we included, can delete or replace the object. */
+export interface RetentionFacet {
+  /** Retained until, or `undefined` when not locked. */
+  until(key: string, options?: Abortable): Promise<Date | undefined>;
+  /** Extends; shortening raises `UNSUPPORTED`. */
+  extend(key: string, until: Date, options?: Abortable): Promise<void>;
+}
+
+/** Storage classes and thawing of archived objects. */
+export interface TiersFacet {
+  tierOf(key: string, options?: Abortable): Promise<string>;
+  move(key: string, tier: string, options?: Abortable): Promise<void>;
+  /** Asks for a temporary readable copy; resolves when the request is accepted, not when the copy is there. */
+  thaw(key: string, days: number, options?: Abortable): Promise<void>;
+}
+
+/** A flat namespace of objects. Keys are `/`-separated, relative, without `.` or `..`. One attempt per call: retries are the engine's. */
+export interface Store extends Closable {
+  readonly capabilities: StoreCapabilities;
+  /** Present when the backend keeps old versions. */
+  readonly versions?: VersionsFacet;
+  /** Present when the backend can lock objects. */
+  readonly retention?: RetentionFacet;
+  /** Present when the backend has storage classes. */
+  readonly tiers?: TiersFacet;
+  /**
+   * Stores an object. When it resolves the object is durable and visible whole; when it rejects no partial object is visible.
+   * @throws {KeyframeError} ALREADY_EXISTS, CONFLICT, ACCESS_DENIED, UNSUPPORTED, UNAVAILABLE
+   */
+  put(key: string, source: ByteSource, options?: PutOptions): Promise<ObjectInfo>;
+  /**
+   * Opens an object. A missing object rejects here, not at the first chunk.
+   * @throws {KeyframeError} NOT_FOUND, ACCESS_DENIED, UNAVAILABLE
+   */
+  get(key: string, options?: GetOptions): Promise<ByteStream>;
+  /** Metadata, or `undefined` when the backend answered that there is no such object. */
+  stat(key: string, options?: Abortable): Promise<ObjectInfo | undefined>;
+  /** Every object whose key starts with `prefix`, in no promised order, each once. */
+  list(prefix: string, options?: Abortable): AsyncIterable<ObjectInfo>;
+  /** Removes objects. Removing an absent key succeeds. */
+  delete(keys: readonly string[], options?: Abortable): Promise<void>;
+}

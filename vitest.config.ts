@@ -1,0 +1,53 @@
+import { defineConfig, type ViteUserConfig } from 'vitest/config';
+
+const unit = ['packages/*', 'plugins/*', 'apps/*'];
+
+/** Unit tests run side by side; whatever starts PostgreSQL runs one file at a time, since two cores carry one cluster well. */
+const config: ViteUserConfig = defineConfig({
+  resolve: { conditions: ['@keyframe/source'] },
+  ssr: { resolve: { conditions: ['@keyframe/source'] } },
+  test: {
+    reporters: ['default', './scripts/ci-reporter.ts'],
+    projects: [
+      {
+        extends: true as const,
+        test: {
+          name: 'unit',
+          include: unit.map((folder) => `${folder}/src/**/*.test.ts`).concat('test/architecture.test.ts'),
+          testTimeout: 20_000,
+        },
+      },
+      {
+        extends: true as const,
+        test: {
+          name: 'server',
+          include: unit.map((folder) => `${folder}/test/**/*.test.ts`),
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        extends: true as const,
+        test: {
+          name: 'e2e',
+          include: ['test/e2e/**/*.test.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        extends: true as const,
+        test: {
+          name: 'torture',
+          include: ['test/torture/**/*.test.ts'],
+          testTimeout: 7_200_000,
+          hookTimeout: 600_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
+export default config;
