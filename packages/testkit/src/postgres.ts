@@ -1,0 +1,6 @@
+/** `@keyframe/testkit/postgres`: real PostgreSQL servers for tests. @packageDocumentation */
+export { allMajors, ensurePostgres, type Major, postgresMajors } from './binaries.ts';
+export { Cluster, type ClusterOptions, type SqlOptions, type StartOptions } from './cluster.ts';
+export { type Component, missing, needs, type Skippable } from './needs.ts';
+export { childrenOf, killTree } from './processes.ts';
+export { cleanEnvironment, type Finished, freePort, type RunOptions, runUnprivileged } from './runner.ts';
