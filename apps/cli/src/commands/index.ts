@@ -1,0 +1,13 @@
+import type { Command } from '../command.ts';
+
+/**
+ * Every command in the order of the overview, loaded only when it is asked for.
+ * The file is the name with a hyphen for the space and exports `command`.
+ */
+export const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command: Command }>>> = {
+  'config validate': () => import('./config-validate.ts'),
+  'config schema': () => import('./config-schema.ts'),
+  completion: () => import('./completion.ts'),
+  help: () => import('./help.ts'),
+  version: () => import('./version.ts'),
+};

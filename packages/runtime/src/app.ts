@@ -1,0 +1,23 @@
+import type { Host, Log, Store } from '@keyframe/contracts';
+import type { ConnectionTarget } from '@keyframe/postgres';
+import type { Repository } from '@keyframe/repository';
+import type { ClusterConfiguration, Configuration } from './configuration.ts';
+
+/** The assembled parts for one cluster and its repository. Nothing is opened before its first use. */
+export interface App {
+  readonly configuration: Configuration;
+  readonly clusterName: string;
+  readonly cluster: ClusterConfiguration;
+  readonly repositoryName: string;
+  readonly repository: Repository;
+  /** The repository's store with the engine's retries. */
+  readonly store: Store;
+  /** The store itself: one attempt per call. */
+  readonly rawStore: Store;
+  readonly host: Host;
+  readonly log: Log;
+  /** Resolves the source's URL with the environment's `PG*` variables and password file. */
+  connectionTarget(): Promise<ConnectionTarget>;
+  /** Closes every adapter and removes temporary directories. Called again: does nothing. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,49 @@
+import type { AdapterKinds, Host, Secret } from '@keyframe/contracts';
+
+/** Variables of the process, as `process.env` gives them. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** A PostgreSQL database cluster, as the file describes it. */
+export interface ClusterConfiguration {
+  readonly name: string;
+  readonly source: {
+    /** Connection URI; `undefined` leaves everything to `PG*` variables and libpq's defaults. */
+    readonly url: Secret | undefined;
+    /** The same without password, for people. */
+    readonly displayUrl: string | undefined;
+    /** Absolute path of the data directory on this machine, where the file names it. */
+    readonly dataDirectory: string | undefined;
+  };
+  /** Name of its repository. */
+  readonly repository: string;
+  /** How long a backup waits for its last WAL segment to be archived. */
+  readonly walTimeoutMs: number;
+  /** Most bytes per second that a backup reads from the server. */
+  readonly maxRateBytes: number | undefined;
+}
+
+/** An adapter that the file names: loaded, its options validated, not yet made. */
+export interface ConfiguredAdapter<Kind extends keyof AdapterKinds> {
+  /** As written in the file. */
+  readonly use: string;
+  /** The plugin's own name, e.g. `store-fs`. */
+  readonly pluginName: string;
+  create(host: Host): AdapterKinds[Kind];
+}
+
+/** Where the history of clusters is kept. */
+export interface RepositoryConfiguration {
+  readonly name: string;
+  readonly stores: readonly [ConfiguredAdapter<'store'>];
+  readonly compress: ConfiguredAdapter<'compressor'>;
+}
+
+/** A config file: read, secrets resolved, every plugin loaded, everything valid. */
+export interface Configuration {
+  /** Absolute path. */
+  readonly file: string;
+  readonly clusters: ReadonlyMap<string, ClusterConfiguration>;
+  readonly repositories: ReadonlyMap<string, RepositoryConfiguration>;
+  /** Replaces every secret value of the file in a text by `***`. */
+  redact(text: string): string;
+}
