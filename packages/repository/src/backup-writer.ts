@@ -1,0 +1,53 @@
+import type { BackupFacts, BackupRecord, ManifestReference } from './backup-record.ts';
+
+/** A directory, or what every entry has. */
+export interface NewEntry {
+  /** Relative to the data directory, `/`-separated; tablespace members as `pg_tblspc/<oid>/…`. */
+  readonly path: string;
+  /** The path's bytes, given only when they are not the UTF-8 form of `path`. */
+  readonly rawPath?: Uint8Array | undefined;
+  /** Permission bits. */
+  readonly mode: number;
+  readonly modifiedAtSeconds: number;
+}
+
+export interface NewFile extends NewEntry {
+  /** Exactly as many bytes must be written. */
+  readonly sizeBytes: number;
+}
+
+export interface NewSymlink extends NewEntry {
+  readonly linkTarget: string;
+}
+
+/** Takes the content of one file. Several may be open at once. */
+export interface FileSink {
+  /** Copies the view before it returns; a promise means: write no more until it settles. Throws what went wrong earlier. */
+  write(view: Uint8Array): void | Promise<void>;
+  /** @throws {KeyframeError} INTERNAL unless exactly the announced size was written */
+  end(): void | Promise<void>;
+}
+
+/** Everything of a backup is durable except the record that makes it count. */
+export interface PreparedBackup {
+  readonly record: BackupRecord;
+  readonly manifest: ManifestReference;
+}
+
+/** Writes one backup. The signal given to `begin` governs all of it. */
+export interface BackupWriter {
+  readonly label: string;
+  readonly written: { readonly plainBytes: number; readonly storedBytes: number; readonly objects: number };
+  directory(entry: NewEntry): void | Promise<void>;
+  symlink(entry: NewSymlink): void | Promise<void>;
+  file(entry: NewFile): FileSink;
+  /** Flushes all packs, then writes the manifest, twice. */
+  finish(facts: BackupFacts): Promise<PreparedBackup>;
+  /** Writes `backup.json`. Before it the backup does not count, after it the backup is durable. */
+  publish(prepared: PreparedBackup): Promise<BackupRecord>;
+  /**
+   * Gives the backup up and removes what it stored. Once `publish` was tried nothing is removed: the record may be there.
+   * Never throws for a store that refuses to delete.
+   */
+  abandon(reason: unknown): Promise<void>;
+}

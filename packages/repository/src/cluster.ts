@@ -1,0 +1,37 @@
+import type { Abortable } from '@keyframe/contracts';
+import type { BackupCatalogue } from './backup-catalogue.ts';
+import type { WalArchive } from './wal-archive.ts';
+
+/** One incarnation of a cluster: from initdb or pg_upgrade to the next. Its number orders it, from 1. */
+export interface Epoch {
+  readonly number: number;
+  readonly systemIdentifier: string;
+  /** As the server tells it, e.g. 180006. */
+  readonly postgresVersion: number;
+  readonly createdAt: string;
+}
+
+/** The epochs of one cluster. */
+export interface ClusterHistory {
+  readonly name: string;
+  /** All epochs, oldest first. */
+  epochs(options?: Abortable): Promise<Epoch[]>;
+  /** Adds an epoch, or returns the one that already has this system identifier. */
+  create(epoch: Omit<Epoch, 'number' | 'createdAt'>, options?: Abortable): Promise<EpochArchive>;
+  /**
+   * The epoch of a running cluster.
+   * @throws {KeyframeError} WRONG_CLUSTER when only others are there, NOT_FOUND when there is none at all
+   */
+  find(systemIdentifier: string, options?: Abortable): Promise<EpochArchive>;
+  newest(options?: Abortable): Promise<EpochArchive | undefined>;
+  /** @throws {KeyframeError} NOT_FOUND */
+  at(number: number, options?: Abortable): Promise<EpochArchive>;
+}
+
+/** What is kept of one epoch. */
+export interface EpochArchive {
+  readonly cluster: string;
+  readonly epoch: Epoch;
+  readonly wal: WalArchive;
+  readonly backups: BackupCatalogue;
+}

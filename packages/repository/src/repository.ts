@@ -1,0 +1,40 @@
+import type { Abortable, Compressor, Store } from '@keyframe/contracts';
+import type { ClusterHistory } from './cluster.ts';
+import type { RepositoryIdentity } from './identity.ts';
+import type { Lease, LeaseHolder, LeaseOptions } from './lease.ts';
+import type { RepositoryTuning } from './tuning.ts';
+
+/** What a repository needs from outside: where bytes lie, how they are packed, and the time. */
+export interface RepositoryContext {
+  readonly store: Store;
+  /** Compresses what is written. */
+  readonly compressor: Compressor;
+  /** Decompress what is read, chosen by the id in each frame. `compressor` itself is always tried too. */
+  readonly compressors: readonly Compressor[];
+  readonly now: () => Date;
+  /** Sizes and bounds; the defaults suit a process of less than 300 MiB. */
+  readonly tuning?: Partial<RepositoryTuning> | undefined;
+}
+
+/** The history of any number of database clusters in one store. */
+export interface Repository {
+  /**
+   * Who this repository is and which format it has.
+   * @throws {KeyframeError} REPOSITORY_MISSING, REPOSITORY_FORMAT, CORRUPT
+   */
+  identity(options?: Abortable): Promise<RepositoryIdentity>;
+  /** Creates the repository, or confirms the one that is there. */
+  init(options?: Abortable): Promise<RepositoryIdentity>;
+  /** Names of the clusters that have an epoch, sorted. */
+  clusters(options?: Abortable): Promise<string[]>;
+  /**
+   * The history of one cluster, whether or not it exists yet. No I/O.
+   * @throws {KeyframeError} INVALID_OPTION unless the name is `[a-z0-9][a-z0-9_-]{0,62}`
+   */
+  cluster(name: string): ClusterHistory;
+  /**
+   * Takes a lease of that name, such as `main/backup`.
+   * @throws {KeyframeError} LOCKED, naming who holds it
+   */
+  lease(name: string, holder: LeaseHolder, options: LeaseOptions): Promise<Lease>;
+}

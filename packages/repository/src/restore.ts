@@ -1,0 +1,33 @@
+import type { Abortable, KeyframeError } from '@keyframe/contracts';
+import type { ManifestEntry } from './manifest-reader.ts';
+
+/** Takes the files of a backup. A promise means "wait"; several calls may be under way at once, for one file too. */
+export interface RestoreSink {
+  /** Every entry, in order, before any content. */
+  entry(entry: ManifestEntry): void | Promise<void>;
+  /** A verified range of a file. Each range comes once, in no order. The view is valid until the promise settles. */
+  write(file: ManifestEntry, offsetBytes: number, data: Uint8Array): void | Promise<void>;
+  /** A range of zeros. Absent: comes by `write`. */
+  zeros?(file: ManifestEntry, offsetBytes: number, sizeBytes: number): void | Promise<void>;
+  /** Every byte of the file has been written. Also called for an empty file. */
+  done(file: ManifestEntry): void | Promise<void>;
+}
+
+export interface ReadOptions extends Abortable {
+  /** Range reads under way at once. Default 4. */
+  readonly concurrency?: number | undefined;
+  /** Bytes of stored and decompressed content held at once. Default 64 MiB. */
+  readonly memoryBudgetBytes?: number | undefined;
+  /** Files to read; all entries are still announced. Default: all. */
+  readonly only?: ((file: ManifestEntry) => boolean) | undefined;
+}
+
+export interface ReadReport {
+  readonly files: number;
+  readonly plainBytes: number;
+  readonly storedBytes: number;
+  /** Range reads of packs. */
+  readonly requests: number;
+  /** See {@link ManifestReader.damage}. */
+  readonly damage: readonly KeyframeError[];
+}

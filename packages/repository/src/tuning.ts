@@ -1,0 +1,24 @@
+/** Sizes and bounds of reading and writing. None of them changes what a reader must understand. */
+export interface RepositoryTuning {
+  /** Stored size at which a pack of big files is closed and uploaded. Default 32 MiB. */
+  readonly packBytes: number;
+  /** Stored size at which a pack of small files is closed. Default 8 MiB. */
+  readonly bundlePackBytes: number;
+  /** Files up to this size share frames with others. Default 1 MiB: every catalogue of a default schema. */
+  readonly bundleLimitBytes: number;
+  /** Frames being compressed or decompressed at once. Default 4, the size of Node's thread pool. */
+  readonly framesInFlight: number;
+  /** Plain size at which a manifest chunk is closed. Default 256 KiB. */
+  readonly manifestChunkBytes: number;
+  /** Finished manifest chunks kept in memory before they are spilled to a pack. Default 16 MiB. */
+  readonly manifestBufferBytes: number;
+}
+
+export const DEFAULT_TUNING: RepositoryTuning = {
+  packBytes: 32 << 20,
+  bundlePackBytes: 8 << 20,
+  bundleLimitBytes: 1 << 20,
+  framesInFlight: 4,
+  manifestChunkBytes: 256 << 10,
+  manifestBufferBytes: 16 << 20,
+};

@@ -1,0 +1,57 @@
+import type { Abortable, ByteSource, ByteStream, TimelineId } from '@keyframe/contracts';
+import type { WalInventory } from './wal-inventory.ts';
+
+/** What the caller knows of a file's origin; checked against the epoch and against the name. */
+export interface WalFacts {
+  readonly systemIdentifier: string;
+  /** From the segment's header, for a segment or partial. */
+  readonly timeline?: TimelineId | undefined;
+  /** From the segment's header, for a segment or partial. */
+  readonly segmentSizeBytes?: number | undefined;
+}
+
+export interface WalFile {
+  /** As PostgreSQL names it: segment, `.history`, `.backup` or `.partial`. */
+  readonly name: string;
+  /** Read twice, so it must be re-openable and have a size. */
+  readonly content: ByteSource;
+  readonly facts: WalFacts;
+}
+
+/** The first part of a WAL object, readable with one small range read. */
+export interface WalObjectHeader {
+  readonly format: number;
+  readonly name: string;
+  readonly kind: 'segment' | 'history' | 'backup' | 'partial';
+  readonly systemIdentifier: string;
+  readonly timeline: TimelineId;
+  /** Undefined for history and backup files whose origin did not tell. */
+  readonly segmentSizeBytes: number | undefined;
+  readonly sizeBytes: number;
+  /** Of the plain content, hexadecimal. */
+  readonly sha256: string;
+  readonly codec: string;
+}
+
+/** The WAL files of one epoch. Every object is written once. */
+export interface WalArchive {
+  /**
+   * Stores a file, or confirms that the archive holds the same bytes already.
+   * @throws {KeyframeError} WAL_MISMATCH, WRONG_CLUSTER, WRONG_TIMELINE, WAL_INVALID, CORRUPT
+   */
+  put(file: WalFile, options?: Abortable): Promise<'archived' | 'already-archived'>;
+  /**
+   * Opens a file; `undefined` when the store answered that there is none.
+   * The stream throws CORRUPT before its last piece unless all bytes are the ones that were archived: use nothing of it before its end.
+   * @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT
+   */
+  get(
+    name: string,
+    options?: Abortable,
+  ): Promise<{ readonly header: WalObjectHeader; readonly content: ByteStream } | undefined>;
+  /** The header alone: one small read. */
+  header(name: string, options?: Abortable): Promise<WalObjectHeader | undefined>;
+  has(name: string, options?: Abortable): Promise<boolean>;
+  /** Lists the archive. The segment size is taken from an object's header when it is not given. */
+  inventory(options?: Abortable & { readonly segmentSizeBytes?: number | undefined }): Promise<WalInventory>;
+}
