@@ -3,4 +3,27 @@
  * @packageDocumentation
  */
 export { crc32c } from './crc32c.ts';
+export type {
+  BackupEndFact,
+  CheckpointFact,
+  EndOfRecoveryFact,
+  OverwriteFact,
+  ParameterChangeFact,
+  RecordFact,
+  RecordPlace,
+  RestorePointFact,
+  SubtransactionFact,
+  SwitchFact,
+  TransactionFact,
+  WalFact,
+  WatchOptions,
+} from './facts.ts';
 export { PAGE_MAGIC, type PostgresMajor, readSegmentHeader, type SegmentHeader } from './page-header.ts';
+export {
+  createWalScanner,
+  type RecordListener,
+  type ScanOptions,
+  type WalScanner,
+  type WalScannerOptions,
+} from './scanner.ts';
+export type { WalEnd, WalEndReason } from './segment-pages.ts';

@@ -57,11 +57,6 @@ export function majorOfMagic(magic: number): PostgresMajor | undefined {
   return majors.find((major) => PAGE_MAGIC[major] === magic);
 }
 
-const invalid = (what: string): KeyframeError =>
-  new KeyframeError('WAL_INVALID', `this is not a WAL segment: ${what}`, {
-    hint: 'Check the file with `pg_waldump`; archive only what PostgreSQL hands to archive_command.',
-  });
-
 const hex = (value: number): string => `0x${value.toString(16).toUpperCase().padStart(4, '0')}`;
 
 /**
@@ -69,44 +64,51 @@ const hex = (value: number): string => `0x${value.toString(16).toUpperCase().pad
  * @throws {KeyframeError} WAL_INVALID, saying which field is wrong
  */
 export function readSegmentHeader(bytes: Uint8Array): SegmentHeader {
-  if (bytes.length < LONG_HEADER_BYTES) throw invalid(`${bytes.length} bytes are too few for a page header`);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, LONG_HEADER_BYTES);
-  const magic = view.getUint16(0, true);
-  checkMagic(magic);
-  const flags = view.getUint16(2, true);
-  if ((flags & ~PAGE_FLAG.all) !== 0) throw invalid(`unknown page flags ${hex(flags)}`);
-  if ((flags & PAGE_FLAG.longHeader) === 0) throw invalid('its first page has no long header');
-  const timeline = view.getUint32(4, true);
-  if (timeline === 0) throw invalid('timeline 0');
-  const segmentSizeBytes = view.getUint32(32, true);
-  if (!isSize(segmentSizeBytes, 1 << 20, 1 << 30)) throw invalid(`segment size ${segmentSizeBytes}`);
-  const blockSizeBytes = view.getUint32(36, true);
-  if (!isSize(blockSizeBytes, 1 << 10, 1 << 16)) throw invalid(`WAL block size ${blockSizeBytes}`);
-  const pageAddress = lsn(view.getBigUint64(8, true));
-  if (pageAddress % BigInt(segmentSizeBytes) !== 0n)
-    throw invalid(`page address ${formatLsn(pageAddress)} is not the start of a segment of ${segmentSizeBytes} bytes`);
-  const systemIdentifier = view.getBigUint64(24, true).toString();
-  return {
-    magic,
-    postgresMajor: majorOfMagic(magic),
-    timeline,
-    pageAddress,
-    systemIdentifier,
-    segmentSizeBytes,
-    blockSizeBytes,
-  };
+  const header = inspectSegmentHeader(bytes);
+  if (typeof header !== 'string') return header;
+  throw new KeyframeError('WAL_INVALID', `this is not a WAL segment: ${header}`, {
+    hint: 'Check the file with `pg_waldump`; archive only what PostgreSQL hands to archive_command.',
+  });
 }
 
-function checkMagic(magic: number): void {
-  if (magic === 0) throw invalid('it begins with zeros');
+/** As {@link readSegmentHeader}, with what is wrong as a text instead of an exception. */
+export function inspectSegmentHeader(bytes: Uint8Array): SegmentHeader | string {
+  if (bytes.length < LONG_HEADER_BYTES) return `${bytes.length} bytes are too few for a page header`;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, LONG_HEADER_BYTES);
+  const magic = view.getUint16(0, true);
+  const header: SegmentHeader = {
+    magic,
+    postgresMajor: majorOfMagic(magic),
+    timeline: view.getUint32(4, true),
+    pageAddress: lsn(view.getBigUint64(8, true)),
+    systemIdentifier: view.getBigUint64(24, true).toString(),
+    segmentSizeBytes: view.getUint32(32, true),
+    blockSizeBytes: view.getUint32(36, true),
+  };
+  return faultOfMagic(magic) ?? faultOfFlags(view.getUint16(2, true)) ?? faultOfFields(header) ?? header;
+}
+
+function faultOfMagic(magic: number): string | undefined {
+  if (magic === 0) return 'it begins with zeros';
   // All releases since 9.3 count upwards from 0xD075; a swapped value comes from a machine of the other byte order.
-  if ((magic & 0xf0_00) === 0xd0_00) return;
+  if ((magic & 0xf0_00) === 0xd0_00) return undefined;
   const swapped = ((magic & 0xff) << 8) | (magic >>> 8);
-  if (majorOfMagic(swapped) !== undefined) throw invalid('it was written on a big-endian machine');
-  throw invalid(`page magic ${hex(magic)}`);
+  return majorOfMagic(swapped) === undefined ? `page magic ${hex(magic)}` : 'it was written on a big-endian machine';
+}
+
+function faultOfFlags(flags: number): string | undefined {
+  if ((flags & ~PAGE_FLAG.all) !== 0) return `unknown page flags ${hex(flags)}`;
+  return (flags & PAGE_FLAG.longHeader) === 0 ? 'its first page has no long header' : undefined;
 }
 
 /** A power of two within bounds. */
-function isSize(bytes: number, least: number, most: number): boolean {
-  return bytes >= least && bytes <= most && (bytes & (bytes - 1)) === 0;
+const isSize = (bytes: number, least: number, most: number): boolean =>
+  bytes >= least && bytes <= most && (bytes & (bytes - 1)) === 0;
+
+function faultOfFields({ timeline, segmentSizeBytes, blockSizeBytes, pageAddress }: SegmentHeader): string | undefined {
+  if (timeline === 0) return 'timeline 0';
+  if (!isSize(segmentSizeBytes, 1 << 20, 1 << 30)) return `segment size ${segmentSizeBytes}`;
+  if (!isSize(blockSizeBytes, 1 << 10, 1 << 16)) return `WAL block size ${blockSizeBytes}`;
+  if (pageAddress % BigInt(segmentSizeBytes) === 0n) return undefined;
+  return `page address ${formatLsn(pageAddress)} is not the start of a segment of ${segmentSizeBytes} bytes`;
 }

@@ -1,0 +1,394 @@
+import { formatLsn, KeyframeError, type Lsn, lsn, type TimelineId } from '@keyframe/contracts';
+import { updateCrc } from './crc32c.ts';
+import type { RecordPlace, WalFact, WatchOptions } from './facts.ts';
+import { PAGE_FLAG, type SegmentHeader } from './page-header.ts';
+import { PendingRecord } from './pending-record.ts';
+import {
+  endsSubtransaction,
+  isResourceManager,
+  isSwitch,
+  isTelling,
+  readFact,
+  RECORD_CRC_OFFSET,
+  RECORD_HEADER_BYTES,
+  type RecordBody,
+} from './record.ts';
+import { ENDED, SegmentPages, type WalEnd } from './segment-pages.ts';
+
+/** Called for every valid record. `resourceManager` and `info` are PostgreSQL's `xl_rmid` and `xl_info`. */
+export type RecordListener = (
+  start: Lsn,
+  end: Lsn,
+  resourceManager: number,
+  info: number,
+  xid: number,
+  totalBytes: number,
+) => void;
+
+export interface WalScannerOptions {
+  readonly segmentSizeBytes: number;
+  /** The timeline that must have written the page at an LSN; `undefined` for any. Default: any, but never going back. */
+  readonly timelineOf?: ((position: Lsn) => TimelineId | undefined) | undefined;
+  /** Check the CRC of every record, as PostgreSQL does. Otherwise only of those reported. Default true. */
+  readonly verifyAll?: boolean | undefined;
+  readonly watch?: WatchOptions | undefined;
+  /** Makes the scan slower: two big integers for each record. */
+  readonly onRecord?: RecordListener | undefined;
+}
+
+export interface ScanOptions {
+  /**
+   * Where the first record begins: a redo LSN, the end of an earlier scan, or a page's first byte. Only for the first
+   * segment. Default: the first record that begins in the segment; the end of one begun earlier is skipped.
+   */
+  readonly from?: Lsn | undefined;
+}
+
+/** Reads the records of consecutive WAL segments. */
+export interface WalScanner {
+  /**
+   * What the records that end in this segment tell, in order. The buffer may be reused afterwards. A shorter buffer is
+   * read as the start of its segment. Once the scan has ended, later segments yield nothing.
+   * @throws {KeyframeError} INVALID_OPTION for segments out of order or a `from` outside the segment
+   */
+  scan(segment: Uint8Array, segmentStart: Lsn, options?: ScanOptions): WalFact[];
+  /** End of the last whole record: where replay of what was scanned stands. 0/0 before the first. */
+  readonly position: Lsn;
+  /** Header of the first segment. */
+  readonly header: SegmentHeader | undefined;
+  /** Start of a record whose end was not seen yet. */
+  readonly unfinished: Lsn | undefined;
+  /** Set when something invalid was met: the end of WAL, or damage. */
+  readonly ended: WalEnd | undefined;
+}
+
+/** A scanner at the start of its work; it is for one pass over one sequence of segments. */
+export function createWalScanner(options: WalScannerOptions): WalScanner {
+  return new Scanner(options);
+}
+
+const padded = (bytes: number): number => (bytes + 7) & ~7;
+
+class Scanner implements WalScanner {
+  readonly #pages: SegmentPages;
+  readonly #verifyAll: boolean;
+  readonly #onRecord: RecordListener | undefined;
+  readonly #marks: Lsn[];
+  /** The first of the marks, relative to the current segment. */
+  #markOffset = Infinity;
+  readonly #watchedXid: number;
+  #sawXid = false;
+  #facts: WalFact[] = [];
+
+  /** No record boundary is known yet. */
+  #seeking = true;
+  /** A record was read, so that the link back of the next one is known. */
+  #linked = false;
+  #previousLow = 0;
+  #previousHigh = 0;
+  /** End of the last record: the segment's start and the offset in it. */
+  #endBase = 0n;
+  #endOffset = 0;
+  readonly #pending = new PendingRecord();
+  #isPending = false;
+  /** Start of the pending record that an overwrite record is to replace. */
+  #abandoned: Lsn | undefined;
+
+  constructor(options: WalScannerOptions) {
+    this.#pages = new SegmentPages(options.segmentSizeBytes, options.timelineOf);
+    this.#onRecord = options.onRecord;
+    this.#verifyAll = options.verifyAll !== false || options.onRecord !== undefined;
+    this.#marks = (options.watch?.positions ?? []).toSorted((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+    this.#watchedXid = options.watch?.xid ?? 0;
+  }
+
+  get position(): Lsn {
+    return lsn(this.#endBase + BigInt(this.#endOffset));
+  }
+
+  get header(): SegmentHeader | undefined {
+    return this.#pages.header;
+  }
+
+  get unfinished(): Lsn | undefined {
+    return this.#isPending ? this.#pending.lsn : undefined;
+  }
+
+  get ended(): WalEnd | undefined {
+    return this.#pages.ended;
+  }
+
+  scan(segment: Uint8Array, segmentStart: Lsn, options: ScanOptions = {}): WalFact[] {
+    const pages = this.#pages;
+    const isFirst = pages.header === undefined;
+    if (pages.ended !== undefined || !pages.enter(segment, segmentStart)) return [];
+    this.#placeMark();
+    const start = isFirst && options.from !== undefined ? this.#startAt(options.from) : this.#resume();
+    if (start !== ENDED) this.#walk(start);
+    pages.leave();
+    const facts = this.#facts;
+    this.#facts = [];
+    return facts;
+  }
+
+  /** Offset of the record that begins at `from`. */
+  #startAt(from: Lsn): number {
+    const pages = this.#pages;
+    const offset = Number(from - pages.start);
+    if (offset < 0 || offset >= pages.sizeBytes || (offset & 7) !== 0)
+      throw new KeyframeError(
+        'INVALID_OPTION',
+        `no record begins at ${formatLsn(from)} in WAL at ${formatLsn(pages.at(0))}`,
+      );
+    this.#begin(offset);
+    const inPage = offset & (pages.blockBytes - 1);
+    // At a page's first byte the walk opens the page itself.
+    if (inPage === 0 || offset >= pages.limit) return offset;
+    // The first page is opened too, since only it says whose segment this is.
+    if (pages.open(0) === ENDED) return ENDED;
+    const header = pages.open(offset - inPage);
+    if (header === ENDED) return ENDED;
+    if (inPage < header) return pages.stop(offset, 'record-header', 'a page header stands there');
+    if (inPage === header && this.#hasFlag(offset - inPage, PAGE_FLAG.firstIsContrecord))
+      return pages.stop(offset, 'continuation', 'the rest of an earlier record stands there');
+    return offset;
+  }
+
+  /** Where this segment's first new record begins, once what the last segment left open is done with. */
+  #resume(): number {
+    if (this.#seeking) return this.#seek();
+    return this.#isPending ? this.#feedPending(0) : 0;
+  }
+
+  /** Skips the rest of a record that began before the scan did. */
+  #seek(): number {
+    const pages = this.#pages;
+    for (let page = 0; page < pages.limit; page += pages.blockBytes) {
+      const header = pages.open(page);
+      if (header === ENDED) return ENDED;
+      const rest = this.#hasFlag(page, PAGE_FLAG.firstIsContrecord) ? padded(pages.view.getUint32(page + 16, true)) : 0;
+      if (rest < pages.blockBytes - header) {
+        this.#begin(page + header + rest);
+        return page + header + rest;
+      }
+    }
+    return pages.limit;
+  }
+
+  #begin(offset: number): void {
+    this.#seeking = false;
+    this.#endBase = this.#pages.start;
+    this.#endOffset = offset;
+  }
+
+  #hasFlag(page: number, flag: number): boolean {
+    return (this.#pages.view.getUint16(page + 2, true) & flag) !== 0;
+  }
+
+  /** Reads record after record to the end of the segment. */
+  #walk(start: number): void {
+    const pages = this.#pages;
+    const { view, limit, blockBytes } = pages;
+    let at = start;
+    while (at < limit) {
+      let inPage = at & (blockBytes - 1);
+      if (inPage === 0) {
+        const header = pages.open(at);
+        if (header === ENDED) return;
+        if (this.#hasFlag(at, PAGE_FLAG.firstIsContrecord)) {
+          pages.stop(at, 'continuation', 'the rest of a record stands there that did not begin before');
+          return;
+        }
+        at += header;
+        inPage = header;
+      }
+      const room = blockBytes - inPage;
+      const totalBytes = view.getUint32(at, true);
+      at = totalBytes > room ? this.#readLong(at, totalBytes, room) : this.#readShort(at, totalBytes, room);
+      if (at === ENDED) return;
+    }
+    if (limit < pages.sizeBytes) pages.stop(limit, 'cut', 'the segment is not all there');
+  }
+
+  /** A record that ends in its page. Returns where the next one begins. */
+  #readShort(at: number, totalBytes: number, room: number): number {
+    const pages = this.#pages;
+    const { view, bytes } = pages;
+    const low = pages.startLow + at;
+    if (totalBytes < RECORD_HEADER_BYTES) return this.#badLength(at, totalBytes, room);
+    if (!this.#checkHeader(view, at, low, pages.startHigh, at)) return ENDED;
+    const info = view.getUint8(at + 16);
+    const resourceManager = view.getUint8(at + 17);
+    const next = isSwitch(resourceManager, info) ? pages.sizeBytes : at + padded(totalBytes);
+    const isWanted = this.#isWanted(resourceManager, info, view.getUint32(at + 4, true), next);
+    const payload = at + RECORD_HEADER_BYTES;
+    const end = at + totalBytes;
+    if (this.#verifyAll || isWanted) {
+      const crc = updateCrc(updateCrc(-1, bytes, view, payload, end), bytes, view, at, at + RECORD_CRC_OFFSET);
+      if (~crc !== view.getInt32(at + RECORD_CRC_OFFSET, true)) return pages.stop(at, 'checksum', BAD_CHECKSUM);
+    }
+    if (isWanted) {
+      const xid = view.getUint32(at + 4, true);
+      const body = { resourceManager, info, xid, bytes, view, start: payload, end };
+      if (!this.#report(body, pages.at(at), next, totalBytes)) return ENDED;
+    }
+    return this.#advance(low, pages.startHigh, next);
+  }
+
+  /** A record that goes on in the next page. Returns where the one after it begins. */
+  #readLong(at: number, totalBytes: number, room: number): number {
+    const pages = this.#pages;
+    if (totalBytes < RECORD_HEADER_BYTES) return this.#badLength(at, totalBytes, room);
+    const hasHeader = room >= RECORD_HEADER_BYTES;
+    if (hasHeader && !this.#checkHeader(pages.view, at, pages.startLow + at, pages.startHigh, at)) return ENDED;
+    this.#pending.begin(pages.start, at, totalBytes);
+    this.#isPending = true;
+    this.#pending.feed(pages.bytes, pages.view, at, room);
+    return this.#feedPending(at + room);
+  }
+
+  /** Feeds the pending record from the page at `from` on. */
+  #feedPending(from: number): number {
+    const pages = this.#pages;
+    const pending = this.#pending;
+    for (let page = from; page < pages.limit; page += pages.blockBytes) {
+      const header = pages.open(page);
+      if (header === ENDED) return ENDED;
+      if (this.#hasFlag(page, PAGE_FLAG.firstIsOverwriteContrecord)) {
+        this.#abandoned = pending.lsn;
+        this.#isPending = false;
+        return page;
+      }
+      const isRest = this.#hasFlag(page, PAGE_FLAG.firstIsContrecord);
+      const rest = isRest ? pages.view.getUint32(page + 16, true) : 0;
+      const offset = Number(pending.lsn - pages.start);
+      if (rest !== pending.missingBytes)
+        return pages.stop(
+          offset,
+          'continuation',
+          `the page at ${formatLsn(pages.at(page))} does not continue the record`,
+        );
+      const hadHeader = pending.hasHeader;
+      pending.feed(pages.bytes, pages.view, page + header, Math.min(rest, pages.blockBytes - header));
+      if (!hadHeader && !this.#checkHeader(pending.headerView, 0, pending.low, pending.high, offset)) return ENDED;
+      if (pending.missingBytes === 0) return this.#finishPending(offset, page + header + padded(rest));
+    }
+    return pages.limit;
+  }
+
+  #finishPending(offset: number, end: number): number {
+    const pages = this.#pages;
+    const pending = this.#pending;
+    this.#isPending = false;
+    const view = pending.headerView;
+    const info = view.getUint8(16);
+    const resourceManager = view.getUint8(17);
+    const xid = view.getUint32(4, true);
+    const next = isSwitch(resourceManager, info) ? pages.sizeBytes : end;
+    const isWanted = this.#isWanted(resourceManager, info, xid, next);
+    if ((this.#verifyAll || isWanted) && !pending.hasRightCrc()) return pages.stop(offset, 'checksum', BAD_CHECKSUM);
+    if (isWanted) {
+      const bytes = pending.payload();
+      const payload = new DataView(bytes.buffer);
+      const body = { resourceManager, info, xid, bytes, view: payload, start: 0, end: bytes.length };
+      if (!this.#report(body, pending.lsn, next, pending.totalBytes)) return ENDED;
+    }
+    return this.#advance(pending.low, pending.high, next);
+  }
+
+  #badLength(at: number, totalBytes: number, room: number): typeof ENDED {
+    const isBlank = totalBytes === 0 && isZero(this.#pages.bytes, at, at + Math.min(room, RECORD_HEADER_BYTES));
+    return this.#pages.stop(at, isBlank ? 'zeros' : 'record-header', `a record of ${totalBytes} bytes`);
+  }
+
+  /**
+   * Checks the header at `at` of `view` of the record that begins at the LSN `high`/`low`, which is `offset` in the segment.
+   * @see ValidXLogRecordHeader in src/backend/access/transam/xlogreader.c
+   */
+  #checkHeader(view: DataView, at: number, low: number, high: number, offset: number): boolean {
+    const resourceManager = view.getUint8(at + 17);
+    if (resourceManager > 21 && !isResourceManager(resourceManager, this.#pages.major)) {
+      this.#pages.stop(offset, 'record-header', `resource manager ${resourceManager}`);
+      return false;
+    }
+    const linkLow = view.getUint32(at + 8, true);
+    const linkHigh = view.getUint32(at + 12, true);
+    // The link of the first record read can only be checked to point back.
+    const isLinked = this.#linked
+      ? linkLow === this.#previousLow && linkHigh === this.#previousHigh
+      : linkHigh < high || (linkHigh === high && linkLow < low);
+    if (!isLinked) {
+      const link = lsn((BigInt(linkHigh) << 32n) | BigInt(linkLow));
+      this.#pages.stop(offset, 'previous-link', `its record is linked back to ${formatLsn(link)}`);
+    }
+    return isLinked;
+  }
+
+  #isWanted(resourceManager: number, info: number, xid: number, next: number): boolean {
+    return (
+      isTelling(resourceManager, info) ||
+      next >= this.#markOffset ||
+      (xid === this.#watchedXid && xid !== 0 && !this.#sawXid) ||
+      this.#onRecord !== undefined
+    );
+  }
+
+  /** Goes past a record that is valid. */
+  #advance(low: number, high: number, next: number): number {
+    this.#linked = true;
+    this.#previousLow = low;
+    this.#previousHigh = high;
+    this.#endBase = this.#pages.start;
+    this.#endOffset = next;
+    return next;
+  }
+
+  /** Reports what is to be said of a record. False when it cannot be read, which ends the scan. */
+  #report(record: RecordBody, start: Lsn, next: number, totalBytes: number): boolean {
+    const { resourceManager, info, xid } = record;
+    const previous = this.#endBase + BigInt(this.#endOffset);
+    const place: RecordPlace = {
+      lsn: start,
+      endLsn: this.#pages.at(next),
+      previousEndLsn: previous === start ? start : lsn(previous),
+    };
+    this.#onRecord?.(start, place.endLsn, resourceManager, info, xid, totalBytes);
+    this.#reportWatched(place, resourceManager, xid, next);
+    if (!isTelling(resourceManager, info)) return true;
+    const fact = readFact(record, place, this.#pages.major);
+    const abandoned = this.#abandoned;
+    if (fact?.kind === 'overwrite') this.#abandoned = undefined;
+    const isRight =
+      fact !== undefined && (fact.kind !== 'overwrite' || (abandoned ?? fact.abandonedLsn) === fact.abandonedLsn);
+    if (!isRight) {
+      this.#pages.stop(Number(start - this.#pages.start), 'record-header', 'the record cannot be decoded');
+      return false;
+    }
+    this.#facts.push(fact);
+    const isEnd = fact.kind === 'commit' || fact.kind === 'abort';
+    if (isEnd && this.#watchedXid !== 0 && endsSubtransaction(record, this.#watchedXid, this.#pages.major))
+      this.#facts.push({ ...place, kind: 'subtransaction', xid: this.#watchedXid, topXid: fact.xid });
+    return true;
+  }
+
+  #reportWatched(place: RecordPlace, resourceManager: number, xid: number, next: number): void {
+    const isXid = xid !== 0 && xid === this.#watchedXid && !this.#sawXid;
+    if (!isXid && next < this.#markOffset) return;
+    this.#facts.push({ ...place, kind: 'record', resourceManager, xid });
+    if (isXid) this.#sawXid = true;
+    while (this.#marks[0] !== undefined && place.lsn >= this.#marks[0]) this.#marks.shift();
+    this.#placeMark();
+  }
+
+  #placeMark(): void {
+    const mark = this.#marks[0];
+    this.#markOffset = mark === undefined ? Infinity : Number(mark - this.#pages.start);
+  }
+}
+
+const BAD_CHECKSUM = 'the checksum of the record is wrong';
+
+function isZero(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if (bytes[at] !== 0) return false;
+  return true;
+}
