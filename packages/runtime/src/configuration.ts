@@ -44,6 +44,8 @@ export interface Configuration {
   readonly file: string;
   readonly clusters: ReadonlyMap<string, ClusterConfiguration>;
   readonly repositories: ReadonlyMap<string, RepositoryConfiguration>;
+  /** Codecs that can be read whatever the file says: those that this installation brings along. */
+  readonly codecs: readonly ConfiguredAdapter<'compressor'>[];
   /** Replaces every secret value of the file in a text by `***`. */
   redact(text: string): string;
 }

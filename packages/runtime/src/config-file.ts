@@ -1,0 +1,162 @@
+/** Finds and reads the config file. @packageDocumentation */
+import { constants } from 'node:fs';
+import { access, realpath } from 'node:fs/promises';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { KeyframeError } from '@keyframe/contracts';
+import { cosmiconfig, type Loader } from 'cosmiconfig';
+import type { Environment } from './configuration.ts';
+import { type ConfigurationProblem, configurationError, type KeyPath } from './problems.ts';
+import { parseText, type TextPosition } from './yaml-text.ts';
+
+const SCRIPTS = ['ts', 'mts', 'js', 'mjs', 'cjs', 'cts'];
+
+/** Fixed, and never a parent directory: a backup must not pick up somebody else's file. */
+const PLACES: readonly string[] = [
+  'keyframe.yaml',
+  'keyframe.yml',
+  'keyframe.json',
+  'keyframe.js',
+  'keyframe.ts',
+  ...SCRIPTS.map((extension) => `keyframe.config.${extension}`),
+  'package.json',
+];
+
+/** The directory that is looked at after the current one. */
+export const SYSTEM_DIRECTORY = '/etc/keyframe';
+
+/** Where to look, and what stands there. */
+export interface FindOptions {
+  /** As the user gave it; relative to `cwd`. */
+  readonly configPath: string | undefined;
+  readonly cwd: string;
+  readonly environment: Environment;
+  /** Looked at after `cwd`. Default {@link SYSTEM_DIRECTORY}. */
+  readonly systemDirectory?: string | undefined;
+}
+
+/** The content of a config file, not yet validated. */
+export interface ConfigFile {
+  /** Absolute path. */
+  readonly file: string;
+  readonly data: unknown;
+  /** Place of a path in the text; absent for JavaScript and package.json. */
+  readonly positionOf?: (path: KeyPath) => TextPosition;
+}
+
+/** What our loaders give cosmiconfig: always an object, so that its own `$import` finds nothing to do. */
+type Loaded = { readonly text: string } | { readonly value: unknown };
+
+const loadScript: Loader = async (file) => {
+  const module = (await import(pathToFileURL(await realpath(file)).href)) as { readonly default?: unknown };
+  return { value: module.default } satisfies Loaded;
+};
+
+const loadText: Loader = (file, text) => {
+  if (path.basename(file) !== 'package.json') return { text } satisfies Loaded;
+  const content: unknown = JSON.parse(text);
+  const own = typeof content === 'object' && content !== null && 'keyframe' in content ? content.keyframe : undefined;
+  return own === undefined ? {} : { keyframe: { value: own } satisfies Loaded };
+};
+
+function explorer(): ReturnType<typeof cosmiconfig> {
+  return cosmiconfig('keyframe', {
+    searchPlaces: [...PLACES],
+    searchStrategy: 'none',
+    ignoreEmptySearchPlaces: false,
+    cache: false,
+    loaders: {
+      ...Object.fromEntries(SCRIPTS.map((extension) => [`.${extension}`, loadScript])),
+      '.json': loadText,
+      default: loadText,
+    },
+  });
+}
+
+/**
+ * Reads the file of `configPath`, of KEYFRAME_CONFIG, or the first there is in `cwd` and then /etc/keyframe.
+ * @throws {KeyframeError} CONFIG_NOT_FOUND, CONFIG_INVALID, ACCESS_DENIED
+ */
+export async function readConfigFile(options: FindOptions): Promise<ConfigFile> {
+  const named = options.configPath ?? (options.environment['KEYFRAME_CONFIG'] || undefined);
+  const { filepath: file, config } =
+    named === undefined ? await search(options) : await load(path.resolve(options.cwd, named));
+  if (config === undefined)
+    throw configurationError(file, [problem('the file is empty', 'Run `keyframe init` to write a commented one.')]);
+  return 'value' in config ? { file, data: config.value } : fromText(file, config.text);
+}
+
+interface Found {
+  readonly filepath: string;
+  readonly config?: Loaded;
+}
+
+async function load(file: string): Promise<Found> {
+  await assertReadable(file, true);
+  const found = await explorer()
+    .load(file)
+    .catch((error: unknown) => {
+      throw invalid(file, error);
+    });
+  return (found as Found | null) ?? { filepath: file };
+}
+
+async function search({ cwd, systemDirectory = SYSTEM_DIRECTORY }: FindOptions): Promise<Found> {
+  const directories = [cwd, systemDirectory];
+  for (const directory of directories) {
+    const found = (await explorer()
+      .search(directory)
+      .catch((error: unknown) => {
+        throw invalid(directory, error);
+      })) as Found | null;
+    const before = found === null ? PLACES : PLACES.slice(0, PLACES.indexOf(path.basename(found.filepath)));
+    // cosmiconfig passes over what it may not read. A file that is there but denied is not absent.
+    for (const place of before) await assertReadable(path.join(directory, place), false);
+    if (found !== null) return found;
+  }
+  throw new KeyframeError('CONFIG_NOT_FOUND', `there is no config file in ${directories.join(' or ')}`, {
+    hint: 'Run `keyframe init` to write one, or name one with --config FILE or KEYFRAME_CONFIG.',
+    details: { directories: directories.join(', '), names: PLACES.join(', ') },
+  });
+}
+
+async function assertReadable(file: string, mustExist: boolean): Promise<void> {
+  try {
+    await access(file, constants.R_OK);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    const absent = code === 'ENOENT' || code === 'ENOTDIR';
+    if (absent && !mustExist) return;
+    if (absent)
+      throw new KeyframeError('CONFIG_NOT_FOUND', `the config file ${file} does not exist`, {
+        hint: 'Correct --config or KEYFRAME_CONFIG, or run `keyframe init` to write a config file.',
+        details: { file },
+      });
+    throw new KeyframeError('ACCESS_DENIED', `the config file ${file} cannot be read`, {
+      cause: error,
+      hint: `Make ${file} and its directory readable for the user that runs Keyframe.`,
+      details: { file },
+    });
+  }
+}
+
+function problem(reason: string, fix?: string, position?: TextPosition): ConfigurationProblem {
+  const { line, column } = position ?? { line: undefined, column: undefined };
+  return { path: '', line, column, reason, fix, code: 'CONFIG_INVALID' };
+}
+
+function invalid(place: string, error: unknown): KeyframeError {
+  const file = error instanceof Error && 'filepath' in error ? String(error.filepath) : place;
+  const reason = error instanceof Error ? error.message : String(error);
+  return configurationError(file, [problem(`the file cannot be loaded: ${reason}`)]);
+}
+
+function fromText(file: string, text: string): ConfigFile {
+  const { data, errors, positionOf } = parseText(text);
+  if (errors.length > 0)
+    throw configurationError(
+      file,
+      errors.map(({ message, line, column }) => problem(message, undefined, { line, column })),
+    );
+  return { file, data, positionOf };
+}

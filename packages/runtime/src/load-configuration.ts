@@ -1,0 +1,125 @@
+import { KeyframeError, Secret } from '@keyframe/contracts';
+import { loadAdapters, type PlacedAdapter } from './adapters.ts';
+import { type ConfigFile, type FindOptions, readConfigFile } from './config-file.ts';
+import type {
+  ClusterConfiguration,
+  Configuration,
+  ConfiguredAdapter,
+  RepositoryConfiguration,
+} from './configuration.ts';
+import type { PluginSources } from './plugins.ts';
+import { type ConfigurationProblem, configurationError, formatPath, type KeyPath } from './problems.ts';
+import { maskUrl, passwordsIn, Redaction } from './redaction.ts';
+import { normalize, type RawCluster, type RawConfiguration } from './schema.ts';
+import { type ResolvedSecrets, resolveSecrets } from './secrets.ts';
+import { checkShape, type DraftProblem } from './shape.ts';
+
+/** Where the file is, and where its plugins may be. */
+export interface LoadOptions extends FindOptions, PluginSources {
+  /** Names of the compressors this installation brings along, so that it reads what was written before the file changed. */
+  readonly codecs?: readonly string[] | undefined;
+}
+
+/**
+ * Reads the config file, resolves its secrets, loads the plugins it names and validates everything.
+ * All problems are reported at once: `problemsOf(error)` lists them.
+ * @throws {KeyframeError} CONFIG_NOT_FOUND, CONFIG_INVALID, PLUGIN_NOT_FOUND, PLUGIN_INVALID, ACCESS_DENIED
+ */
+export async function loadConfiguration(options: LoadOptions): Promise<Configuration> {
+  const source = await readConfigFile(options);
+  const redaction = new Redaction();
+  const secrets = await resolveSecrets(source.data, {
+    environment: options.environment,
+    directory: source.file.replace(/[^/\\]*$/, ''),
+    redaction,
+  });
+  const data = normalize(secrets.data);
+  const { problems: shapeProblems, value } = checkShape(data);
+  const { problems: adapterProblems, adapters } = await loadAdapters(data, source.file, options);
+  const unresolved = secrets.problems.map(({ path }) => path);
+  const others = [...shapeProblems, ...adapterProblems].filter(
+    ({ path }) => !unresolved.some((at) => isUnder(path, at)),
+  );
+  const drafts = [...secrets.problems, ...others];
+  for (const { source: from } of Object.values(value?.clusters ?? {}))
+    if (from.url !== undefined) for (const password of passwordsIn(from.url)) redaction.add(password);
+  if (drafts.length > 0 || value === undefined)
+    throw configurationError(
+      source.file,
+      drafts.map((draft) => place(draft, source, secrets, redaction)),
+    );
+  return build(source.file, value, [...adapters, ...(await loadCodecs(source.file, options))], redaction);
+}
+
+async function loadCodecs(file: string, options: LoadOptions): Promise<PlacedAdapter[]> {
+  const slots = Object.fromEntries((options.codecs ?? []).map((use) => [use, { stores: [], compress: { use } }]));
+  // One that is not installed is no problem of this file: reading its frames will say so.
+  const { adapters } = await loadAdapters({ repositories: slots }, file, options);
+  return adapters.map(({ adapter }) => ({ path: ['codecs'], adapter }));
+}
+
+function isUnder(path: KeyPath, ancestor: KeyPath): boolean {
+  return ancestor.every((key, index) => path[index] === key);
+}
+
+function place(
+  { path, reason, fix, code = 'CONFIG_INVALID' }: DraftProblem,
+  { positionOf }: ConfigFile,
+  { places }: ResolvedSecrets,
+  redaction: Redaction,
+): ConfigurationProblem {
+  // A message about a place that holds a secret may quote it, however short it is.
+  const values = places.filter((at) => isUnder(at.path, path) || isUnder(path, at.path)).flatMap((at) => at.values);
+  const hide = (text: string): string =>
+    redaction.apply(values.reduce((result, value) => result.replaceAll(value, '***'), text));
+  const { line, column } = positionOf?.(path) ?? { line: undefined, column: undefined };
+  return { path: formatPath(path), line, column, reason: hide(reason), fix, code };
+}
+
+function build(
+  file: string,
+  raw: RawConfiguration,
+  adapters: readonly PlacedAdapter[],
+  redaction: Redaction,
+): Configuration {
+  type Any = ConfiguredAdapter<'store' & 'compressor'>;
+  // loadPlugin has compared each kind with its slot.
+  const all = (...path: KeyPath): Any[] =>
+    adapters.filter((placed) => placed.path.join('.') === path.join('.')).map(({ adapter }) => adapter as Any);
+  const at = (...path: KeyPath): Any => {
+    const [adapter] = all(...path);
+    if (adapter === undefined) throw new KeyframeError('INTERNAL', `${formatPath(path)} was not loaded`);
+    return adapter;
+  };
+  const repositories = Object.keys(raw.repositories).map((name): [string, RepositoryConfiguration] => [
+    name,
+    { name, stores: [at('repositories', name, 'stores', 0)], compress: at('repositories', name, 'compress') },
+  ]);
+  const [only = ''] = Object.keys(raw.repositories);
+  const clusters = Object.entries(raw.clusters).map(([name, cluster]): [string, ClusterConfiguration] => [
+    name,
+    buildCluster(name, cluster, only),
+  ]);
+  return {
+    file,
+    clusters: new Map(clusters),
+    repositories: new Map(repositories),
+    codecs: all('codecs'),
+    redact: (text) => redaction.apply(text),
+  };
+}
+
+function buildCluster(name: string, raw: RawCluster, onlyRepository: string): ClusterConfiguration {
+  const { url, dataDirectory } = raw.source;
+  return {
+    name,
+    source: {
+      url: url === undefined ? undefined : new Secret(url),
+      displayUrl: url === undefined ? undefined : maskUrl(url),
+      dataDirectory,
+    },
+    repository: raw.repository ?? onlyRepository,
+    walTimeoutMs: raw.walTimeout,
+    maxRateBytes: raw.maxRate,
+  };
+}

@@ -1,0 +1,100 @@
+/** The only container of Keyframe: joins the configured adapters to a repository. @packageDocumentation */
+import type { Compressor, Log, Store } from '@keyframe/contracts';
+import { DEFAULT_RETRY, retrying } from '@keyframe/engine';
+import { resolveConnection } from '@keyframe/postgres';
+import { openRepository, type Repository } from '@keyframe/repository';
+// The other entry of awilix loads a file globber that nothing here uses: 38 ms of CPU a start.
+import { asFunction, asValue, createContainer, InjectionMode } from 'awilix/browser';
+import type { App } from './app.ts';
+import { choose } from './choose.ts';
+import type { Configuration, Environment, RepositoryConfiguration } from './configuration.ts';
+import { createHost, type OwnedHost } from './host.ts';
+
+/** What to open, and for whom. */
+export interface OpenOptions {
+  /** Default: the only cluster of the file. */
+  readonly cluster?: string | undefined;
+  /** Default: the cluster's own repository. */
+  readonly repository?: string | undefined;
+  readonly log: Log;
+  readonly environment: Environment;
+}
+
+interface Cradle {
+  readonly configured: RepositoryConfiguration;
+  readonly configuration: Configuration;
+  readonly log: Log;
+  readonly host: OwnedHost;
+  readonly rawStore: Store;
+  readonly store: Store;
+  readonly compressor: Compressor;
+  readonly codecs: readonly Compressor[];
+  readonly repository: Repository;
+}
+
+/**
+ * Builds the parts for one cluster. No I/O: adapters connect at their first operation.
+ * @throws {KeyframeError} INVALID_OPTION when the cluster or the repository is unknown or was to be chosen
+ */
+export function openApp(configuration: Configuration, options: OpenOptions): App {
+  const cluster = choose(configuration.clusters, options.cluster, 'cluster');
+  const configured = choose(configuration.repositories, options.repository ?? cluster.repository, 'repository');
+  const container = createContainer<Cradle>({ injectionMode: InjectionMode.PROXY, strict: true });
+  const closing = async (adapter: { close?(): Promise<void> }): Promise<void> => {
+    await adapter.close?.();
+  };
+  container.register({
+    configured: asValue(configured),
+    configuration: asValue(configuration),
+    log: asValue(options.log),
+    host: asFunction(({ log }: Cradle) => createHost(log))
+      .singleton()
+      .disposer((host) => host.close()),
+    rawStore: asFunction(({ configured: { stores }, host }: Cradle) => stores[0].create(host))
+      .singleton()
+      .disposer(closing),
+    store: asFunction(retryingStore).singleton(),
+    compressor: asFunction(({ configured: { compress }, host }: Cradle) => compress.create(host))
+      .singleton()
+      .disposer(closing),
+    codecs: asFunction(({ configuration: { codecs }, host }: Cradle) => codecs.map((codec) => codec.create(host)))
+      .singleton()
+      .disposer(async (codecs) => {
+        for (const codec of codecs) await codec.close?.();
+      }),
+    repository: asFunction(({ store, compressor, codecs, host }: Cradle) =>
+      openRepository({ store, compressor, compressors: codecs, now: host.now }),
+    ).singleton(),
+  });
+  const { cradle } = container;
+  let closed: Promise<void> | undefined;
+  return {
+    configuration,
+    clusterName: cluster.name,
+    cluster,
+    repositoryName: configured.name,
+    log: options.log,
+    get repository() {
+      return cradle.repository;
+    },
+    get store() {
+      return cradle.store;
+    },
+    get rawStore() {
+      return cradle.rawStore;
+    },
+    get host() {
+      return cradle.host;
+    },
+    connectionTarget: () => resolveConnection(cluster.source.url?.reveal(), options.environment),
+    close: () => (closed ??= container.dispose()),
+  };
+}
+
+function retryingStore({ rawStore, log }: Cradle): Store {
+  const onRetry = (key: string, attempt: number, cause: unknown): void =>
+    log.warn(
+      `the store could not serve ${key}, attempt ${attempt}: ${cause instanceof Error ? cause.message : String(cause)}`,
+    );
+  return retrying(rawStore, { ...DEFAULT_RETRY, onRetry });
+}

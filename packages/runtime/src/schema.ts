@@ -1,0 +1,177 @@
+/** The shape of the config file. Options of plugins are theirs: they are checked by the plugin's own schema. @packageDocumentation */
+import { hasCode } from '@keyframe/contracts';
+import { z } from 'zod';
+import type { KeyPath } from './problems.ts';
+import { maskUrl } from './redaction.ts';
+import { DURATION_PATTERN, parseDuration, parseSize, SIZE_PATTERN } from './units.ts';
+
+/** What stands in a slot for an adapter. `use` is a name, or in JavaScript the plugin object itself. */
+export interface Slot {
+  readonly use: unknown;
+  readonly [option: string]: unknown;
+}
+
+/** The file after {@link configurationSchema}, before references and plugins are resolved. */
+export interface RawConfiguration {
+  readonly clusters: Readonly<Record<string, RawCluster>>;
+  readonly repositories: Readonly<Record<string, RawRepository>>;
+}
+
+export interface RawCluster {
+  readonly source: { readonly url?: string | undefined; readonly dataDirectory?: string | undefined };
+  readonly repository?: string | undefined;
+  readonly walTimeout: number;
+  readonly maxRate?: number | undefined;
+}
+
+export interface RawRepository {
+  readonly stores: readonly Slot[];
+  readonly compress: Slot;
+}
+
+type Parse = (text: string) => number;
+
+/** Text to a number; the parser's message becomes the reason and its hint the fix. */
+function unit(parse: Parse, what: string, pattern: string, description: string): z.ZodType<number, string> {
+  return z
+    .string({ error: `must be a ${what} with its unit, in text` })
+    .meta({ pattern, description })
+    .transform((text, context) => {
+      try {
+        return parse(text);
+      } catch (error) {
+        if (!hasCode(error, 'INVALID_OPTION')) throw error;
+        context.issues.push({ code: 'custom', message: error.message, params: { fix: error.hint }, input: text });
+        return z.NEVER;
+      }
+    });
+}
+
+const MIN_RATE = 32 * 1024;
+const MAX_RATE = 1024 ** 3;
+
+/** Bytes per second, within what the server accepts as MAX_RATE. */
+const rate = unit(
+  (text) => parseSize(text.replace(/\/s$/, '')),
+  'size per second',
+  SIZE_PATTERN.replace(/\$$/, '(/s)?$'),
+  'Most that a backup reads per second, e.g. 50MiB/s (from 32KiB/s to 1GiB/s). Default: no limit.',
+).refine((bytes) => bytes >= MIN_RATE && bytes <= MAX_RATE, {
+  error: 'PostgreSQL accepts rates from 32KiB/s to 1GiB/s',
+});
+
+/** Names are parts of object keys, so they are kept plain. */
+export const NAME: RegExp = /^[a-z0-9][a-z0-9_-]{0,62}$/;
+/** {@link NAME} in words. */
+export const NAME_RULE: string = 'a name has 1 to 63 of a-z, 0-9, - and _, and starts with a letter or digit';
+
+const url = z
+  .string()
+  .meta({
+    description: 'Connection URI. Default: PG* variables and libpq defaults.',
+    examples: ['postgresql://keyframe@/postgres'],
+  })
+  .superRefine((text, context) => {
+    if (/^postgres(?:ql)?:\/\//.test(text)) return;
+    const shown = /password|:.*@/i.test(text) ? '' : `, not ${JSON.stringify(maskUrl(text))}`;
+    context.addIssue({
+      code: 'custom',
+      message: `must be a connection URI${shown}`,
+      params: {
+        fix: 'Write postgresql://user@host:port/database, or postgresql://user@/database?host=/var/run/postgresql for a socket.',
+      },
+    });
+  });
+
+const dataDirectory = z
+  .string()
+  .regex(/^\//, { error: 'must be an absolute path' })
+  .meta({ description: 'Data directory, when this machine can read it. Absolute path.' });
+
+const source = z.strictObject({ url: url.optional(), dataDirectory: dataDirectory.optional() });
+
+const cluster = z.strictObject({
+  source: source.prefault({}).describe('Where PostgreSQL is.'),
+  repository: z.string().optional().describe('Name of its repository. May be left out when there is exactly one.'),
+  walTimeout: unit(
+    parseDuration,
+    'duration',
+    DURATION_PATTERN,
+    'How long a backup waits for its last WAL segment to be archived. Default 60s.',
+  ).prefault('60s'),
+  maxRate: rate.optional(),
+});
+
+const slot = z.looseObject({
+  use: z.union([z.string().min(1), z.custom<object>((value) => typeof value === 'object' && value !== null)], {
+    error: 'must name an adapter',
+  }),
+});
+
+const repository = z.strictObject({
+  stores: z.array(slot).describe('Where the objects are kept. Exactly one in this version.'),
+  compress: slot.prefault({ use: 'zstd', level: 1 }).describe('Codec of new objects. Default: zstd, level 1.'),
+});
+
+/** The whole file, after {@link normalize}. Strict: unknown keys fail. Names, references and counts are checked apart: zod skips such checks where a part is wrong. */
+export const configurationSchema: z.ZodType<RawConfiguration> = z.strictObject({
+  $schema: z.string().optional().describe('JSON Schema of this file, for editors.'),
+  clusters: z.record(z.string(), cluster).describe('Database clusters by name.'),
+  repositories: z.record(z.string(), repository).describe('Repositories by name.'),
+});
+
+/** The keys that are legal in one kind of map, and those that a later version gives a meaning to. */
+export interface KnownKeys {
+  readonly known: readonly string[];
+  readonly later: readonly string[];
+}
+
+const ROOT: KnownKeys = { known: ['clusters', 'repositories'], later: ['notify', 'metrics'] };
+const CLUSTER: KnownKeys = { known: Object.keys(cluster.shape), later: ['schedule', 'objectives'] };
+const SOURCE: KnownKeys = { known: Object.keys(source.shape), later: [] };
+const REPOSITORY: KnownKeys = {
+  known: Object.keys(repository.shape),
+  later: ['encrypt', 'retention', 'lead', 'quorum'],
+};
+
+/** The keys of the map at that path; `undefined` inside an adapter's options. */
+export function knownKeysAt(path: KeyPath): KnownKeys | undefined {
+  const [section] = path;
+  if (section === undefined) return ROOT;
+  if (section === 'clusters') return path.length === 2 ? CLUSTER : SOURCE;
+  return section === 'repositories' && path.length === 2 ? REPOSITORY : undefined;
+}
+
+/** Narrows to a map of the file. */
+export function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function mapValues(value: unknown, change: (item: unknown) => unknown): unknown {
+  if (!isMap(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, change(item)]));
+}
+
+/** The short forms written out: `main:` with nothing after it, `compress: zstd`, `stores: [fs]`. */
+export function normalize(data: unknown): unknown {
+  if (!isMap(data)) return data;
+  const asSlot = (value: unknown): unknown => (typeof value === 'string' ? { use: value } : value);
+  const asCluster = (value: unknown): unknown => {
+    const map = value ?? {};
+    return isMap(map) && map['source'] === null ? { ...map, source: {} } : map;
+  };
+  const asRepository = (value: unknown): unknown => {
+    if (!isMap(value)) return value;
+    const { stores, compress } = value;
+    return {
+      ...value,
+      ...(Array.isArray(stores) ? { stores: stores.map(asSlot) } : {}),
+      ...(compress === undefined ? {} : { compress: asSlot(compress) }),
+    };
+  };
+  return {
+    ...data,
+    ...('clusters' in data ? { clusters: mapValues(data['clusters'], asCluster) } : {}),
+    ...('repositories' in data ? { repositories: mapValues(data['repositories'], asRepository) } : {}),
+  };
+}
