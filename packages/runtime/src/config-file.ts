@@ -1,6 +1,5 @@
 /** Finds and reads the config file. @packageDocumentation */
-import { constants } from 'node:fs';
-import { access, realpath } from 'node:fs/promises';
+import { open, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { KeyframeError } from '@keyframe/contracts';
@@ -67,8 +66,7 @@ function explorer(): ReturnType<typeof cosmiconfig> {
     cache: false,
     loaders: {
       ...Object.fromEntries(SCRIPTS.map((extension) => [`.${extension}`, loadScript])),
-      '.json': loadText,
-      default: loadText,
+      ...Object.fromEntries(['.json', '.yaml', '.yml', 'noExt', 'default'].map((extension) => [extension, loadText])),
     },
   });
 }
@@ -92,11 +90,10 @@ interface Found {
 }
 
 async function load(file: string): Promise<Found> {
-  await assertReadable(file, true);
   const found = await explorer()
     .load(file)
     .catch((error: unknown) => {
-      throw invalid(file, error);
+      throw unreadable(file, error) ?? invalid(file, error);
     });
   return (found as Found | null) ?? { filepath: file };
 }
@@ -111,7 +108,7 @@ async function search({ cwd, systemDirectory = SYSTEM_DIRECTORY }: FindOptions):
       })) as Found | null;
     const before = found === null ? PLACES : PLACES.slice(0, PLACES.indexOf(path.basename(found.filepath)));
     // cosmiconfig passes over what it may not read. A file that is there but denied is not absent.
-    for (const place of before) await assertReadable(path.join(directory, place), false);
+    for (const place of before) await assertReadable(path.join(directory, place));
     if (found !== null) return found;
   }
   throw new KeyframeError('CONFIG_NOT_FOUND', `there is no config file in ${directories.join(' or ')}`, {
@@ -120,24 +117,33 @@ async function search({ cwd, systemDirectory = SYSTEM_DIRECTORY }: FindOptions):
   });
 }
 
-async function assertReadable(file: string, mustExist: boolean): Promise<void> {
+async function assertReadable(file: string): Promise<void> {
   try {
-    await access(file, constants.R_OK);
+    await (await open(file)).close();
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    const absent = code === 'ENOENT' || code === 'ENOTDIR';
-    if (absent && !mustExist) return;
-    if (absent)
-      throw new KeyframeError('CONFIG_NOT_FOUND', `the config file ${file} does not exist`, {
-        hint: 'Correct --config or KEYFRAME_CONFIG, or run `keyframe init` to write a config file.',
-        details: { file },
-      });
-    throw new KeyframeError('ACCESS_DENIED', `the config file ${file} cannot be read`, {
-      cause: error,
-      hint: `Make ${file} and its directory readable for the user that runs Keyframe.`,
+    if (!isAbsent(error)) throw unreadable(file, error);
+  }
+}
+
+const codeOf = (error: unknown): unknown => (error instanceof Error && 'code' in error ? error.code : undefined);
+
+const isAbsent = (error: unknown): boolean => codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR';
+
+/** What the system says about a file that cannot be opened; `undefined` for what its content says. */
+function unreadable(file: string, error: unknown): KeyframeError | undefined {
+  // A JavaScript config may itself read files.
+  const isSystem = error instanceof Error && 'syscall' in error && (!('path' in error) || error.path === file);
+  if (!isSystem) return undefined;
+  if (isAbsent(error))
+    return new KeyframeError('CONFIG_NOT_FOUND', `the config file ${file} does not exist`, {
+      hint: 'Correct --config or KEYFRAME_CONFIG, or run `keyframe init` to write a config file.',
       details: { file },
     });
-  }
+  return new KeyframeError('ACCESS_DENIED', `the config file ${file} cannot be read (${String(codeOf(error))})`, {
+    cause: error,
+    hint: `Make ${file} and its directory readable for the user that runs Keyframe.`,
+    details: { file },
+  });
 }
 
 function problem(reason: string, fix?: string, position?: TextPosition): ConfigurationProblem {
@@ -156,7 +162,10 @@ function fromText(file: string, text: string): ConfigFile {
   if (errors.length > 0)
     throw configurationError(
       file,
-      errors.map(({ message, line, column }) => problem(message, undefined, { line, column })),
+      errors.map(({ message, line, column }) => {
+        const open = (text.split('\n')[line - 1] ?? '').includes('${');
+        return problem(message, open ? 'Put text that holds ${…} in double quotes.' : undefined, { line, column });
+      }),
     );
   return { file, data, positionOf };
 }

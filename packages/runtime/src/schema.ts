@@ -57,7 +57,7 @@ const rate = unit(
   SIZE_PATTERN.replace(/\$$/, '(/s)?$'),
   'Most that a backup reads per second, e.g. 50MiB/s (from 32KiB/s to 1GiB/s). Default: no limit.',
 ).refine((bytes) => bytes >= MIN_RATE && bytes <= MAX_RATE, {
-  error: 'PostgreSQL accepts rates from 32KiB/s to 1GiB/s',
+  error: 'must be from 32KiB/s to 1GiB/s, which PostgreSQL accepts',
 });
 
 /** Names are parts of object keys, so they are kept plain. */

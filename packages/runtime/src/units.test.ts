@@ -20,9 +20,26 @@ describe('sizes', () => {
     ['2TB', 2 * 1024 ** 4],
   ])('%s is %i bytes', (text, bytes) => expect(parseSize(text)).toBe(bytes));
 
-  it.each(['', '10', '16', 'MiB', '-1MiB', '1.5GiB', '16 mib!', '1e3MB', ' 1MB', '99999999999TB', '0x10kB', '1constructor'])(
-    '%j is refused',
-    (text) => expect(hasCode(fault(() => parseSize(text)), 'INVALID_OPTION')).toBe(true),
+  it.each([
+    '',
+    '10',
+    '16',
+    'MiB',
+    '-1MiB',
+    '1.5GiB',
+    '16 mib!',
+    '1e3MB',
+    ' 1MB',
+    '99999999999TB',
+    '0x10kB',
+    '1constructor',
+  ])('%j is refused', (text) =>
+    expect(
+      hasCode(
+        fault(() => parseSize(text)),
+        'INVALID_OPTION',
+      ),
+    ).toBe(true),
   );
 
   it('a unit in the wrong case is named rightly', () =>
@@ -49,7 +66,12 @@ describe('durations', () => {
   ])('%s is %i ms', (text, ms) => expect(parseDuration(text)).toBe(ms));
 
   it.each(['5', '5 minutes', '-5m', '1d12h', 'm', '1.5h'])('%j is refused', (text) =>
-    expect(hasCode(fault(() => parseDuration(text)), 'INVALID_OPTION')).toBe(true),
+    expect(
+      hasCode(
+        fault(() => parseDuration(text)),
+        'INVALID_OPTION',
+      ),
+    ).toBe(true),
   );
 
   it.each([
