@@ -37,3 +37,51 @@ export {
   type TimelineHistory,
   type TimelineSpan,
 } from './timeline/history.ts';
+
+// Connections, and the replication protocol.
+export { resolveConnection } from './connection/resolve.ts';
+export type {
+  ConnectionTarget,
+  Environment,
+  ServerHost,
+  SessionAttributes,
+  SslFile,
+  SslMode,
+  SslSettings,
+} from './connection/target.ts';
+export { connectReplication, type ConnectReplicationOptions } from './replication/connection.ts';
+export type {
+  BackupEntry,
+  BackupStart,
+  BackupTablespace,
+  BaseBackupOptions,
+  BaseBackupResult,
+  BaseBackupSink,
+  ReplicationConnection,
+} from './replication/types.ts';
+export { parseServerVersion } from './replication/version.ts';
+export type { ServerNotice } from './wire/backend.ts';
+
+// Plain SQL.
+export type {
+  ArchiverFacts,
+  RoleFacts,
+  ServerFacts,
+  SettingFact,
+  SlotFact,
+  TablespaceFact,
+  WalFacts,
+} from './sql/facts.ts';
+export { inspectServer, type InspectOptions } from './sql/inspect.ts';
+export { leastPrivilegeSql, quoteIdentifier, quoteLiteral } from './sql/least-privilege.ts';
+export { createRestorePoint, currentLsn, emitMessage, type EmitMessageOptions, switchWal } from './sql/operations.ts';
+export { connectSql, type SqlSession } from './sql/session.ts';
+
+// Programs and servers of this machine.
+export { type EmbeddedPackage, findEmbeddedPackage, prepareEmbedded } from './local/embedded.ts';
+export { findPostgres, type FindPostgresOptions, type Installation } from './local/find.ts';
+export { initdb, type InitdbOptions, runTool, type ToolOptions } from './local/initdb.ts';
+export { isRunning, type Postmaster, readPostmaster } from './local/postmaster.ts';
+export type { RecoveryProbe, StartProgress } from './local/progress.ts';
+export { findRunner, type FindRunnerOptions, handOver, makeDirectory, type Runner } from './local/runner.ts';
+export { LocalServer, type StartOptions, type StartOutcome, stopServer, type WaitOptions } from './local/server.ts';

@@ -1,0 +1,100 @@
+import type { Abortable, Lsn, TimelineId } from '@keyframe/contracts';
+
+/** A tablespace other than the two built-in ones. */
+export interface BackupTablespace {
+  readonly oid: number;
+  /** Where the server has it. Relative to the data directory for an in-place tablespace. */
+  readonly location: string;
+  readonly sizeEstimateBytes: bigint;
+}
+
+/** What the server says before the first byte. */
+export interface BackupStart {
+  readonly startLsn: Lsn;
+  readonly timeline: TimelineId;
+  readonly tablespaces: readonly BackupTablespace[];
+  /** Sum over all tablespaces when the backup began; the cluster may grow meanwhile. */
+  readonly totalEstimateBytes: bigint;
+}
+
+/** A member of the backup. */
+export interface BackupEntry {
+  /** Relative to the data directory, `/` between parts; of a tablespace `pg_tblspc/<oid>/…`. Never leaves the directory. */
+  readonly path: string;
+  readonly type: 'file' | 'directory' | 'symlink';
+  /** Permission bits. */
+  readonly mode: number;
+  readonly modifiedAtSeconds: number;
+  /** Bytes that follow; 0 unless a file. */
+  readonly sizeBytes: number;
+  /** Only of a symlink: where the server has the tablespace. */
+  readonly linkTarget?: string | undefined;
+}
+
+/**
+ * Takes a base backup. Calls come in order and never overlap; returning a promise means "wait", and nothing is read
+ * from the server until it settles. A throw or rejection ends the backup and the connection.
+ */
+export interface BaseBackupSink {
+  start?(info: BackupStart): void | Promise<void>;
+  /** A file, directory or symlink. A directory comes before what is in it. */
+  entry(entry: BackupEntry): void | Promise<void>;
+  /** Content of the current file. The view is valid during the call, or until the returned promise settles. */
+  bytes(view: Uint8Array): void | Promise<void>;
+  /** The current file is complete. Not called for directories and symlinks. */
+  end(): void | Promise<void>;
+  /** Bytes so far, counted like the estimate (with the archive's headers), about once a mebibyte. */
+  progress?(doneBytes: number): void;
+}
+
+export interface BaseBackupOptions extends Abortable {
+  /** Stands in backup_label. No control characters, at most 1023 bytes. */
+  readonly label: string;
+  /** `fast` makes the server checkpoint at once; `spread` may keep it silent for minutes first. */
+  readonly checkpoint: 'fast' | 'spread';
+  /** Limit of the server, 32 to 1048576 KiB per second. Default none. */
+  readonly maxRateKiB?: number | undefined;
+  /** Checksums in the server's manifest. Default CRC32C. */
+  readonly manifestChecksums?: 'CRC32C' | 'SHA256' | 'NONE' | undefined;
+  /** Let the server verify page checksums as it reads; it then reports a fault after the last byte. Default true. */
+  readonly verifyChecksums?: boolean | undefined;
+}
+
+export interface BaseBackupResult {
+  /** The backup is consistent once WAL up to here is replayed. */
+  readonly stopLsn: Lsn;
+  readonly stopTimeline: TimelineId;
+  /** The server's backup manifest, byte for byte. */
+  readonly manifest: Buffer;
+}
+
+/** A connection to a walsender. One command at a time. */
+export interface ReplicationConnection extends AsyncDisposable {
+  /** What the server reported, e.g. `server_version`, `in_hot_standby`, `TimeZone`. */
+  readonly parameters: ReadonlyMap<string, string>;
+  /** E.g. 180006. */
+  readonly versionNumber: number;
+  /** Who the server is and where its WAL ends. */
+  identifySystem(
+    options?: Abortable,
+  ): Promise<{ readonly systemIdentifier: string; readonly timeline: TimelineId; readonly lsn: Lsn }>;
+  /** Value of a setting, as `SHOW` prints it. */
+  show(setting: string, options?: Abortable): Promise<string>;
+  /**
+   * A timeline history file as the server has it. Timeline 1 has none.
+   * @throws {KeyframeError} SERVER_ERROR with sqlstate 58P01 when there is none.
+   */
+  timelineHistory(
+    timeline: TimelineId,
+    options?: Abortable,
+  ): Promise<{ readonly name: string; readonly content: Buffer }>;
+  /**
+   * Streams a base backup into `sink`, without WAL: the archive must have it from `startLsn` to `stopLsn`.
+   * After an abort or a fault of the sink the connection is closed.
+   * @throws {KeyframeError} SERVER_ERROR, SERVER_UNREACHABLE, SERVER_UNSUPPORTED, INVALID_OPTION, CORRUPT
+   * @see https://www.postgresql.org/docs/18/protocol-replication.html#PROTOCOL-REPLICATION-BASE-BACKUP
+   */
+  baseBackup(options: BaseBackupOptions, sink: BaseBackupSink): Promise<BaseBackupResult>;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
