@@ -43,7 +43,13 @@ const XINFO = {
 } as const;
 
 /** PostgreSQL counts from 2000-01-01. */
-const EPOCH_MICROS = 946_684_800_000_000n;
+const EPOCH_MICROS = 946_684_800_000_000;
+
+/** A timestamptz. Numbers are exact until the year 2255, and quicker than big integers. */
+function unixMicros(view: DataView, at: number): bigint {
+  const micros = view.getInt32(at + 4, true) * 2 ** 32 + view.getUint32(at, true) + EPOCH_MICROS;
+  return Number.isSafeInteger(micros) ? BigInt(micros) : view.getBigInt64(at, true) + BigInt(EPOCH_MICROS);
+}
 
 const xlogOpcodes: ReadonlySet<number> = new Set(Object.values(XLOG));
 const xactOpcodes: ReadonlySet<number> = new Set(Object.values(XACT));
@@ -111,7 +117,7 @@ function readTransaction(
   if (data + 8 > end) return undefined;
   const opcode = record.info & XACT_MASK;
   const commits = opcode === XACT.commit || opcode === XACT.commitPrepared;
-  const timeMicros = view.getBigInt64(data, true) + EPOCH_MICROS;
+  const timeMicros = unixMicros(view, data);
   const parts = readParts(record, data + 8, commits, major);
   if (parts === undefined) return undefined;
   return {
@@ -211,7 +217,7 @@ function readXlog(record: RecordBody, at: number, place: RecordPlace): WalFact |
         : {
             kind: 'end-of-recovery',
             ...place,
-            timeMicros: view.getBigInt64(at, true) + EPOCH_MICROS,
+            timeMicros: unixMicros(view, at),
             timeline: view.getUint32(at + 8, true),
             previousTimeline: view.getUint32(at + 12, true),
           };
@@ -234,7 +240,7 @@ function readRestorePoint(record: RecordBody, at: number, place: RecordPlace): W
     kind: 'restore-point',
     ...place,
     name: name.toString(isUtf8(name) ? 'utf8' : 'latin1'),
-    timeMicros: record.view.getBigInt64(at, true) + EPOCH_MICROS,
+    timeMicros: unixMicros(record.view, at),
   };
 }
 

@@ -230,7 +230,7 @@ class Scanner implements WalScanner {
     if (isWanted) {
       const xid = view.getUint32(at + 4, true);
       const body = { resourceManager, info, xid, bytes, view, start: payload, end };
-      if (!this.#report(body, pages.at(at), next, totalBytes)) return ENDED;
+      if (!this.#report(body, pages.at(at), at, next, totalBytes)) return ENDED;
     }
     return this.#advance(low, pages.startHigh, next);
   }
@@ -291,7 +291,7 @@ class Scanner implements WalScanner {
       const bytes = pending.payload();
       const payload = new DataView(bytes.buffer);
       const body = { resourceManager, info, xid, bytes, view: payload, start: 0, end: bytes.length };
-      if (!this.#report(body, pending.lsn, next, pending.totalBytes)) return ENDED;
+      if (!this.#report(body, pending.lsn, offset, next, pending.totalBytes)) return ENDED;
     }
     return this.#advance(pending.low, pending.high, next);
   }
@@ -344,14 +344,11 @@ class Scanner implements WalScanner {
   }
 
   /** Reports what is to be said of a record. False when it cannot be read, which ends the scan. */
-  #report(record: RecordBody, start: Lsn, next: number, totalBytes: number): boolean {
+  #report(record: RecordBody, start: Lsn, offset: number, next: number, totalBytes: number): boolean {
     const { resourceManager, info, xid } = record;
-    const previous = this.#endBase + BigInt(this.#endOffset);
-    const place: RecordPlace = {
-      lsn: start,
-      endLsn: this.#pages.at(next),
-      previousEndLsn: previous === start ? start : lsn(previous),
-    };
+    const pages = this.#pages;
+    const touches = this.#endBase === pages.start && this.#endOffset === offset;
+    const place = { lsn: start, endLsn: pages.at(next), previousEndLsn: touches ? start : this.position };
     this.#onRecord?.(start, place.endLsn, resourceManager, info, xid, totalBytes);
     this.#reportWatched(place, resourceManager, xid, next);
     if (!isTelling(resourceManager, info)) return true;
@@ -361,7 +358,7 @@ class Scanner implements WalScanner {
     const isRight =
       fact !== undefined && (fact.kind !== 'overwrite' || (abandoned ?? fact.abandonedLsn) === fact.abandonedLsn);
     if (!isRight) {
-      this.#pages.stop(Number(start - this.#pages.start), 'record-header', 'the record cannot be decoded');
+      pages.stop(offset, 'record-header', 'the record cannot be decoded');
       return false;
     }
     this.#facts.push(fact);

@@ -55,6 +55,8 @@ export class SegmentPages {
   ended: WalEnd | undefined;
   readonly sizeBytes: number;
   readonly #timelineOf: ((position: Lsn) => TimelineId | undefined) | undefined;
+  /** As a number, which makes an LSN without big-integer arithmetic as long as it is exact. */
+  #startNumber = 0;
   #systemIdentifier = 0n;
   #latestTimeline: TimelineId = 0;
 
@@ -70,6 +72,7 @@ export class SegmentPages {
     if (!follows || start % size !== 0n || segment.length > this.sizeBytes)
       throw new KeyframeError('INVALID_OPTION', `WAL at ${formatLsn(start)} does not follow what was scanned`);
     this.start = start;
+    this.#startNumber = Number(start);
     this.startLow = Number(start & 0xff_ff_ff_ffn);
     this.startHigh = Number(start >> 32n);
     if (this.header === undefined && !this.#readFormat(segment)) return false;
@@ -89,8 +92,10 @@ export class SegmentPages {
     this.view = NOTHING_VIEW;
   }
 
+  /** The LSN of an offset; a negative one lies in an earlier segment. */
   at(offset: number): Lsn {
-    return lsn(this.start + BigInt(offset));
+    const position = this.#startNumber + offset;
+    return lsn(Number.isSafeInteger(position) ? BigInt(position) : this.start + BigInt(offset));
   }
 
   /** Ends the scan. */
