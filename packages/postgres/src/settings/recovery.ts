@@ -80,24 +80,17 @@ function target(stop: RecoveryStop): {
   readonly value: string;
   readonly inclusive: boolean;
 } {
-  switch (stop.kind) {
-    case 'latest':
-      return { name: undefined, value: '', inclusive: true };
-    case 'immediate':
-      return { name: 'recovery_target', value: 'immediate', inclusive: true };
-    case 'name':
-      return { name: 'recovery_target_name', value: restorePointName(stop.name), inclusive: true };
-    case 'time':
-      if (!OFFSET.test(stop.time))
-        throw new KeyframeError('TARGET_AMBIGUOUS', `the time ${stop.time} has no numeric offset`, {
-          hint: 'Write the offset behind it, such as `--time "2026-11-03 14:05:59+00"`.',
-        });
-      return { name: 'recovery_target_time', value: stop.time, inclusive: stop.inclusive };
-    case 'xid':
-      return { name: 'recovery_target_xid', value: String(stop.xid), inclusive: stop.inclusive };
-    case 'lsn':
-      return { name: 'recovery_target_lsn', value: formatLsn(stop.lsn), inclusive: stop.inclusive };
-  }
+  if (stop.kind === 'latest') return { name: undefined, value: '', inclusive: true };
+  if (stop.kind === 'immediate') return { name: 'recovery_target', value: 'immediate', inclusive: true };
+  if (stop.kind === 'name')
+    return { name: 'recovery_target_name', value: restorePointName(stop.name), inclusive: true };
+  const { inclusive } = stop;
+  if (stop.kind === 'xid') return { name: 'recovery_target_xid', value: String(stop.xid), inclusive };
+  if (stop.kind === 'lsn') return { name: 'recovery_target_lsn', value: formatLsn(stop.lsn), inclusive };
+  if (OFFSET.test(stop.time)) return { name: 'recovery_target_time', value: stop.time, inclusive };
+  throw new KeyframeError('TARGET_AMBIGUOUS', `the time ${stop.time} has no numeric offset`, {
+    hint: 'Write the offset behind it, such as `--time "2026-11-03 14:05:59+00"`.',
+  });
 }
 
 /** PostgreSQL's MAXFNAMELEN: it refuses a longer recovery_target_name at start, so we refuse it before. */
