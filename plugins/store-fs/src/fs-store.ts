@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { type FileHandle, link, lstat, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
@@ -78,17 +78,25 @@ async function put(root: Root, mode: number, { key, source, how }: Put): Promise
   }
 }
 
+interface Staged {
+  readonly path: string;
+  readonly info: Stats;
+}
+
 /** Writes a source to a staging file and makes its bytes durable. */
-async function stage(root: Root, mode: number, source: ByteSource, signal: AbortSignal | undefined) {
+async function stage(root: Root, mode: number, source: ByteSource, signal: AbortSignal | undefined): Promise<Staged> {
   const path = join(await root.staging(), randomUUID());
   try {
-    await using file = await open(path, 'wx', mode);
+    await using file = await open(path, 'wx', mode).catch(async (error: unknown) => {
+      if (systemCode(error) !== 'ENOENT') throw error;
+      await root.renewStaging(); // removed by hand, or with the file system that was there
+      return open(path, 'wx', mode);
+    });
     for await (const chunk of abortable(openExact(source), signal)) await writeAll(file, chunk);
     await file.sync();
     signal?.throwIfAborted();
     return { path, info: await file.stat() };
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') root.forgetStaging();
     await rm(path, { force: true });
     throw error;
   }
@@ -112,9 +120,11 @@ async function publish(root: Root, { key, staged, path }: Publication, ifAbsent:
       return await (ifAbsent ? link(staged, path) : rename(staged, path));
     } catch (error) {
       const system = systemCode(error);
-      if (system === 'ENOENT' && attempt < PUBLISH_ATTEMPTS) {
+      if (system === 'ENOENT') {
         await root.confirm();
-        continue;
+        if (attempt < PUBLISH_ATTEMPTS) continue;
+        const text = `object '${key}': its directory or staging file was removed while it was written`;
+        throw new KeyframeError('UNAVAILABLE', text, { cause: error, details: { key } });
       }
       if (ifAbsent && (system === 'EPERM' || system === 'ENOTSUP' || system === 'EOPNOTSUPP'))
         throw noLinks(path, error);

@@ -30,11 +30,12 @@ export async function* listObjects(
     await root.assertPlain(path.replace(/\/$/, ''));
     return path;
   });
-  yield* listDirectory({ root, directory, key: parent, signal }, prefix.slice(cut));
+  yield* listDirectory({ directory, key: parent, signal }, prefix.slice(cut));
+  // Who reads to the end concludes that there is no more.
+  await root.confirm();
 }
 
 interface Level {
-  readonly root: Root;
   readonly directory: string;
   /** Key prefix of this directory, with its trailing slash; empty for the root. */
   readonly key: string;
@@ -60,17 +61,13 @@ async function* listDirectory(level: Level, stem: string): AsyncGenerator<Object
 /** A directory sorts with a slash after its name, so that whole keys come in order. */
 const sortKey = (entry: Dirent): string => (entry.isDirectory() ? `${entry.name}/` : entry.name);
 
-async function readSorted({ root, directory, key, signal }: Level, stem: string): Promise<Dirent[]> {
+async function readSorted({ directory, key, signal }: Level, stem: string): Promise<Dirent[]> {
   signal?.throwIfAborted();
   const entries = await translated({ key, path: directory }, async () =>
     // ENOENT: never made, or removed since its parent was read.
     readdir(directory, { withFileTypes: true }).catch(ignoringSystem('ENOENT', 'ENOTDIR')),
   );
-  if (entries === undefined) {
-    await root.confirm();
-    return [];
-  }
-  return entries
+  return (entries ?? [])
     .filter(({ name }) => name.startsWith(stem) && !(key === '' && RESERVED.has(name)))
     .toSorted((a, b) => (sortKey(a) < sortKey(b) ? -1 : 1));
 }

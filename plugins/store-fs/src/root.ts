@@ -86,9 +86,10 @@ export class Root {
     return join(await this.path(), STAGING);
   }
 
-  /** To be called when the staging directory was found missing: the next {@link staging} makes it anew. */
-  forgetStaging(): void {
+  /** Makes a staging directory anew that was found missing. */
+  async renewStaging(): Promise<void> {
     this.#swept = undefined;
+    await this.staging();
   }
 
   async #prepareStaging(): Promise<void> {
