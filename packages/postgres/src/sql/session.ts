@@ -115,9 +115,11 @@ async function clientOn(socket: Socket, { target, endpoint, host }: Opening): Pr
     application_name: target.applicationName,
     client_encoding: 'UTF8',
     enableChannelBinding: encrypted && target.channelBinding !== 'disable',
-    ...(target.options === undefined ? {} : { options: target.options }),
     types: { getTypeParser: (type: number) => PARSERS.get(type) ?? asText },
   });
+  // Given as empty, `pg` would fall back to PGOPTIONS of the process.
+  const parameters: unknown = Reflect.get(client, 'connectionParameters');
+  if (parameters instanceof Object) Reflect.set(parameters, 'options', target.options);
   if (target.channelBinding === 'require') requireChannelBinding(client, socket, encrypted);
   // A broken connection is reported by the query that needs it.
   client.on('error', () => undefined);
