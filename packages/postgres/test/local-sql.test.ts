@@ -26,10 +26,10 @@ async function open(
 }
 
 async function makeCertificate(): Promise<boolean> {
-  const at = (name: string): string => path.join(cluster.data, name);
+  const [key, certificate] = ['server.key', 'server.crt'].map((name) => path.join(cluster.data, name));
   const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
   const request = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', ...subject];
-  return run('openssl', [...request, '-keyout', at('server.key'), '-out', at('server.crt')]).then(
+  return run('openssl', [...request, '-keyout', key ?? '', '-out', certificate ?? '']).then(
     () => true,
     () => false,
   );
@@ -168,9 +168,9 @@ describe('SqlSession', () => {
   it('reports a connection that the server ended', async () => {
     const [sql, killer] = [await open(tcp('postgres')), await open(tcp('postgres'))];
     const [row] = await sql.query<{ pid: number }>('select pg_backend_pid() as pid');
-    const waiting = sql.query('select pg_sleep(60)');
+    const ended = expect(sql.query('select pg_sleep(60)')).rejects.toMatchObject({ code: 'SERVER_UNREACHABLE' });
     await killer.query('select pg_terminate_backend($1)', [row?.pid]);
-    await expect(waiting).rejects.toMatchObject({ code: 'SERVER_UNREACHABLE' });
+    await ended;
     await expect(sql.query('select 1')).rejects.toMatchObject({ code: 'SERVER_UNREACHABLE' });
   });
 
