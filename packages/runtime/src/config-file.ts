@@ -1,4 +1,5 @@
 /** Finds and reads the config file. @packageDocumentation */
+import { existsSync } from 'node:fs';
 import { open, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -82,6 +83,16 @@ export async function readConfigFile(options: FindOptions): Promise<ConfigFile> 
   if (config === undefined)
     throw configurationError(file, [problem('the file is empty', 'Run `keyframe init` to write a commented one.')]);
   return 'value' in config ? { file, data: config.value } : fromText(file, config.text);
+}
+
+/** Where the config file is, whatever stands in it; where `keyframe.yaml` would be in `cwd` when there is none. */
+export function locateConfiguration(options: FindOptions): string {
+  const named = options.configPath ?? (options.environment['KEYFRAME_CONFIG'] || undefined);
+  if (named !== undefined) return path.resolve(options.cwd, named);
+  for (const directory of [options.cwd, options.systemDirectory ?? SYSTEM_DIRECTORY])
+    for (const place of PLACES.filter((name) => name !== 'package.json'))
+      if (existsSync(path.join(directory, place))) return path.join(directory, place);
+  return path.join(options.cwd, 'keyframe.yaml');
 }
 
 interface Found {

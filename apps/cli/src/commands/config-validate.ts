@@ -1,0 +1,52 @@
+import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
+
+export const command: Command = defineCommand({
+  name: 'config validate',
+  summary: 'Check the config file: shape, references, secrets and the options of every plugin',
+  description: `Reports every problem at once, each with its path, line and column, the reason and what to do.
+
+Nothing is connected to: \`keyframe doctor\` checks the server and the repository.`,
+  examples: [
+    { run: 'keyframe config validate' },
+    { run: 'keyframe config validate --config /etc/keyframe/keyframe.yaml --json', note: 'for a deployment check' },
+  ],
+  positionals: [],
+  options: {},
+  exits: { 0: 'the file is valid', ...FAULT_EXITS },
+  async run({ configuration }) {
+    const { file, clusters, repositories } = await configuration();
+    return {
+      exit: 0,
+      report: {
+        file,
+        clusters: [...clusters.values()].map(({ name, source, repository, walTimeoutMs, maxRateBytes }) => ({
+          name,
+          url: source.displayUrl,
+          dataDirectory: source.dataDirectory,
+          repository,
+          walTimeoutMs,
+          maxRateBytes,
+        })),
+        repositories: [...repositories.values()].map(({ name, stores, compress }) => ({
+          name,
+          stores: stores.map(({ pluginName }) => pluginName),
+          compress: compress.pluginName,
+        })),
+      },
+    };
+  },
+  renderText(report, out) {
+    out.line(`${report.file} is ${out.style('good', 'valid')}`);
+    out.line();
+    const { clusters, repositories } = report;
+    out.table(
+      ['cluster', 'source', 'repository'],
+      clusters.map(({ name, url, repository }) => [name, url ?? 'PG* variables and defaults', repository]),
+    );
+    out.line();
+    out.table(
+      ['repository', 'stores', 'compress'],
+      repositories.map(({ name, stores, compress }) => [name, stores.join(', '), compress]),
+    );
+  },
+});

@@ -1,0 +1,73 @@
+/** How this very installation is run again: by PostgreSQL, by a test, by the demo. @packageDocumentation */
+import { fileURLToPath } from 'node:url';
+
+/** Absolute paths of this installation. */
+export interface SelfInvocation {
+  readonly node: string;
+  /** What Node needs before the program: the export condition when running from source. */
+  readonly nodeArguments: readonly string[];
+  readonly main: string;
+  /** POSIX shell wrappers: `<wrapper> <node> <main> [options] -- <what PostgreSQL fills in>`. */
+  readonly restoreWrapper: string;
+  readonly archiveWrapper: string;
+}
+
+/** This file is `src/invocation.ts` in a checkout and a chunk in `dist/` of a package: `bin/` is beside both. */
+export function selfInvocation(): SelfInvocation {
+  const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+  const isSource = import.meta.url.endsWith('.ts');
+  return {
+    node: process.execPath,
+    nodeArguments: isSource ? ['--conditions=@keyframe/source'] : [],
+    main: at(isSource ? './main.ts' : './main.mjs'),
+    restoreWrapper: at('../bin/keyframe-restore-command'),
+    archiveWrapper: at('../bin/keyframe-archive-command'),
+  };
+}
+
+/** Which cluster of which file a command line is for. */
+export interface CommandTarget {
+  readonly configFile: string;
+  readonly clusterName: string;
+  readonly repositoryName: string;
+}
+
+function globalsOf({ configFile, clusterName, repositoryName }: CommandTarget): string[] {
+  return ['--config', configFile, '--cluster', clusterName, '--repository', repositoryName];
+}
+
+/** The words of archive_command; `quoteForCommandSetting` makes the setting of them. */
+export function archiveArguments(target: CommandTarget): string[] {
+  const { archiveWrapper, node, main } = selfInvocation();
+  return [archiveWrapper, node, main, ...globalsOf(target), '--', '%p'];
+}
+
+/** The words of restore_command for one planned recovery: its epoch, and what the archive held when it was planned. */
+export function restoreArguments(
+  target: CommandTarget,
+  recovery: { readonly epoch: number; readonly frozen?: string | undefined },
+): string[] {
+  const { restoreWrapper, node, main } = selfInvocation();
+  const frozen = recovery.frozen === undefined ? [] : ['--frozen', recovery.frozen];
+  const options = [...globalsOf(target), '--epoch', String(recovery.epoch), ...frozen];
+  return [restoreWrapper, node, main, ...options, '--', '%f', '%p'];
+}
+
+/** Runs commands of this installation as a user would and gives what `--json` prints; a fault is told in its own words. */
+export function childKeyframe(
+  identity: { readonly uid: number; readonly gid: number } | undefined,
+  signal: AbortSignal,
+): (args: readonly string[]) => Promise<Readonly<Record<string, unknown>>> {
+  const { node, nodeArguments, main } = selfInvocation();
+  return async (args) => {
+    const { execFile } = await import('node:child_process');
+    const { KeyframeError } = await import('@keyframe/contracts');
+    return new Promise((resolve, reject) => {
+      const done = (cause: Error | null, stdout: string, stderr: string): void => {
+        if (cause === null) resolve(JSON.parse(stdout) as Readonly<Record<string, unknown>>);
+        else reject(new KeyframeError('INTERNAL', `keyframe ${args.join(' ')} failed: ${stdout}${stderr}`, { cause }));
+      };
+      execFile(node, [...nodeArguments, main, '--json', ...args], { ...identity, signal, maxBuffer: 64 << 20 }, done);
+    });
+  };
+}
