@@ -102,6 +102,9 @@ function lineOf(fact: WalFact): string | undefined {
       const text = Object.entries(settings).map(([name, value]) => `${name}=${value}`);
       return `${at} parameter-change ${text.join(' ')}`;
     }
+    case 'overwrite':
+    case 'record':
+    case 'subtransaction':
     default:
       return undefined;
   }
