@@ -65,13 +65,14 @@ function decode(text: string, part: string): string {
   if (text.includes('%00')) throw malformed(part, '%00 is not allowed');
   try {
     return decodeURIComponent(text);
-  } catch {
-    throw malformed(part, 'the percent-encoded bytes are not UTF-8');
+  } catch (cause) {
+    throw malformed(part, 'the percent-encoded bytes are not UTF-8', cause);
   }
 }
 
-function malformed(part: string, reason: string): KeyframeError {
+function malformed(part: string, reason: string, cause?: unknown): KeyframeError {
   return new KeyframeError('INVALID_OPTION', `malformed ${part} in the connection url: ${reason}`, {
+    cause,
     hint: 'Write the source url as postgresql://user@host:5432/database?parameter=value, percent-encoding special characters.',
     details: { part },
   });

@@ -18,7 +18,13 @@ export async function baseBackup(
   const versionNumber = parseServerVersion(session.parameters.get('server_version') ?? '');
   const text = baseBackupCommand(options, versionNumber);
   const receiver = new BackupReceiver(sink, hasOptionList(versionNumber), () => session.usable);
-  await command(session, text, receiver, options.signal);
+  try {
+    await command(session, text, receiver, options.signal);
+  } catch (error) {
+    // While it streams the server notices a closed connection by itself; before that, a checkpoint may take minutes.
+    if (options.signal?.aborted === true && !receiver.streaming) await session.cancel();
+    throw error;
+  }
   return receiver.result();
 }
 
@@ -54,6 +60,11 @@ class BackupReceiver implements CommandHandler {
     this.#sink = sink;
     this.#oneCopy = oneCopy;
     this.#live = live;
+  }
+
+  /** True once the first byte of an archive has come. */
+  get streaming(): boolean {
+    return this.#doneBytes > 0;
   }
 
   result(): BaseBackupResult {

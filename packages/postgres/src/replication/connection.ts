@@ -53,7 +53,7 @@ interface Opening {
 async function openSession({ target, host, endpoint, signal, onNotice }: Opening): Promise<Session> {
   const { ssl, keepAliveSeconds, user, channelBinding } = target;
   const transport = await Transport.open(endpoint, { ssl, keepAliveSeconds, signal });
-  const session = new Session(transport, onNotice);
+  const session = new Session(transport, { user, onNotice });
   const credentials = { user, password: host.replicationPassword, channelBinding };
   const channel = {
     encrypted: transport.encrypted,

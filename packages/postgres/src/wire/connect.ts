@@ -127,11 +127,20 @@ async function attempt<Session>(given: Attempt<Session>, { signal }: Abortable):
     misses.push({
       place: placeOf(endpoint),
       reason,
-      hint: isKeyframeError(error) ? error.hint : undefined,
+      hint: hintFor(error, target),
       error: limit?.aborted === true ? limit.reason : error,
     });
     return undefined;
   }
+}
+
+function hintFor(error: unknown, { ssl }: ConnectionTarget): string | undefined {
+  if (isKeyframeError(error)) return error.hint;
+  if (!(error instanceof Error) || isConnectFault(error)) return undefined;
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  if (/CERT|VERIFY|ALTNAME|CRL/.test(code))
+    return 'Set sslrootcert in the source url to the authority that signed the certificate, and host to a name in it.';
+  return ssl.negotiation === 'direct' ? 'Remove sslnegotiation=direct: it needs PostgreSQL 17 or later.' : undefined;
 }
 
 /** Whether another place may be tried after this fault. */

@@ -20,12 +20,20 @@ function isRefusal({ code }: ServerNotice, starting: boolean): boolean {
   return code.startsWith('28') || (starting && (code === '42501' || code === '3D000'));
 }
 
-/** Turns what the server said into the error to raise. `starting`: before it accepted the connection. */
-export function serverError(notice: ServerNotice, { starting }: { readonly starting: boolean }): KeyframeError {
-  const { code, message, detail, hint, severity } = notice;
+export interface ServerErrorContext {
+  /** True before the server accepted the connection. */
+  readonly starting: boolean;
+  /** For hints that name the role. */
+  readonly user?: string | undefined;
+}
+
+/** Turns what the server said into the error to raise. */
+export function serverError(notice: ServerNotice, { starting, user }: ServerErrorContext): KeyframeError {
+  const { code, message, detail, severity } = notice;
+  const hint = HINTS[code]?.replaceAll('<user>', user ?? 'ROLE') ?? notice.hint;
   const details = { sqlstate: code, severity, ...(detail === undefined ? {} : { detail }) };
   const text = detail === undefined ? message : `${message} (${detail})`;
-  const init = { hint: HINTS[code] ?? hint, details };
+  const init = { hint, details };
   if (isRefusal(notice, starting)) return new KeyframeError('SERVER_REFUSED', `the server refused: ${text}`, init);
   if (AWAY.has(code)) return new KeyframeError('SERVER_UNREACHABLE', `the server went away: ${text}`, init);
   return new KeyframeError('SERVER_ERROR', `the server answered: ${text}`, init);

@@ -1,7 +1,7 @@
 import { KeyframeError } from '@keyframe/contracts';
 import { malformed, readCancelKey, readNotice, readParameterStatus, type ServerNotice, TYPE } from './backend.ts';
-import { connectionLost, serverError } from './errors.ts';
-import { message } from './frontend.ts';
+import { connectionLost, reasonOf, serverError } from './errors.ts';
+import { cancelRequest, message } from './frontend.ts';
 import { MessageFramer, type MessageSink } from './framer.ts';
 import type { Transport } from './transport.ts';
 
@@ -13,6 +13,12 @@ interface Exchange {
   readonly reject: (error: unknown) => void;
 }
 
+export interface SessionOptions {
+  readonly user: string;
+  /** Takes warnings and notices. Default: they are dropped. */
+  readonly onNotice?: ((notice: ServerNotice) => void) | undefined;
+}
+
 /**
  * One connection to a server: whoever holds it runs one exchange at a time. Errors and the end of an exchange are
  * handled here, everything else goes to the exchange's sink. COPY in either direction needs no more: a sink may
@@ -22,6 +28,7 @@ export class Session {
   /** What the server reported about itself, kept up to date. */
   readonly parameters: Map<string, string> = new Map();
   readonly transport: Transport;
+  readonly #user: string;
   readonly #onNotice: (notice: ServerNotice) => void;
   #cancelKey: { readonly processId: number; readonly secret: number } | undefined;
   #exchange: Exchange | undefined;
@@ -30,8 +37,9 @@ export class Session {
   #reported: KeyframeError | undefined;
   #fault: { readonly error: unknown } | undefined;
 
-  constructor(transport: Transport, onNotice: (notice: ServerNotice) => void = () => undefined) {
+  constructor(transport: Transport, { user, onNotice = () => undefined }: SessionOptions) {
     this.transport = transport;
+    this.#user = user;
     this.#onNotice = onNotice;
     const framer = new MessageFramer({
       message: (type, body) => this.#message(type, body),
@@ -42,11 +50,6 @@ export class Session {
       read: (view) => framer.push(view),
       end: (fault) => this.fail('reader' in fault ? fault.reader : (this.#reported ?? connectionLost(fault.socket))),
     });
-  }
-
-  /** Needed to cancel what this connection runs, over another one. */
-  get cancelKey(): { readonly processId: number; readonly secret: number } | undefined {
-    return this.#cancelKey;
   }
 
   /** False once the connection broke, was aborted or closed. */
@@ -91,6 +94,27 @@ export class Session {
     this.#exchange?.reject(error);
   }
 
+  /**
+   * Asks the server to stop what this connection ran, by a second connection. For the time in which it only works and
+   * sends nothing, so that it would not notice for minutes that nobody listens. Never throws: it is a courtesy.
+   */
+  async cancel(): Promise<void> {
+    const key = this.#cancelKey;
+    if (key === undefined) return;
+    try {
+      const messenger = await this.transport.another(AbortSignal.timeout(CLOSE_TIMEOUT_MS));
+      await messenger.finish(cancelRequest(key), CLOSE_TIMEOUT_MS);
+    } catch (error) {
+      this.#onNotice({
+        severity: 'WARNING',
+        code: '01000',
+        message: `the server was not told to stop: ${reasonOf(error)}`,
+        detail: undefined,
+        hint: undefined,
+      });
+    }
+  }
+
   /** Says goodbye and closes. Resolves once closed. */
   async close(): Promise<void> {
     const open = this.usable;
@@ -127,7 +151,7 @@ export class Session {
   }
 
   #error(notice: ServerNotice): void {
-    this.#reported = serverError(notice, { starting: !this.#started });
+    this.#reported = serverError(notice, { starting: !this.#started, user: this.#user });
     // The server closes after a FATAL error: there is no ReadyForQuery to wait for.
     if (notice.severity !== 'ERROR') this.fail(this.#reported);
   }
