@@ -1,0 +1,63 @@
+import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
+import { formatSize, formatTime } from '../output/format.ts';
+import { type BackupReport, describeBackup } from '../output/backup-report.ts';
+
+export const command: Command = defineCommand({
+  name: 'list',
+  summary: 'List the backups of a cluster',
+  description:
+    'Shows published backups in the order they stopped, and below them what interrupted backups left behind.',
+  examples: [{ run: 'keyframe list' }, { run: 'keyframe list --json' }],
+  positionals: [],
+  options: {},
+  exits: { 0: 'listed; also when there is none', 4: 'a backup record is damaged', ...FAULT_EXITS },
+  async run({ openApp, signal }) {
+    const app = await openApp();
+    await app.repository.identity({ signal });
+    const history = app.repository.cluster(app.clusterName);
+    const backups: BackupReport[] = [];
+    const unfinished = [];
+    for (const { number } of await history.epochs({ signal })) {
+      const archive = await history.at(number, { signal });
+      backups.push(...(await archive.backups.list({ signal })).map(describeBackup));
+      unfinished.push(...(await archive.backups.unfinished({ signal })));
+    }
+    return {
+      exit: 0,
+      report: {
+        cluster: app.clusterName,
+        repository: app.repositoryName,
+        backups,
+        unfinished: unfinished.map(({ label, startedAt, holder, storedBytes }) => ({
+          label,
+          startedAt,
+          host: holder.host,
+          storedBytes,
+        })),
+      },
+    };
+  },
+  renderText({ cluster, repository, backups, unfinished }, out) {
+    if (backups.length === 0) out.line(`no backup of ${cluster} in ${repository}: run keyframe backup`);
+    out.table(
+      ['backup', 'stopped (UTC)', 'timeline', 'start LSN', 'stop LSN', 'size', 'stored'],
+      backups.map((each) => [
+        each.label,
+        formatTime(each.stoppedAt),
+        String(each.timeline),
+        each.startLsn,
+        each.stopLsn,
+        formatSize(each.sizeBytes),
+        formatSize(each.storedBytes),
+      ]),
+      { right: [2, 5, 6] },
+    );
+    for (const { label, startedAt, host, storedBytes } of unfinished)
+      out.line(
+        out.style(
+          'dim',
+          `not finished: ${label}, begun ${formatTime(startedAt)} on ${host}, ${formatSize(storedBytes)} stored; it cannot be restored`,
+        ),
+      );
+  },
+});

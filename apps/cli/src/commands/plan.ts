@@ -1,0 +1,33 @@
+import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
+import { renderPlan } from '../output/plan-report.ts';
+import { TARGET_OPTIONS, targetInput } from './target-options.ts';
+
+export const command: Command = defineCommand({
+  name: 'plan',
+  summary: 'Show which backup and WAL a recovery would use and where exactly it would stop; changes nothing',
+  description: `Reads the WAL between the backup and the target, so what it says is proven: the exact record at which PostgreSQL will stop, the last transaction that is kept and the first that is lost.
+
+A target that cannot be reached is refused here, with the nearest one that can.`,
+  examples: [
+    { run: 'keyframe plan --time "2026-11-24 14:36:58+01"' },
+    { run: 'keyframe plan --before-xid 7431', note: 'just before the commit of transaction 7431' },
+    { run: 'keyframe plan --latest --json' },
+  ],
+  positionals: [],
+  options: TARGET_OPTIONS,
+  exits: { 0: 'the target can be reached', 4: 'something in the repository is damaged', ...FAULT_EXITS },
+  async run({ openApp, options, signal }) {
+    const { describePlan, parseTarget, planRecovery } = await import('@keyframe/engine');
+    const { localZone } = await import('../output/zone.ts');
+    const app = await openApp();
+    await app.repository.identity({ signal });
+    const target = parseTarget(targetInput(options), { localZone: localZone(), now: app.host.now });
+    const plan = await planRecovery(
+      { history: app.repository.cluster(app.clusterName) },
+      { target, backup: options.backup },
+      { signal },
+    );
+    return { exit: 0, report: describePlan(plan) };
+  },
+  renderText: renderPlan,
+});

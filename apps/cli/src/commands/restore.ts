@@ -1,0 +1,160 @@
+import { KeyframeError } from '@keyframe/contracts';
+import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
+import { formatDuration, formatSize } from '../output/format.ts';
+import { renderPlan } from '../output/plan-report.ts';
+import { TARGET_OPTIONS, targetInput } from './target-options.ts';
+
+export const command: Command = defineCommand({
+  name: 'restore',
+  summary: 'Restore a backup into an empty directory, ready to recover to an exact moment',
+  description: `Plans first (see \`keyframe plan\`) and refuses before it touches the directory. Then it writes the files, every byte verified, and the settings by which PostgreSQL replays WAL to the target.
+
+The restored cluster has archive_mode = off: it never writes to the repository it came from until \`keyframe adopt\`. Interrupted, the same command can simply be run again. Nothing outside --to and the named tablespace directories is written.`,
+  examples: [
+    { run: 'keyframe restore --time "2026-11-24 14:36:58+01" --to /var/lib/postgresql/restored --start' },
+    { run: 'keyframe restore --latest --to /srv/pg --tablespace 16400=/srv/ts1', note: 'one tablespace elsewhere' },
+    { run: 'keyframe restore --name before_migration --to /srv/pg --action pause', note: 'look before you promote' },
+  ],
+  positionals: [],
+  options: {
+    ...TARGET_OPTIONS,
+    to: {
+      kind: 'string',
+      flag: '--to',
+      value: 'dir',
+      required: true,
+      description: 'the new data directory: absent or empty',
+    },
+    force: { kind: 'boolean', flag: '--force', description: 'delete the stopped data directory that is there' },
+    tablespace: {
+      kind: 'repeatable',
+      flag: '--tablespace',
+      value: 'oid=dir',
+      description: 'put that tablespace (oid, or the directory it had) into dir; repeatable',
+    },
+    action: {
+      kind: 'string',
+      flag: '--action',
+      value: 'action',
+      choices: ['promote', 'pause', 'shutdown'],
+      default: 'promote',
+      description: 'what PostgreSQL does at the target',
+    },
+    noSync: { kind: 'boolean', flag: '--no-sync', description: 'do not wait for the disk; only for throw-away copies' },
+    start: { kind: 'boolean', flag: '--start', description: 'start PostgreSQL and wait until it accepts connections' },
+    port: {
+      kind: 'integer',
+      flag: '--port',
+      value: 'port',
+      minimum: 1,
+      maximum: 65_535,
+      description: 'port for --start; default that of the restored configuration',
+    },
+    binDir: {
+      kind: 'string',
+      flag: '--bin-dir',
+      value: 'dir',
+      description: 'PostgreSQL programs for --start; default those found for its major',
+    },
+    adopt: {
+      kind: 'boolean',
+      flag: '--adopt',
+      description: 'with --start: make it the continuation of the cluster, see keyframe adopt',
+    },
+  },
+  exits: {
+    0: 'restored (and with --start: accepting connections)',
+    4: 'something in the repository is damaged; the directory cannot be started',
+    ...FAULT_EXITS,
+  },
+  async run({ openApp, options, environment, signal, progress, log, cwd }) {
+    const engine = await import('@keyframe/engine');
+    const { resolve } = await import('node:path');
+    const { localZone } = await import('../output/zone.ts');
+    const { showEvents } = await import('../output/events.ts');
+    const { archiveArguments, restoreArguments } = await import('../invocation.ts');
+    if (options.adopt && !options.start)
+      throw new KeyframeError('INVALID_OPTION', '--adopt needs --start', {
+        hint: 'Add --start, or run `keyframe adopt` once the restored cluster has been promoted.',
+      });
+    const app = await openApp();
+    await app.repository.identity({ signal });
+    const history = app.repository.cluster(app.clusterName);
+    const target = engine.parseTarget(targetInput(options), { localZone: localZone(), now: app.host.now });
+    const shown = showEvents(progress, log);
+    const started = performance.now();
+    try {
+      const stage = { signal, onEvent: shown.onEvent };
+      const plan = await engine.planRecovery({ history }, { target, backup: options.backup }, stage);
+      const self = {
+        configFile: app.configuration.file,
+        clusterName: app.clusterName,
+        repositoryName: app.repositoryName,
+      };
+      const restored = await engine.restore(
+        { archive: plan.archive },
+        plan,
+        {
+          directory: resolve(cwd, options.to),
+          force: options.force,
+          tablespaces: engine.parseTablespaceMap(options.tablespace, plan.backup),
+          action: options.action,
+          restoreCommand: restoreArguments(self, { epoch: plan.archive.epoch.number, frozen: plan.frozen }),
+          sync: !options.noSync,
+        },
+        stage,
+      );
+      for (const warning of restored.warnings) log.warn(warning);
+      const restoredMs = Math.round(performance.now() - started);
+      const server = options.start
+        ? await engine.startRestored(
+            plan,
+            { directory: restored.directory, port: options.port, binDirectory: options.binDir, environment },
+            stage,
+          )
+        : undefined;
+      const adopted = options.adopt
+        ? await engine.adopt({ history, archiveCommand: archiveArguments(self) }, restored.directory, { signal })
+        : undefined;
+      return {
+        exit: 0,
+        report: {
+          plan: engine.describePlan(plan),
+          ...restored,
+          durationMs: restoredMs,
+          server,
+          adopted,
+        },
+      };
+    } finally {
+      shown.finish();
+    }
+  },
+  renderText(report, out) {
+    renderPlan(report.plan, out);
+    out.line();
+    out.line(
+      `${out.style('good', 'restored')} ${formatSize(report.bytes)} in ${report.files} files to ${out.style('strong', report.directory)} in ${formatDuration(report.durationMs)}`,
+    );
+    for (const [oid, directory] of Object.entries(report.tablespaces)) out.line(`tablespace ${oid} is in ${directory}`);
+    if (report.server === undefined) {
+      out.line(
+        `Start it as the owner of the directory: pg_ctl -D ${report.directory} start; it replays WAL to the target by itself.`,
+      );
+      out.line('It archives nothing until `keyframe adopt` makes it the continuation of the cluster.');
+      return;
+    }
+    const { server } = report;
+    out.line(
+      `${out.style('good', server.state)}: PostgreSQL ${server.version} runs as pid ${server.pid}, ${server.address}, log ${server.logFile}`,
+    );
+    if (server.replayedTo !== undefined)
+      out.line(`replayed to ${server.replayedTo}${server.stopLine === undefined ? '' : `: ${server.stopLine}`}`);
+    if (report.adopted === undefined)
+      out.line('It archives nothing until `keyframe adopt` makes it the continuation of the cluster.');
+    else
+      out.line(
+        `adopted as timeline ${report.adopted.timeline}; restart it, then run \`keyframe adopt\` again and \`keyframe backup\``,
+      );
+  },
+});

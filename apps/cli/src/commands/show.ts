@@ -1,0 +1,70 @@
+import { KeyframeError } from '@keyframe/contracts';
+import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
+import { formatSize, formatTime } from '../output/format.ts';
+import { describeBackup } from '../output/backup-report.ts';
+
+export const command: Command = defineCommand({
+  name: 'show',
+  summary: 'Show one backup in detail',
+  examples: [
+    { run: 'keyframe show 20261124T051750Z-full' },
+    { run: 'keyframe show 20261124T051750Z-full --files', note: 'with every file in it' },
+  ],
+  positionals: [{ name: 'label', description: 'label of the backup, or latest' }],
+  options: { files: { kind: 'boolean', flag: '--files', description: 'list every file of the backup' } },
+  exits: { 0: 'shown', 4: 'its record or manifest is damaged', ...FAULT_EXITS },
+  async run({ openApp, options, positionals, signal }) {
+    const { findBackup } = await import('@keyframe/engine');
+    const app = await openApp();
+    await app.repository.identity({ signal });
+    const { archive, record } = await findBackup(app.repository.cluster(app.clusterName), positionals.label, {
+      signal,
+    });
+    const files: { path: string; sizeBytes: number; mode: string }[] = [];
+    if (options.files) {
+      const manifest = await archive.backups.manifest(record, { signal });
+      for await (const entry of manifest.entries({ signal }))
+        if (entry.type === 'file')
+          files.push({ path: entry.path, sizeBytes: entry.sizeBytes, mode: entry.mode.toString(8) });
+    }
+    const manifest = { key: record.manifest.key, sizeBytes: record.manifest.sizeBytes, sha256: record.manifest.sha256 };
+    return {
+      exit: 0,
+      report: {
+        ...describeBackup(record),
+        manifest,
+        backupLabel: record.backupLabel,
+        ...(options.files ? { fileList: files } : {}),
+      },
+    };
+  },
+  renderText(report, out) {
+    out.fields([
+      ['backup', report.label],
+      ['cluster', `${report.cluster} (epoch ${report.epoch}, system identifier ${report.systemIdentifier})`],
+      ['PostgreSQL', version(report.postgresVersion)],
+      ['started', formatTime(report.startedAt)],
+      ['stopped', formatTime(report.stoppedAt)],
+      ['WAL', `${report.startLsn} to ${report.stopLsn} on timeline ${report.timeline}`],
+      ['size', `${formatSize(report.sizeBytes)} in ${report.files} files`],
+      ['stored', `${formatSize(report.storedBytes)} in ${report.packs} packs`],
+      ['checksums', report.dataChecksums ? 'data checksums are on' : 'data checksums are off'],
+      ...report.tablespaces.map(({ oid, location }) => ['tablespace', `${oid} at ${location}`] as const),
+      ['manifest', `${report.manifest.key}, sha256 ${report.manifest.sha256}`],
+      ['taken by', report.tool],
+    ]);
+    if (report.fileList === undefined) return;
+    out.line();
+    out.table(
+      ['file', 'bytes', 'mode'],
+      report.fileList.map(({ path, sizeBytes, mode }) => [path, String(sizeBytes), mode]),
+      { right: [1] },
+    );
+  },
+});
+
+function version(number: number): string {
+  if (number < 100_000) throw new KeyframeError('CORRUPT', `the backup names PostgreSQL version ${number}`);
+  const minor = number % 10_000;
+  return minor === 0 ? String(number / 10_000) : `${Math.floor(number / 10_000)}.${minor}`;
+}

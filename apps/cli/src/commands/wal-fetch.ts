@@ -1,0 +1,57 @@
+import { type Command, defineCommand } from '../command.ts';
+
+const FETCHED = 0;
+/** Private to the shell wrapper, which alone turns it into 1: Node itself exits 1 when it cannot even start the program. */
+const NOT_IN_ARCHIVE = 64;
+/** Above 125, and clear of the shell's 126 and 127 and of 128 + signal number. */
+const FAILED = 200;
+
+export const command: Command = defineCommand({
+  name: 'wal fetch',
+  summary: 'Fetch one WAL file; PostgreSQL runs it as restore_command, through its wrapper',
+  description: `PostgreSQL takes a status of 1 to 125 for "no such file", ends recovery and opens the database. So restore_command must always be the wrapper keyframe-restore-command: it turns only proven absence into 1 and everything else into 200, which stops recovery with nothing lost. \`keyframe restore\` writes it so.`,
+  examples: [
+    { run: 'keyframe wal fetch 000000010000000000000001 /tmp/segment', note: 'by hand; 64 says that there is none' },
+  ],
+  positionals: [
+    { name: 'file', description: "name of the WAL file, '%f' in restore_command" },
+    { name: 'destination', description: "where to put it, '%p' in restore_command" },
+  ],
+  options: {
+    epoch: {
+      kind: 'integer',
+      flag: '--epoch',
+      value: 'number',
+      minimum: 1,
+      description: 'epoch of the cluster; default the newest',
+    },
+    frozen: {
+      kind: 'string',
+      flag: '--frozen',
+      value: 'inventory',
+      description: 'what the archive held when the recovery was planned: a file of it that is gone is a fault',
+    },
+  },
+  exits: {
+    [FETCHED]: 'the file is at <destination>, whole and verified',
+    [NOT_IN_ARCHIVE]: 'the repository was reached and holds no such file',
+    [FAILED]: 'anything else, bad arguments included',
+  },
+  async run({ openApp, options, positionals, signal, cwd }) {
+    const { archiveAt, fetchWal } = await import('@keyframe/engine');
+    const { resolve } = await import('node:path');
+    const app = await openApp();
+    const archive = await archiveAt(app.repository, app.clusterName, options.epoch, { signal });
+    const outcome = await fetchWal(
+      {
+        repository: app.repository,
+        archive,
+        frozen: options.frozen,
+      },
+      { name: positionals.file, destination: resolve(cwd, positionals.destination) },
+      { signal },
+    );
+    return { exit: outcome === 'fetched' ? FETCHED : NOT_IN_ARCHIVE, report: { file: positionals.file, outcome } };
+  },
+  exitFor: () => FAILED,
+});

@@ -1,0 +1,59 @@
+import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
+import { formatSize } from '../output/format.ts';
+
+export const command: Command = defineCommand({
+  name: 'wal status',
+  summary: 'Show what the WAL archive holds, its gaps, and the newest recoverable moment',
+  description:
+    'Reads the repository, and the server too when it answers: its archiver, and what waits in pg_wal. Without the server the figures of the repository still stand.',
+  examples: [{ run: 'keyframe wal status' }, { run: 'keyframe wal status --json' }],
+  positionals: [],
+  options: {},
+  exits: { 0: 'no gap after any backup', 3: 'a gap cuts a backup off from what follows it', ...FAULT_EXITS },
+  async run({ openApp, signal }) {
+    const { archiveAt, readArchiver, walStatus } = await import('@keyframe/engine');
+    const app = await openApp();
+    const archive = await archiveAt(app.repository, app.clusterName, undefined, { signal });
+    const status = await walStatus(archive, { signal });
+    const server = await readArchiver(await app.connectionTarget(), () => app.host.now().getTime(), { signal });
+    return { exit: status.brokenBy.length > 0 ? 3 : 0, report: { cluster: app.clusterName, ...status, server } };
+  },
+  renderText(report, out) {
+    const { newest, server } = report;
+    out.fields([
+      ['cluster', `${report.cluster} (epoch ${report.epoch}, system identifier ${report.systemIdentifier})`],
+      ['archive', `${report.segments} segments of ${formatSize(report.segmentSizeBytes)}`],
+      ['newest', newest === undefined ? 'nothing archived yet' : `${newest.segment}, up to ${newest.lsn}`],
+      ['last commit', newest?.commitTime],
+      [
+        'recoverable',
+        report.recoverableFrom.length === 0 ? 'no backup to recover from' : `from ${report.recoverableFrom.join(', ')}`,
+      ],
+      ['server', server.reachable ? undefined : `not asked: ${server.reason}`],
+      [
+        'last archived',
+        server.reachable ? `${server.lastArchived ?? 'never'} ${server.lastArchivedAt ?? ''}` : undefined,
+      ],
+      ['last failure', server.reachable && server.failing ? `${server.lastFailed} ${server.lastFailedAt}` : undefined],
+      ['waiting', server.reachable && server.waiting !== undefined ? `${server.waiting} files in pg_wal` : undefined],
+    ]);
+    out.line();
+    out.table(
+      ['timeline', 'forked', 'first', 'last', 'segments'],
+      report.timelines.flatMap((each) =>
+        each.ranges.map((range, index) => [
+          index === 0 ? String(each.timeline) : '',
+          index === 0 && each.forkedAt !== undefined ? `from ${each.forkedFrom} at ${each.forkedAt}` : '',
+          range.first,
+          range.last,
+          String(range.segments),
+        ]),
+      ),
+      { right: [0, 4] },
+    );
+    for (const { backup, gap } of report.brokenBy)
+      out.line(
+        out.style('bad', `gap: ${gap} is missing; from backup ${backup} nothing later than it can be recovered`),
+      );
+  },
+});

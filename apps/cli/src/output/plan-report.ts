@@ -1,0 +1,25 @@
+import type { PlanReport } from '@keyframe/engine';
+import { formatSize } from './format.ts';
+import type { TextOutput } from './text.ts';
+
+export function renderPlan(report: PlanReport, out: TextOutput): void {
+  const transaction = (each: PlanReport['lastKept']): string | undefined =>
+    each === undefined ? undefined : `transaction ${each.xid}, committed ${each.time}, LSN ${each.lsn}`;
+  out.fields([
+    ['target', report.target],
+    ['timeline', String(report.timeline)],
+    [
+      'backup',
+      `${report.backup.label} (${formatSize(report.backup.sizeBytes)}, consistent at ${report.backup.stopLsn})`,
+    ],
+    [
+      'WAL',
+      report.wal.first === undefined
+        ? 'none'
+        : `${report.wal.segments} segments, ${report.wal.first} to ${report.wal.last}`,
+    ],
+    ['stops at', report.stopsAt],
+    ['last kept', transaction(report.lastKept)],
+    ['first lost', transaction(report.firstLost) ?? 'nothing that is in the archive'],
+  ]);
+}

@@ -1,0 +1,83 @@
+/**
+ * Archives one WAL file: archive_command's work.
+ * PostgreSQL recycles a segment once the command reports success, so success is reported only for bytes proven stored.
+ * @see https://www.postgresql.org/docs/18/continuous-archiving.html#BACKUP-ARCHIVING-WAL
+ * @packageDocumentation
+ */
+import { access } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type Abortable, hasCode, historyName, KeyframeError, type TimelineId } from '@keyframe/contracts';
+import type { ClusterHistory, EpochArchive } from '@keyframe/repository';
+import { type OfferedWalFile, openWalFile } from './wal-file.ts';
+
+export interface PushContext {
+  readonly history: ClusterHistory;
+}
+
+/** `already-archived`: PostgreSQL asked again after a crash, and the repository holds the same bytes. */
+export type PushOutcome = 'archived' | 'already-archived';
+
+export interface PushReport {
+  readonly file: string;
+  readonly outcome: PushOutcome;
+  readonly epoch: number;
+  readonly sizeBytes: number;
+}
+
+/**
+ * Archives the WAL file at `path`. Idempotent; never replaces different bytes.
+ * @throws {KeyframeError} WAL_INVALID, WAL_MISMATCH, WRONG_CLUSTER, WRONG_TIMELINE, CORRUPT, UNAVAILABLE, ACCESS_DENIED
+ */
+export async function pushWal(context: PushContext, path: string, options: Abortable = {}): Promise<PushReport> {
+  const offered = await openWalFile(path);
+  const archive = await archiveOf(context, offered, options);
+  await fenceTimeline(archive, offered, options);
+  const outcome = await put(archive, offered, options);
+  return { file: offered.file.name, outcome, epoch: archive.epoch.number, sizeBytes: offered.content.sizeBytes ?? 0 };
+}
+
+/** The first WAL of a cluster opens its first epoch; from then on only that system identifier may write there. */
+async function archiveOf(context: PushContext, offered: OfferedWalFile, options: Abortable): Promise<EpochArchive> {
+  const { systemIdentifier, postgresVersion } = offered;
+  const find = (): Promise<EpochArchive> => context.history.find(systemIdentifier, options);
+  try {
+    return await find();
+  } catch (error) {
+    if (!hasCode(error, 'NOT_FOUND')) throw error;
+  }
+  return context.history.create({ systemIdentifier, postgresVersion }, options);
+}
+
+/**
+ * A segment of a later timeline is accepted only once the repository knows that timeline's history:
+ * two clusters promoted to the same timeline id then collide on the history file, not somewhere in their data.
+ */
+async function fenceTimeline(archive: EpochArchive, offered: OfferedWalFile, options: Abortable): Promise<void> {
+  const { file, path } = offered;
+  if (file.kind === 'history' || file.timeline === 1) return;
+  const history = historyName(file.timeline);
+  if (await archive.wal.has(history, options)) return;
+  const beside = join(dirname(path), history);
+  const present = await access(beside).then(
+    () => true,
+    () => false,
+  );
+  if (!present) throw unknownTimeline(file.name, file.timeline);
+  // A cluster promoted before it had this repository never offers its history file again.
+  await put(archive, await openWalFile(beside), options);
+}
+
+function unknownTimeline(name: string, timeline: TimelineId): KeyframeError {
+  return new KeyframeError('WRONG_TIMELINE', `the repository does not know timeline ${timeline} of WAL file ${name}`, {
+    hint: `Push ${historyName(timeline)} first; after a restore run \`keyframe adopt\` before archiving.`,
+    details: { timeline },
+  });
+}
+
+async function put(archive: EpochArchive, offered: OfferedWalFile, options: Abortable): Promise<PushOutcome> {
+  const { file, content, systemIdentifier, segmentSizeBytes } = offered;
+  return archive.wal.put(
+    { name: file.name, content, facts: { systemIdentifier, timeline: file.timeline, segmentSizeBytes } },
+    options,
+  );
+}

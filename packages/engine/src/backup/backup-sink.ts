@@ -1,0 +1,70 @@
+/** Joins what the server sends to the backup writer, and keeps the few facts that describe the backup. @packageDocumentation */
+import { KeyframeError, type Lsn, type TimelineId } from '@keyframe/contracts';
+import type { BackupEntry, BaseBackupSink } from '@keyframe/postgres';
+import type { BackupWriter, FileSink } from '@keyframe/repository';
+import type { OnEvent } from '../events.ts';
+
+export interface ReceivedBackup {
+  readonly startLsn: Lsn;
+  readonly timeline: TimelineId;
+  readonly tablespaces: readonly { readonly oid: number; readonly location: string }[];
+  /** `backup_label`, byte for byte. */
+  readonly backupLabel: string;
+}
+
+interface Reception {
+  readonly sink: BaseBackupSink;
+  /** @throws {KeyframeError} CORRUPT when the server sent no backup_label: without it a restore corrupts silently. */
+  facts(): ReceivedBackup;
+}
+
+/** Progress is told at most this often, milliseconds. */
+const PROGRESS_EVERY_MS = 200;
+
+export function createBackupSink(writer: BackupWriter, onEvent: OnEvent | undefined): Reception {
+  let started: Omit<ReceivedBackup, 'backupLabel'> | undefined;
+  let file: FileSink | undefined;
+  let label: Buffer[] | undefined;
+  let labelText: string | undefined;
+  let totalBytes = 0;
+  let lastTold = 0;
+  const sink: BaseBackupSink = {
+    start({ startLsn, timeline, tablespaces, totalEstimateBytes }) {
+      totalBytes = Number(totalEstimateBytes);
+      started = { startLsn, timeline, tablespaces: tablespaces.map(({ oid, location }) => ({ oid, location })) };
+      onEvent?.({ kind: 'phase', phase: 'copy', message: 'copying data files' });
+    },
+    entry(entry: BackupEntry) {
+      if (entry.type === 'directory') return writer.directory(entry);
+      if (entry.type === 'symlink') return writer.symlink({ ...entry, linkTarget: entry.linkTarget ?? '' });
+      label = entry.path === 'backup_label' ? [] : undefined;
+      file = writer.file(entry);
+      return undefined;
+    },
+    bytes(view) {
+      label?.push(Buffer.from(view));
+      return file?.write(view);
+    },
+    end() {
+      if (label !== undefined) labelText = Buffer.concat(label).toString();
+      label = undefined;
+      return file?.end();
+    },
+    progress(doneBytes) {
+      const now = performance.now();
+      if (now - lastTold < PROGRESS_EVERY_MS) return;
+      lastTold = now;
+      // The server's estimate is made before the copy; a growing cluster passes it.
+      onEvent?.({ kind: 'bytes', phase: 'copy', doneBytes, totalBytes: Math.max(totalBytes, doneBytes) });
+    },
+  };
+  return {
+    sink,
+    facts() {
+      if (started !== undefined && labelText !== undefined) return { ...started, backupLabel: labelText };
+      throw new KeyframeError('CORRUPT', 'the server sent a base backup without backup_label', {
+        hint: 'Run `keyframe backup` again; if it repeats, check what stands between Keyframe and PostgreSQL (a pooler?).',
+      });
+    },
+  };
+}

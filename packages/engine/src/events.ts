@@ -1,0 +1,27 @@
+import type { Lsn } from '@keyframe/contracts';
+
+/** What a running stage tells its caller. Facts for a screen or a log; never bulk bytes, never a secret. */
+export type EngineEvent =
+  | { readonly kind: 'phase'; readonly phase: string; readonly message: string }
+  | {
+      readonly kind: 'bytes';
+      readonly phase: string;
+      readonly doneBytes: number;
+      readonly totalBytes: number | undefined;
+    }
+  | {
+      readonly kind: 'replay';
+      readonly lsn: Lsn | undefined;
+      readonly segment: string | undefined;
+      readonly done: number;
+      readonly total: number;
+    }
+  | { readonly kind: 'scan'; readonly segment: string; readonly done: number; readonly total: number }
+  | { readonly kind: 'warning'; readonly message: string; readonly hint?: string | undefined };
+
+export type OnEvent = (event: EngineEvent) => void;
+
+export interface StageOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onEvent?: OnEvent | undefined;
+}

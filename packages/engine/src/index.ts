@@ -1,0 +1,22 @@
+/**
+ * The pipelines: backup, archive, plan, restore. Stages are functions: a context with what they need, an input, and a signal.
+ * @packageDocumentation
+ */
+export { fetchWal, type FetchContext, type FetchOutcome } from './archive/fetch-wal.ts';
+export { pushWal, type PushContext, type PushOutcome, type PushReport } from './archive/push-wal.ts';
+export { type TimelineStatus, type WalStatus, walStatus } from './archive/wal-status.ts';
+export { isHolderAlive, thisProcess } from './backup/holder.ts';
+export { type BackupContext, type BackupInput, takeBackup } from './backup/take-backup.ts';
+export { archiveAt, findBackup } from './catalogue.ts';
+export { type DemoContext, type DemoLine, type DemoReport, runDemo } from './demo/demo.ts';
+export { type DemoPostgres, findDemoPostgres } from './demo/find-postgres.ts';
+export type { EngineEvent, OnEvent, StageOptions } from './events.ts';
+export { adopt, type AdoptContext, type AdoptReport } from './recovery/adopt.ts';
+export { describePlan, planRecovery, type PlanReport, type RecoveryPlan } from './recovery/plan.ts';
+export { restore, type RestoreReport, type RestoreRequest } from './recovery/restore.ts';
+export { type StartedServer, startRestored, type StartRequest } from './recovery/start-restored.ts';
+export { parseTablespaceMap } from './recovery/tablespace-map.ts';
+export { type ArchiverStatus, readArchiver } from './server/archiver.ts';
+export { describeTarget, formatMicros, parseTarget, type RecoveryTarget, type TargetOptions } from './target/index.ts';
+export { DEFAULT_RETRY, retrying, type RetryPolicy } from './store/retry.ts';
+export type { BackupRecord } from '@keyframe/repository';

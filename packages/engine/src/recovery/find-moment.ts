@@ -1,0 +1,90 @@
+/** Reads the WAL of a path to find the record at which PostgreSQL will stop. @packageDocumentation */
+import { formatLsn, KeyframeError, type Lsn } from '@keyframe/contracts';
+import type { TimelineHistory } from '@keyframe/postgres';
+import type { BackupRecord, EpochArchive } from '@keyframe/repository';
+import type { StageOptions } from '../events.ts';
+import { describeTarget, type RecoveryTarget, type Resolution, resolveMoment, watchFor } from '../target/index.ts';
+import { scanPath } from './scan-path.ts';
+import type { PathSegment, WalPath } from './wal-path.ts';
+
+export interface MomentRequest {
+  readonly archive: EpochArchive;
+  readonly history: TimelineHistory;
+  readonly backup: BackupRecord;
+  readonly wal: WalPath;
+  readonly target: RecoveryTarget;
+  /** Start of a newer backup from which the target was not found: only WAL before it is worth reading. */
+  readonly before: Lsn | undefined;
+}
+
+/** Segments read before the one that decides, so that the last commit kept can be named. */
+const LOOK_BACK = 4;
+
+/**
+ * The resolution of a target from one backup.
+ * @throws {KeyframeError} WAL_GAP when a hole in the archive comes before the target; CORRUPT, UNAVAILABLE
+ */
+export async function findMoment(request: MomentRequest, options: StageOptions): Promise<Resolution> {
+  const { wal, target, backup } = request;
+  if (wal.gap !== undefined && wal.gap.start < backup.stopLsn) throw walGap(request, undefined);
+  if (wal.gap !== undefined && target.kind === 'latest') throw walGap(request, undefined);
+  if (request.before !== undefined && (target.kind === 'xid' || target.kind === 'name')) {
+    const part = wal.segments.filter(({ start }) => request.before === undefined || start <= request.before);
+    const found = await resolve(request, part, options);
+    if (!found.reachable) return found;
+  }
+  const resolution = await resolve(request, segmentsToRead(request), options);
+  if (!resolution.reachable && !resolution.why.mayBeEarlier && wal.gap !== undefined) throw walGap(request, resolution);
+  return resolution;
+}
+
+/** LSN and the end of WAL are places, not facts: only the segments around them have to be read. */
+function segmentsToRead({ wal, target, backup }: MomentRequest): readonly PathSegment[] {
+  const { segments } = wal;
+  if (target.kind === 'latest') return segments.slice(-LOOK_BACK);
+  if (target.kind !== 'lsn' || target.lsn < backup.stopLsn) return segments;
+  const holder = segments.findLastIndex(({ start }) => start <= target.lsn);
+  return segments.slice(Math.max(0, holder - LOOK_BACK));
+}
+
+async function resolve(
+  { archive, backup, target, history }: MomentRequest,
+  segments: readonly PathSegment[],
+  options: StageOptions,
+): Promise<Resolution> {
+  const [first] = segments;
+  const beginsAtRedo = first === undefined || first.start <= backup.startLsn;
+  const scan = scanPath(
+    {
+      wal: archive.wal,
+      segments,
+      segmentSizeBytes: backup.walSegmentSizeBytes,
+      history,
+      from: beginsAtRedo ? backup.startLsn : undefined,
+      watch: watchFor(target, backup.stopLsn),
+    },
+    options,
+  );
+  return resolveMoment(target, scan, {
+    timeline: first?.timeline ?? backup.timeline,
+    redo: backup.startLsn,
+    consistentAt: backup.stopLsn,
+  });
+}
+
+function walGap({ wal, target, backup }: MomentRequest, resolution: Resolution | undefined): KeyframeError {
+  const { gap } = wal;
+  const end = gap === undefined ? '' : formatLsn(gap.start);
+  const last = resolution?.reachable === false ? resolution.nearest.lastCommit : undefined;
+  const reachable = gap !== undefined && gap.start >= backup.stopLsn;
+  return new KeyframeError(
+    'WAL_GAP',
+    `WAL segment ${gap?.name} is missing from the archive, before ${describeTarget(target)}`,
+    {
+      hint: reachable
+        ? `Recover up to the gap with --lsn ${end} --exclusive, or from a newer backup; archive the segment with \`keyframe wal push\` if a server still has it.`
+        : 'Use an older or newer backup (`keyframe list`), or archive the segment with `keyframe wal push` if a server still has it.',
+      details: { missing: gap?.name, reachableLsn: reachable ? end : undefined, lastCommitXid: last?.xid },
+    },
+  );
+}

@@ -1,0 +1,219 @@
+/**
+ * Decides a recovery before anything is touched: the timeline by history, the backup by proof, the WAL by inventory, and the exact
+ * record at which PostgreSQL will stop by reading that WAL.
+ * @packageDocumentation
+ */
+import { formatLsn, hasCode, historyName, KeyframeError, type Lsn, type TimelineId } from '@keyframe/contracts';
+import { historyReaches, type RecoveryStop, type TimelineHistory } from '@keyframe/postgres';
+import type { BackupRecord, ClusterHistory, EpochArchive, WalInventory } from '@keyframe/repository';
+import { readHistories } from '../archive/histories.ts';
+import type { StageOptions } from '../events.ts';
+import {
+  describeTarget,
+  formatMicros,
+  type Moment,
+  type RecoveryTarget,
+  type Resolution,
+  stopOf,
+  unreachableError,
+} from '../target/index.ts';
+import { findMoment } from './find-moment.ts';
+import { walPathFrom, type WalPath } from './wal-path.ts';
+
+export interface PlanContext {
+  readonly history: ClusterHistory;
+}
+
+export interface PlanRequest {
+  readonly target: RecoveryTarget;
+  /** Label of the backup to start from. Default: the newest that is consistent before the target. */
+  readonly backup?: string | undefined;
+}
+
+export interface RecoveryPlan {
+  readonly archive: EpochArchive;
+  readonly target: RecoveryTarget;
+  /** The same for PostgreSQL. */
+  readonly stop: RecoveryStop;
+  readonly timeline: TimelineId;
+  readonly backup: BackupRecord;
+  readonly wal: WalPath;
+  readonly moment: Moment;
+  /** The archive as it was when this was planned; restore_command carries it. */
+  readonly frozen: string;
+}
+
+/**
+ * Plans a recovery. Changes nothing.
+ * @throws {KeyframeError} NO_BACKUP, BACKUP_NOT_FOUND, TARGET_BEFORE_BACKUP, TARGET_NOT_FOUND, TARGET_UNREACHABLE, WAL_GAP,
+ * WRONG_TIMELINE, CORRUPT, UNAVAILABLE
+ */
+export async function planRecovery(
+  context: PlanContext,
+  request: PlanRequest,
+  options: StageOptions = {},
+): Promise<RecoveryPlan> {
+  const epochs = (await context.history.epochs(options)).toReversed();
+  let refusal: unknown;
+  for (const { number } of epochs) {
+    const archive = await context.history.at(number, options);
+    const backups = await archive.backups.list(options);
+    if (backups.length === 0) continue;
+    try {
+      return await planInEpoch(archive, backups, request, options);
+    } catch (error) {
+      // Before a pg_upgrade the cluster had another system identifier: its WAL is in an older epoch.
+      if (!hasCode(error, 'TARGET_BEFORE_BACKUP', 'BACKUP_NOT_FOUND')) throw error;
+      refusal ??= error;
+    }
+  }
+  throw (
+    refusal ??
+    new KeyframeError('NO_BACKUP', `there is no backup of cluster ${context.history.name} to recover from`, {
+      hint: 'Take one with `keyframe backup`; WAL alone cannot be recovered.',
+    })
+  );
+}
+
+async function planInEpoch(
+  archive: EpochArchive,
+  backups: readonly BackupRecord[],
+  request: PlanRequest,
+  options: StageOptions,
+): Promise<RecoveryPlan> {
+  const segmentSizeBytes = backups[0]?.walSegmentSizeBytes;
+  const inventory = await archive.wal.inventory({ ...options, segmentSizeBytes });
+  const histories = await readHistories(archive, inventory, options);
+  const history = chooseTimeline(histories, inventory, request.target.timeline);
+  const candidates = chooseCandidates(backups, history, request.backup);
+  let firstRefusal: Unreachable | undefined;
+  let tooEarly = false;
+  let before: Lsn | undefined;
+  for (const backup of candidates) {
+    const { target } = request;
+    const wal = walPathFrom(history, inventory, backup.startLsn, backup.walSegmentSizeBytes);
+    const resolution = await findMoment({ archive, history, backup, wal, target, before }, options);
+    if (resolution.reachable) {
+      const { moment } = resolution;
+      const frozen = inventory.toText();
+      return { archive, target, stop: stopOf(target), timeline: history.timeline, backup, wal, moment, frozen };
+    }
+    firstRefusal ??= resolution;
+    tooEarly ||= resolution.why.reason === 'before-consistency';
+    if (!resolution.why.mayBeEarlier) break;
+    before = backup.startLsn;
+  }
+  if (firstRefusal === undefined || tooEarly) throw beforeEveryBackup(candidates, request.target);
+  throw unreachableError(firstRefusal.why, firstRefusal.nearest);
+}
+
+type Unreachable = Extract<Resolution, { reachable: false }>;
+
+/** @throws {KeyframeError} WRONG_TIMELINE for one the archive does not know */
+function chooseTimeline(
+  histories: ReadonlyMap<TimelineId, TimelineHistory>,
+  inventory: WalInventory,
+  wanted: TimelineId | undefined,
+): TimelineHistory {
+  const known = [...histories.keys()].toSorted((a, b) => a - b);
+  const timeline = wanted ?? known.at(-1) ?? 1;
+  const history = histories.get(timeline);
+  if (history !== undefined) return history;
+  const hasWal = inventory.ranges(timeline).length > 0;
+  throw new KeyframeError(
+    'WRONG_TIMELINE',
+    hasWal
+      ? `the archive has WAL of timeline ${timeline} but not its history file ${historyName(timeline)}`
+      : `the archive knows no timeline ${timeline}`,
+    {
+      hint: hasWal
+        ? `Push ${historyName(timeline)} from a server's pg_wal with \`keyframe wal push\`.`
+        : `Choose one of ${known.join(', ')} with --timeline (\`keyframe wal status\` shows where they fork).`,
+      details: { timeline },
+    },
+  );
+}
+
+/** Backups that lie on the timeline's history before its forks, newest first. */
+function chooseCandidates(
+  backups: readonly BackupRecord[],
+  history: TimelineHistory,
+  label: string | undefined,
+): readonly BackupRecord[] {
+  const onPath = backups
+    .filter(({ timeline, stopLsn }) => historyReaches(history, timeline, stopLsn))
+    .toSorted((a, b) => (a.stopLsn < b.stopLsn ? 1 : -1));
+  const wanted = label === undefined || label === 'latest' ? onPath : onPath.filter((each) => each.label === label);
+  if (wanted.length > 0) return label === 'latest' ? wanted.slice(0, 1) : wanted;
+  const elsewhere = backups.map((each) => `${each.label} on timeline ${each.timeline}`);
+  if (label !== undefined && !backups.some((each) => each.label === label))
+    throw new KeyframeError('BACKUP_NOT_FOUND', `there is no backup ${JSON.stringify(label)}`, {
+      hint: `Name one of \`keyframe list\`: ${elsewhere.slice(-5).join(', ')}.`,
+    });
+  throw new KeyframeError('WRONG_TIMELINE', `no such backup lies on the history of timeline ${history.timeline}`, {
+    hint: `Choose the timeline with --timeline; there are ${elsewhere.slice(-5).join(', ')}.`,
+    details: { timeline: history.timeline },
+  });
+}
+
+function beforeEveryBackup(candidates: readonly BackupRecord[], target: RecoveryTarget): KeyframeError {
+  const oldest = candidates.at(-1);
+  return new KeyframeError(
+    'TARGET_BEFORE_BACKUP',
+    `${describeTarget(target)} lies before the first moment that can be recovered`,
+    {
+      hint:
+        oldest === undefined
+          ? 'Take a backup with `keyframe backup`.'
+          : `The earliest is the end of backup ${oldest.label}: --lsn ${formatLsn(oldest.stopLsn)}, about ${oldest.stoppedAt}.`,
+      details: {
+        earliestLsn: oldest === undefined ? undefined : formatLsn(oldest.stopLsn),
+        earliestBackup: oldest?.label,
+      },
+    },
+  );
+}
+
+interface TransactionReport {
+  readonly xid: number;
+  readonly time: string;
+  readonly lsn: string;
+}
+
+/** A plan as `--json` shows it. */
+export interface PlanReport {
+  readonly target: string;
+  readonly timeline: TimelineId;
+  readonly epoch: number;
+  readonly backup: {
+    readonly label: string;
+    readonly startLsn: string;
+    readonly stopLsn: string;
+    readonly sizeBytes: number;
+  };
+  readonly wal: { readonly segments: number; readonly first: string | undefined; readonly last: string | undefined };
+  readonly stopsAt: string | undefined;
+  readonly lastKept: TransactionReport | undefined;
+  readonly firstLost: TransactionReport | undefined;
+}
+
+export function describePlan(plan: RecoveryPlan): PlanReport {
+  const { backup, moment, wal } = plan;
+  const transaction = (each: Moment['lastKept']): TransactionReport | undefined =>
+    each === undefined ? undefined : { xid: each.xid, time: formatMicros(each.timeMicros), lsn: formatLsn(each.lsn) };
+  return {
+    target: describeTarget(plan.target),
+    timeline: plan.timeline,
+    epoch: plan.archive.epoch.number,
+    backup: {
+      label: backup.label,
+      startLsn: formatLsn(backup.startLsn),
+      stopLsn: formatLsn(backup.stopLsn),
+      sizeBytes: backup.sizeBytes,
+    },
+    wal: { segments: wal.segments.length, first: wal.segments[0]?.name, last: wal.segments.at(-1)?.name },
+    stopsAt: formatLsn(moment.stopsAt),
+    lastKept: transaction(moment.lastKept),
+    firstLost: transaction(moment.firstLost),
+  };
+}

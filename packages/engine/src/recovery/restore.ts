@@ -1,0 +1,248 @@
+/**
+ * Restores a planned recovery into a directory, ready to be started.
+ *
+ * Order for safety: marker, files, settings and signal, everything synced, then `global/pg_control` under its own name (PostgreSQL
+ * does not start without it), then the marker goes. Killed anywhere before, the directory cannot be started and can be restored again.
+ * @packageDocumentation
+ */
+import { open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { formatLsn, KeyframeError } from '@keyframe/contracts';
+import { quoteForCommandSetting, type RecoveryStop, recoverySettings, rewriteAutoConf } from '@keyframe/postgres';
+import type { EpochArchive, ManifestReader } from '@keyframe/repository';
+import type { OnEvent, StageOptions } from '../events.ts';
+import type { RecoveryPlan } from './plan.ts';
+import {
+  CONTROL_FILE,
+  CONTROL_PENDING,
+  createFileWriter,
+  type FileWriter,
+  type TablespaceDirectories,
+} from './restore-files.ts';
+import {
+  checkSpace,
+  checkTablespaceDirectory,
+  checkTarget,
+  isUnfinished,
+  local,
+  prepareTarget,
+  RESTORE_MARKER,
+} from './target-directory.ts';
+
+export interface RestoreContext {
+  readonly archive: EpochArchive;
+}
+
+export interface RestoreRequest {
+  /** Absolute path of the new data directory. */
+  readonly directory: string;
+  readonly force: boolean;
+  /** Where tablespaces go, by oid; the rest go to where they were. */
+  readonly tablespaces: TablespaceDirectories;
+  /** What PostgreSQL does at the target. */
+  readonly action: 'pause' | 'promote' | 'shutdown';
+  /** The words of restore_command, ending in `%f` and `%p`. */
+  readonly restoreCommand: readonly string[];
+  /** Sync every file before the restore counts as done. False only for throw-away copies. */
+  readonly sync: boolean;
+}
+
+export interface RestoreReport {
+  readonly directory: string;
+  readonly backup: string;
+  readonly files: number;
+  readonly bytes: number;
+  readonly tablespaces: Readonly<Record<string, string>>;
+  readonly warnings: readonly string[];
+  readonly target: string;
+  readonly timeline: number;
+  readonly stopsAt: string | undefined;
+}
+
+/** Files of the origin's own recovery or standby role: they would steer ours. */
+const DROPPED: ReadonlySet<string> = new Set(['standby.signal', 'recovery.signal', 'backup_manifest']);
+
+/**
+ * Restores and configures; does not start anything.
+ * @throws {KeyframeError} TARGET_DIRECTORY, DISK_FULL, ACCESS_DENIED, CORRUPT, UNAVAILABLE
+ */
+export async function restore(
+  context: RestoreContext,
+  plan: RecoveryPlan,
+  request: RestoreRequest,
+  options: StageOptions = {},
+): Promise<RestoreReport> {
+  const { backup } = plan;
+  const tablespaces = await checkEverything(plan, request);
+  const manifest = await context.archive.backups.manifest(backup, options);
+  await prepareTarget({ ...request, neededBytes: backup.sizeBytes });
+  for (const directory of tablespaces.values()) await clearRepeated(directory);
+  options.onEvent?.({ kind: 'phase', phase: 'restore', message: `restoring backup ${backup.label}` });
+  const counted = await local(request.directory, () => writeFiles(context, plan, { request, tablespaces }, options));
+  await local(request.directory, () => configure(manifest, plan, request));
+  await local(request.directory, () => publish(request, counted.writer));
+  return {
+    directory: request.directory,
+    backup: backup.label,
+    files: counted.files,
+    bytes: counted.bytes,
+    tablespaces: Object.fromEntries(tablespaces),
+    warnings: await warningsOf(request.directory),
+    target: describeStop(plan.stop),
+    timeline: plan.timeline,
+    stopsAt: plan.moment.stopsAt === undefined ? undefined : formatLsn(plan.moment.stopsAt),
+  };
+}
+
+/** Every refusal that needs no download, before the first change. */
+export async function checkEverything(plan: RecoveryPlan, request: RestoreRequest): Promise<Map<number, string>> {
+  const { backup } = plan;
+  const known = new Set(backup.tablespaces.map(({ oid }) => oid));
+  for (const oid of request.tablespaces.keys())
+    if (!known.has(oid))
+      throw new KeyframeError('INVALID_OPTION', `backup ${backup.label} has no tablespace ${oid}`, {
+        hint: `Map one of its own with --tablespace OID=DIR: ${[...known].join(', ') || 'it has none'}.`,
+      });
+  const tablespaces = new Map(
+    backup.tablespaces.map(({ oid, location }) => [oid, request.tablespaces.get(oid) ?? location]),
+  );
+  checkApart([request.directory, ...tablespaces.values()]);
+  await checkTarget({ ...request, neededBytes: backup.sizeBytes });
+  const repeated = await isUnfinished(request.directory);
+  for (const directory of tablespaces.values()) {
+    await checkTablespaceDirectory(directory, repeated && (await isUnfinished(directory)));
+    await checkSpace(directory, 0, 0);
+  }
+  return tablespaces;
+}
+
+function checkApart(directories: readonly string[]): void {
+  const sorted = directories.map((directory) => `${directory.replace(/\/+$/, '')}/`).toSorted();
+  const clash = sorted.find((directory, index) => index > 0 && directory.startsWith(sorted[index - 1] ?? ' '));
+  if (clash !== undefined)
+    throw new KeyframeError('INVALID_OPTION', `the directory ${clash} is named twice or lies inside another`, {
+      hint: 'Give the data directory and each tablespace a directory of its own (`--to`, `--tablespace OID=DIR`).',
+    });
+}
+
+/** A tablespace directory half filled by the same restore before: it has the marker too. */
+async function clearRepeated(directory: string): Promise<void> {
+  await prepareTarget({ directory, force: false, neededBytes: 0 });
+}
+
+interface Written {
+  readonly writer: FileWriter;
+  readonly files: number;
+  readonly bytes: number;
+}
+
+async function writeFiles(
+  context: RestoreContext,
+  plan: RecoveryPlan,
+  { request, tablespaces }: { request: RestoreRequest; tablespaces: TablespaceDirectories },
+  options: StageOptions,
+): Promise<Written> {
+  const writer = createFileWriter(request.directory, tablespaces, request.sync);
+  const { backup } = plan;
+  const tell = progressOf(options.onEvent, backup.sizeBytes);
+  let bytes = 0;
+  try {
+    const report = await context.archive.backups.read(
+      backup,
+      {
+        ...writer.sink,
+        async write(file, offsetBytes, data) {
+          await writer.sink.write(file, offsetBytes, data);
+          bytes += data.length;
+          tell(bytes);
+        },
+      },
+      { signal: options.signal, only: ({ path }) => !DROPPED.has(path) },
+    );
+    for (const damage of report.damage)
+      options.onEvent?.({ kind: 'warning', message: damage.message, hint: damage.hint });
+    return { writer, files: report.files, bytes: report.plainBytes };
+  } finally {
+    await writer.close();
+  }
+}
+
+const TELL_EVERY_MS = 200;
+
+function progressOf(onEvent: OnEvent | undefined, totalBytes: number): (doneBytes: number) => void {
+  let last = 0;
+  return (doneBytes) => {
+    const now = performance.now();
+    if (now - last < TELL_EVERY_MS) return;
+    last = now;
+    onEvent?.({ kind: 'bytes', phase: 'restore', doneBytes, totalBytes });
+  };
+}
+
+async function configure(manifest: ManifestReader, plan: RecoveryPlan, request: RestoreRequest): Promise<void> {
+  const autoConf = join(request.directory, 'postgresql.auto.conf');
+  const before = await readFile(autoConf).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return Buffer.alloc(0);
+    throw error;
+  });
+  const settings = recoverySettings({
+    restoreCommand: quoteForCommandSetting(request.restoreCommand),
+    stop: plan.stop,
+    timeline: plan.timeline,
+    action: request.action,
+  });
+  await writeDurably(autoConf, rewriteAutoConf(before, settings));
+  await writeDurably(join(request.directory, 'backup_manifest'), await manifest.serverManifest());
+  await writeDurably(join(request.directory, 'recovery.signal'), '');
+}
+
+async function writeDurably(path: string, content: string | Uint8Array): Promise<void> {
+  await writeFile(path, content, { mode: 0o600, flush: true });
+}
+
+async function publish({ directory, sync }: RestoreRequest, writer: FileWriter): Promise<void> {
+  if (sync) for (const each of writer.directories) await syncDirectory(each);
+  await rename(join(directory, CONTROL_PENDING), join(directory, CONTROL_FILE));
+  if (sync) await syncDirectory(join(directory, 'global'));
+  for (const each of writer.roots) await rm(join(each, RESTORE_MARKER), { force: true });
+  if (sync) for (const each of writer.roots) await syncDirectory(each);
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  await using handle = await open(path, 'r');
+  await handle.sync();
+}
+
+async function warningsOf(directory: string): Promise<string[]> {
+  const missing: string[] = [];
+  for (const name of ['postgresql.conf', 'pg_hba.conf'])
+    if (
+      !(await readFile(join(directory, name)).then(
+        () => true,
+        () => false,
+      ))
+    )
+      missing.push(name);
+  if (missing.length === 0) return [];
+  return [
+    `${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} not part of the backup: the origin keeps them outside its data directory; copy them before you start PostgreSQL`,
+  ];
+}
+
+/** One line for people: `time 2026-11-24 05:17:50.123456+00`. */
+export function describeStop(stop: RecoveryStop): string {
+  const edge = 'inclusive' in stop && !stop.inclusive ? ' (exclusive)' : '';
+  switch (stop.kind) {
+    case 'latest':
+    case 'immediate':
+      return stop.kind;
+    case 'name':
+      return `restore point ${stop.name}`;
+    case 'time':
+      return `time ${stop.time}${edge}`;
+    case 'xid':
+      return `transaction ${stop.xid}${edge}`;
+    case 'lsn':
+      return `LSN ${formatLsn(stop.lsn)}${edge}`;
+  }
+}

@@ -1,0 +1,119 @@
+/** Starts a restored data directory and follows its recovery to the target. @packageDocumentation */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { formatLsn, KeyframeError } from '@keyframe/contracts';
+import {
+  type Environment,
+  findPostgres,
+  findRunner,
+  handOver,
+  type Installation,
+  LocalServer,
+  readPostmaster,
+  type StartProgress,
+} from '@keyframe/postgres';
+import type { EngineEvent, StageOptions } from '../events.ts';
+import type { RecoveryPlan } from './plan.ts';
+
+export interface StartRequest {
+  readonly directory: string;
+  /** Over the port of the restored configuration. */
+  readonly port?: number | undefined;
+  readonly binDirectory?: string | undefined;
+  readonly environment: Environment;
+  /** Over the restored configuration, for this run alone. */
+  readonly settings?: Readonly<Record<string, string>> | undefined;
+}
+
+export interface StartedServer {
+  /** `recovered`: promoted and open for writes. */
+  readonly state: 'recovered' | 'paused' | 'shut-down';
+  readonly pid: number;
+  readonly version: string;
+  readonly address: string;
+  readonly logFile: string;
+  readonly replayedTo: string | undefined;
+  /** PostgreSQL's own words for where it stopped. */
+  readonly stopLine: string | undefined;
+  readonly segmentsReplayed: number;
+}
+
+/**
+ * Starts the server so that it outlives this process, and waits until recovery is over, or paused at the target.
+ * @throws {KeyframeError} RECOVERY_FAILED, UNSUPPORTED, SERVER_REFUSED
+ */
+export async function startRestored(
+  plan: RecoveryPlan,
+  request: StartRequest,
+  options: StageOptions = {},
+): Promise<StartedServer> {
+  const { directory } = request;
+  const major = Math.floor(plan.backup.postgresVersion / 10_000);
+  const installation = await findInstallation(major, request, options);
+  const runner = await findRunner({ dataDirectory: directory, signal: options.signal });
+  await handOver(directory, runner);
+  options.onEvent?.({
+    kind: 'phase',
+    phase: 'start',
+    message: `starting PostgreSQL ${installation.version} (${runner.description})`,
+  });
+  const server = await LocalServer.start(directory, {
+    installation,
+    runner,
+    environment: request.environment,
+    logFile: await logFileIn(directory),
+    detached: true,
+    settings: { ...request.settings, ...(request.port === undefined ? {} : { port: String(request.port) }) },
+  });
+  const outcome = await server.waitReady({
+    until: 'recovered',
+    signal: options.signal,
+    onProgress: (progress) => options.onEvent?.(replayEvent(progress, plan)),
+  });
+  const { progress } = server;
+  return {
+    state: outcome === 'in-production' ? 'recovered' : outcome === 'shut-down' ? outcome : 'paused',
+    pid: server.pid,
+    version: installation.version,
+    address: await addressOf(directory),
+    logFile: server.logFile,
+    replayedTo: progress.replayLsn === undefined ? undefined : formatLsn(progress.replayLsn),
+    stopLine: progress.stoppedAt,
+    segmentsReplayed: progress.segmentsRestored,
+  };
+}
+
+/** PostgreSQL's default log directory, so that nothing is written outside the target. */
+async function logFileIn(directory: string): Promise<string> {
+  const logs = join(directory, 'log');
+  await mkdir(logs, { recursive: true, mode: 0o700 });
+  return join(logs, 'keyframe-start.log');
+}
+
+async function findInstallation(major: number, request: StartRequest, options: StageOptions): Promise<Installation> {
+  const { binDirectory, environment } = request;
+  const [found] = await findPostgres({ major, binDirectory, environment, signal: options.signal });
+  if (found !== undefined) return found;
+  throw new KeyframeError('UNSUPPORTED', `no PostgreSQL ${major} was found on this machine`, {
+    hint: `Install PostgreSQL ${major}, or name the directory of its programs with --bin-dir; the files are restored, only the start is missing.`,
+    details: { major },
+  });
+}
+
+async function addressOf(directory: string): Promise<string> {
+  const postmaster = await readPostmaster(directory);
+  if (postmaster === undefined) return 'not running';
+  const socket = postmaster.socketDirectory === undefined ? undefined : `socket ${postmaster.socketDirectory}`;
+  const tcp = postmaster.listenAddress === undefined ? undefined : `address ${postmaster.listenAddress}`;
+  return `port ${postmaster.port ?? 'unknown'}, ${[socket, tcp].filter((each) => each !== undefined).join(', ')}`;
+}
+
+function replayEvent(progress: StartProgress, plan: RecoveryPlan): EngineEvent {
+  return {
+    kind: 'replay',
+    lsn: progress.replayLsn,
+    segment: progress.currentFile,
+    done: progress.segmentsRestored,
+    total: plan.wal.segments.length,
+  };
+}

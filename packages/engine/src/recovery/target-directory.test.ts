@@ -1,0 +1,88 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type ErrorCode, hasCode } from '@keyframe/contracts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { checkTablespaceDirectory, checkTarget, prepareTarget, RESTORE_MARKER } from './target-directory.ts';
+
+let root = '';
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'keyframe-target-'));
+});
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+const request = (name: string, force = false, neededBytes = 0) => ({ directory: join(root, name), force, neededBytes });
+const refused = async (action: Promise<unknown>, code: ErrorCode): Promise<void> => {
+  await expect(action).rejects.toSatisfy((error) => hasCode(error, code));
+};
+async function dataDirectory(name: string): Promise<string> {
+  await mkdir(join(root, name, 'global'), { recursive: true });
+  await writeFile(join(root, name, 'PG_VERSION'), '17\n');
+  return join(root, name);
+}
+
+describe('prepareTarget', () => {
+  it('creates the directory, private, with the marker', async () => {
+    await prepareTarget(request('new/data'));
+    expect(await readdir(join(root, 'new/data'))).toEqual([RESTORE_MARKER]);
+  });
+
+  it('refuses a directory that holds anything, and leaves it as it is', async () => {
+    await mkdir(join(root, 'home'));
+    await writeFile(join(root, 'home/letter'), 'x');
+    await refused(prepareTarget(request('home')), 'TARGET_DIRECTORY');
+    await refused(prepareTarget(request('home', true)), 'TARGET_DIRECTORY');
+    expect(await readdir(join(root, 'home'))).toEqual(['letter']);
+  });
+
+  it('empties an old data directory only with force, and follows no link out of it', async () => {
+    const directory = await dataDirectory('old');
+    await mkdir(join(root, 'elsewhere'));
+    await writeFile(join(root, 'elsewhere/kept'), 'x');
+    await symlink(join(root, 'elsewhere'), join(directory, 'pg_wal'));
+    await refused(prepareTarget(request('old')), 'TARGET_DIRECTORY');
+    await prepareTarget(request('old', true));
+    expect(await readdir(directory)).toEqual([RESTORE_MARKER]);
+    expect(await readdir(join(root, 'elsewhere'))).toEqual(['kept']);
+  });
+
+  it('never empties the directory of a running server', async () => {
+    const directory = await dataDirectory('live');
+    // A postmaster is known by a living process that works in its data directory.
+    const postmaster = spawn('sleep', ['60'], { cwd: directory });
+    await once(postmaster, 'spawn');
+    await writeFile(join(directory, 'postmaster.pid'), `${postmaster.pid}\n${directory}\n0\n5432\n/tmp\n\n\n`);
+    await refused(prepareTarget(request('live', true)), 'TARGET_DIRECTORY');
+    expect(await readdir(directory)).toContain('PG_VERSION');
+    postmaster.kill();
+    await once(postmaster, 'exit');
+    await prepareTarget(request('live', true));
+    expect(await readdir(directory)).toEqual([RESTORE_MARKER]);
+  });
+
+  it('takes up a directory that an interrupted restore left', async () => {
+    const directory = await dataDirectory('half');
+    await writeFile(join(directory, RESTORE_MARKER), '');
+    await prepareTarget(request('half'));
+    expect(await readdir(directory)).toEqual([RESTORE_MARKER]);
+  });
+
+  it('refuses before it touches anything when the files will not fit', async () => {
+    await refused(prepareTarget(request('small', false, 2 ** 60)), 'DISK_FULL');
+    expect(await readdir(root)).toEqual([]);
+  });
+
+  it('refuses a relative path and the root', async () => {
+    await refused(checkTarget({ directory: 'data', force: false, neededBytes: 0 }), 'INVALID_OPTION');
+    await refused(checkTarget({ directory: '/', force: true, neededBytes: 0 }), 'INVALID_OPTION');
+  });
+});
+
+it('a tablespace directory in use is refused', async () => {
+  await mkdir(join(root, 'ts'));
+  await writeFile(join(root, 'ts/PG_17_202406281'), '');
+  await refused(checkTablespaceDirectory(join(root, 'ts'), false), 'TARGET_DIRECTORY');
+  await checkTablespaceDirectory(join(root, 'absent'), false);
+});

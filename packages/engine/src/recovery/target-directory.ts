@@ -1,0 +1,147 @@
+/** Makes a target directory ready for a restore, and refuses whatever could be somebody's data. @packageDocumentation */
+import { mkdir, readdir, readFile, realpath, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { dirname, isAbsolute, join } from 'node:path';
+import { KeyframeError } from '@keyframe/contracts';
+import { isRunning } from '@keyframe/postgres';
+
+/** Lies in a target from the first byte of a restore to the last: such a directory may be restored over again. */
+export const RESTORE_MARKER = '.keyframe-restore-incomplete';
+
+export interface TargetRequest {
+  readonly directory: string;
+  /** Empty a directory that holds an old data directory. Never one with a running server, never one that holds anything else. */
+  readonly force: boolean;
+  /** What the restored files will take, bytes. */
+  readonly neededBytes: number;
+}
+
+/**
+ * Creates or empties the directory and leaves the marker in it. All refusals come before the first change.
+ * @throws {KeyframeError} TARGET_DIRECTORY, DISK_FULL, ACCESS_DENIED, INVALID_OPTION
+ */
+export async function prepareTarget(request: TargetRequest): Promise<void> {
+  const { directory } = request;
+  await checkTarget(request);
+  await local(directory, async () => {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    // The marker goes first in and is kept by the wipe, so a second death on the way is still a restore that can be repeated.
+    await writeFile(join(directory, RESTORE_MARKER), 'An unfinished restore by Keyframe: run it again.\n');
+    await empty(directory, RESTORE_MARKER);
+  });
+}
+
+/** All refusals of {@link prepareTarget}, without changing anything. */
+export async function checkTarget({ directory, force, neededBytes }: TargetRequest): Promise<void> {
+  if (!isAbsolute(directory) || directory === '/')
+    throw new KeyframeError('INVALID_OPTION', `--to ${directory} is not an absolute path of a directory`, {
+      hint: 'Name a directory of its own, such as --to /var/lib/postgresql/restored.',
+    });
+  const names = await local(directory, () => namesIn(directory));
+  await checkContents(directory, names, force);
+  await checkSpace(directory, neededBytes, names.length > 0 ? await usedBytes(directory) : 0);
+}
+
+/** Refuses a tablespace directory that is in use: PostgreSQL would write into a live one on the same host. */
+export async function checkTablespaceDirectory(directory: string, repeated: boolean): Promise<void> {
+  const names = await local(directory, () => namesIn(directory));
+  if (names.length === 0 || repeated) return;
+  throw new KeyframeError('TARGET_DIRECTORY', `the tablespace directory ${directory} is not empty`, {
+    hint: 'Map the tablespace elsewhere with `--tablespace OID=DIR`, or empty that directory if nothing uses it.',
+    details: { directory },
+  });
+}
+
+async function checkContents(directory: string, names: readonly string[], force: boolean): Promise<void> {
+  if (names.length === 0) return;
+  if ((await isRunning(directory)) !== undefined)
+    throw new KeyframeError('TARGET_DIRECTORY', `a PostgreSQL server is running in ${directory}`, {
+      hint: 'Stop it with pg_ctl stop, or choose another directory with `--to`; `--force` does not override this.',
+    });
+  if (names.includes(RESTORE_MARKER)) return;
+  const looksLikeData = names.includes('PG_VERSION') && names.includes('global');
+  if (force && looksLikeData) return;
+  throw new KeyframeError('TARGET_DIRECTORY', `the target directory ${directory} is not empty`, {
+    hint: looksLikeData
+      ? 'Choose an empty directory with `--to`, or give `--force` to delete the data directory that is there.'
+      : 'Choose an empty directory with `--to`; it holds no PostgreSQL data, so `--force` will not empty it.',
+    details: { directory, entries: names.length },
+  });
+}
+
+/** @throws {KeyframeError} DISK_FULL when the file system cannot take `neededBytes` more, counting what would be emptied. */
+export async function checkSpace(directory: string, neededBytes: number, freedBytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(await nearestExisting(directory));
+  const availableBytes = bavail * bsize + freedBytes;
+  if (availableBytes >= neededBytes) return;
+  throw new KeyframeError(
+    'DISK_FULL',
+    `the restore needs ${mebibytes(neededBytes)} MiB in ${directory}, there is room for ${mebibytes(availableBytes)} MiB`,
+    {
+      hint: 'Free space or choose a larger file system with `--to`; nothing was written.',
+      details: { neededBytes, availableBytes },
+    },
+  );
+}
+
+const mebibytes = (bytes: number): number => Math.ceil(bytes / (1 << 20));
+
+async function namesIn(directory: string): Promise<string[]> {
+  return readdir(directory).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+}
+
+async function nearestExisting(path: string): Promise<string> {
+  for (let at = path; ; at = dirname(at)) {
+    const found = await realpath(at).catch(() => undefined);
+    if (found !== undefined || at === dirname(at)) return found ?? at;
+  }
+}
+
+async function usedBytes(directory: string): Promise<number> {
+  let sum = 0;
+  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true }))
+    if (entry.isFile()) sum += (await stat(join(entry.parentPath, entry.name))).blocks * 512;
+  return sum;
+}
+
+/** Removes what the directory holds, not the directory: it may be a mount point. Links in it are removed, not followed. */
+async function empty(directory: string, keep: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (name === keep) continue;
+    await rm(join(directory, name), { recursive: true, force: true });
+  }
+}
+
+/** True when an earlier restore into the directory did not finish. */
+export async function isUnfinished(directory: string): Promise<boolean> {
+  return readFile(join(directory, RESTORE_MARKER)).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Turns a fault of the local file system into a typed error about the directory. */
+export async function local<T>(directory: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (cause) {
+    const { syscall, code } = cause as NodeJS.ErrnoException;
+    if (syscall === undefined || code === undefined) throw cause;
+    if (code === 'ENOSPC' || code === 'EDQUOT')
+      throw new KeyframeError('DISK_FULL', `no space left in ${directory}`, {
+        cause,
+        hint: 'Free space and run the same restore again: it starts over in the same directory.',
+      });
+    throw new KeyframeError(
+      code === 'EACCES' || code === 'EPERM' || code === 'EROFS' ? 'ACCESS_DENIED' : 'TARGET_DIRECTORY',
+      `cannot use the directory ${directory}: ${code} (${syscall})`,
+      {
+        cause,
+        hint: 'Run the restore as the user that will run PostgreSQL, with write access to the parent of `--to`.',
+        details: { directory },
+      },
+    );
+  }
+}

@@ -1,0 +1,45 @@
+import { type Abortable, isKeyframeError } from '@keyframe/contracts';
+import { connectSql, type ConnectionTarget, inspectServer } from '@keyframe/postgres';
+
+/** The server's own view of archiving. The archive can be judged without it, so an unreachable server is an answer, not a fault. */
+export type ArchiverStatus =
+  | { readonly reachable: false; readonly reason: string }
+  | {
+      readonly reachable: true;
+      readonly lastArchived: string | undefined;
+      readonly lastArchivedAt: string | undefined;
+      readonly lastArchivedAgeSeconds: number | undefined;
+      readonly failing: boolean;
+      readonly lastFailed: string | undefined;
+      readonly lastFailedAt: string | undefined;
+      /** WAL files marked ready and not archived yet; absent without the right to look. */
+      readonly waiting: number | undefined;
+    };
+
+export async function readArchiver(
+  target: ConnectionTarget,
+  now: () => number,
+  options: Abortable = {},
+): Promise<ArchiverStatus> {
+  try {
+    const sql = await connectSql(target, options);
+    try {
+      const { archiver, wal } = await inspectServer(sql, { now, ...options });
+      return {
+        reachable: true,
+        lastArchived: archiver?.lastArchivedWal,
+        lastArchivedAt: archiver?.lastArchivedTime,
+        lastArchivedAgeSeconds: archiver?.lastArchivedAgeSeconds,
+        failing: archiver?.failing ?? false,
+        lastFailed: archiver?.lastFailedWal,
+        lastFailedAt: archiver?.lastFailedTime,
+        waiting: wal.readyFiles,
+      };
+    } finally {
+      await sql.close();
+    }
+  } catch (error) {
+    if (!isKeyframeError(error)) throw error;
+    return { reachable: false, reason: error.message };
+  }
+}
