@@ -1,6 +1,6 @@
 import type { Abortable } from '@keyframe/contracts';
-import type { BackupCatalogue } from './backup-catalogue.ts';
-import type { WalArchive } from './wal-archive.ts';
+import type { BackupCatalogue } from './backup/catalogue.ts';
+import type { WalArchive } from './wal/wal-archive.ts';
 
 /** One incarnation of a cluster: from initdb or pg_upgrade to the next. Its number orders it, from 1. */
 export interface Epoch {

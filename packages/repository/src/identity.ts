@@ -1,3 +1,12 @@
+import { randomUUID } from 'node:crypto';
+import { hasCode, KeyframeError, type Store } from '@keyframe/contracts';
+import { bytesOf } from '@keyframe/contracts/streams';
+import { openSealedJson, sealJson } from './format/sealed-json.ts';
+import { IDENTITY_KEY } from './keys.ts';
+import { damaged } from './objects/damage.ts';
+import { createOnly } from './objects/put-once.ts';
+import { readSmall } from './objects/read-range.ts';
+
 /** `keyframe.json`: says that this is a repository, which one, and in which format. Never changed once written. */
 export interface RepositoryIdentity {
   readonly format: number;
@@ -8,4 +17,47 @@ export interface RepositoryIdentity {
   readonly frameBytes: number;
   /** Plain bytes a frame of a WAL object holds at most. */
   readonly walFrameBytes: number;
+}
+
+const FRAME_BYTES = 256 << 10;
+const WAL_FRAME_BYTES = 1 << 20;
+
+/** @throws {KeyframeError} REPOSITORY_MISSING, REPOSITORY_FORMAT, CORRUPT */
+export async function readIdentity(store: Store, signal: AbortSignal | undefined): Promise<RepositoryIdentity> {
+  try {
+    const fields = openSealedJson(await readSmall(store, IDENTITY_KEY, signal), IDENTITY_KEY);
+    const parameters = fields.object('parameters');
+    return {
+      format: fields.integer('format'),
+      id: fields.text('id'),
+      createdAt: fields.text('createdAt'),
+      frameBytes: parameters.integer('frameBytes'),
+      walFrameBytes: parameters.integer('walFrameBytes'),
+    };
+  } catch (error) {
+    if (!hasCode(error, 'NOT_FOUND')) throw error;
+    throw new KeyframeError('REPOSITORY_MISSING', `there is no repository here: ${IDENTITY_KEY} does not exist`, {
+      cause: error,
+      hint: 'Check `repositories.<name>.stores` in the configuration, or create the repository with `keyframe init`.',
+    });
+  }
+}
+
+/** Writes `keyframe.json` unless it is there. */
+export async function createIdentity(
+  store: Store,
+  now: Date,
+  signal: AbortSignal | undefined,
+): Promise<RepositoryIdentity> {
+  try {
+    return await readIdentity(store, signal);
+  } catch (error) {
+    if (!hasCode(error, 'REPOSITORY_MISSING')) throw error;
+  }
+  for await (const { key } of store.list('clusters/', { signal }))
+    throw damaged(IDENTITY_KEY, `it is missing, yet ${key} exists`); // a new id would make old objects strangers
+  const parameters = { frameBytes: FRAME_BYTES, walFrameBytes: WAL_FRAME_BYTES };
+  const content = sealJson({ id: randomUUID(), createdAt: now.toISOString(), parameters });
+  await createOnly(store, IDENTITY_KEY, bytesOf(content), signal); // another init may have been first: then it counts
+  return readIdentity(store, signal);
 }

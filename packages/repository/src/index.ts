@@ -3,22 +3,22 @@
  * Nothing outside this package knows the format; docs/format specifies it.
  * @packageDocumentation
  */
-export type { BackupCatalogue, UnfinishedBackup } from './backup-catalogue.ts';
+export type { BackupCatalogue, UnfinishedBackup } from './backup/catalogue.ts';
 export type {
   BackupFacts,
   BackupIntent,
   BackupRecord,
   ManifestReference,
   TablespaceLocation,
-} from './backup-record.ts';
-export type { BackupWriter, FileSink, NewEntry, NewFile, NewSymlink, PreparedBackup } from './backup-writer.ts';
+} from './backup/record.ts';
+export type { BackupWriter, FileSink, NewEntry, NewFile, NewSymlink, PreparedBackup } from './backup/writer.ts';
 export type { ClusterHistory, Epoch, EpochArchive } from './cluster.ts';
 export type { RepositoryIdentity } from './identity.ts';
 export type { Lease, LeaseHolder, LeaseOptions } from './lease.ts';
-export type { Extent, FrameReference, ManifestEntry, ManifestReader } from './manifest-reader.ts';
+export type { Extent, FrameReference, ManifestEntry, ManifestReader } from './backup/manifest.ts';
 export { openRepository } from './open-repository.ts';
 export type { Repository, RepositoryContext } from './repository.ts';
-export type { ReadOptions, ReadReport, RestoreSink } from './restore.ts';
+export type { ReadOptions, ReadReport, RestoreSink } from './backup/restore-sink.ts';
 export type { RepositoryTuning } from './tuning.ts';
-export type { WalArchive, WalFacts, WalFile, WalObjectHeader } from './wal-archive.ts';
-export { parseWalInventory, type SegmentRange, type WalInventory } from './wal-inventory.ts';
+export type { WalArchive, WalFacts, WalFile, WalObjectHeader } from './wal/wal-archive.ts';
+export { parseWalInventory, type SegmentRange, type WalInventory } from './wal/wal-inventory.ts';

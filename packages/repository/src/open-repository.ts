@@ -1,7 +1,50 @@
-import { KeyframeError } from '@keyframe/contracts';
+import type { Abortable } from '@keyframe/contracts';
+import { HeldLease } from './held-lease.ts';
+import { createIdentity, readIdentity, type RepositoryIdentity } from './identity.ts';
+import { assertLeaseName } from './keys.ts';
+import { Codecs } from './objects/codecs.ts';
 import type { Repository, RepositoryContext } from './repository.ts';
+import { type ClusterContext, StoredCluster } from './stored-cluster.ts';
+import { DEFAULT_TUNING } from './tuning.ts';
+
+const EPOCH_KEY = /^clusters\/([^/]+)\/epochs\/\d+\.json$/u;
 
 /** Opens a repository. No I/O: the first operation does it. */
 export function openRepository(context: RepositoryContext): Repository {
-  throw new KeyframeError('INTERNAL', `not there yet: ${context.compressor.id}`);
+  const { store, compressor, now } = context;
+  const codecs = new Codecs([...context.compressors, compressor]);
+  const tuning = { ...DEFAULT_TUNING, ...context.tuning };
+  let known: RepositoryIdentity | undefined;
+
+  const identity = async ({ signal }: Abortable = {}): Promise<RepositoryIdentity> => {
+    known ??= await readIdentity(store, signal); // it never changes
+    return known;
+  };
+  const open = async (options: Abortable): Promise<ClusterContext> => {
+    const { id, frameBytes, walFrameBytes } = await identity(options);
+    return { store, compressor, codecs, now, tuning, repositoryId: id, frameBytes, walFrameBytes };
+  };
+
+  return {
+    identity,
+    init: async ({ signal } = {}) => {
+      known = await createIdentity(store, now(), signal);
+      return known;
+    },
+    clusters: async (options = {}) => {
+      await identity(options);
+      const names = new Set<string>();
+      for await (const { key } of store.list('clusters/', options)) {
+        const name = EPOCH_KEY.exec(key)?.[1];
+        if (name !== undefined) names.add(name);
+      }
+      return [...names].toSorted();
+    },
+    cluster: (name) => new StoredCluster(name, open),
+    lease: async (name, holder, options) => {
+      assertLeaseName(name);
+      await identity(options);
+      return HeldLease.acquire({ store, now }, name, holder, options);
+    },
+  };
 }

@@ -1,5 +1,5 @@
 import type { Abortable, KeyframeError } from '@keyframe/contracts';
-import type { BackupRecord } from './backup-record.ts';
+import type { BackupRecord } from './record.ts';
 
 /** A file, directory or symbolic link of a backup. Its path is proven to stay inside the data directory. */
 export interface ManifestEntry {

@@ -1,5 +1,5 @@
 import type { Lsn, TimelineId } from '@keyframe/contracts';
-import type { LeaseHolder } from './lease.ts';
+import type { LeaseHolder } from '../lease.ts';
 
 export interface TablespaceLocation {
   readonly oid: number;

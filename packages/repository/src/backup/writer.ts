@@ -1,4 +1,4 @@
-import type { BackupFacts, BackupRecord, ManifestReference } from './backup-record.ts';
+import type { BackupFacts, BackupRecord } from './record.ts';
 
 /** A directory, or what every entry has. */
 export interface NewEntry {
@@ -31,7 +31,6 @@ export interface FileSink {
 /** Everything of a backup is durable except the record that makes it count. */
 export interface PreparedBackup {
   readonly record: BackupRecord;
-  readonly manifest: ManifestReference;
 }
 
 /** Writes one backup. The signal given to `begin` governs all of it. */

@@ -1,5 +1,5 @@
 import type { Abortable, KeyframeError } from '@keyframe/contracts';
-import type { ManifestEntry } from './manifest-reader.ts';
+import type { ManifestEntry } from './manifest.ts';
 
 /** Takes the files of a backup. A promise means "wait"; several calls may be under way at once, for one file too. */
 export interface RestoreSink {

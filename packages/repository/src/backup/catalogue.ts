@@ -1,8 +1,8 @@
 import type { Abortable } from '@keyframe/contracts';
-import type { BackupIntent, BackupRecord } from './backup-record.ts';
-import type { BackupWriter } from './backup-writer.ts';
-import type { ManifestReader } from './manifest-reader.ts';
-import type { ReadOptions, ReadReport, RestoreSink } from './restore.ts';
+import type { BackupIntent, BackupRecord } from './record.ts';
+import type { BackupWriter } from './writer.ts';
+import type { ManifestReader } from './manifest.ts';
+import type { ReadOptions, ReadReport, RestoreSink } from './restore-sink.ts';
 
 /** A backup that was begun and not published: running, interrupted, or given up. */
 export interface UnfinishedBackup extends BackupIntent {

@@ -1,0 +1,199 @@
+import { isKeyframeError, KeyframeError } from '@keyframe/contracts';
+import { bytesOf } from '@keyframe/contracts/streams';
+import type { EpochContext } from '../epoch-context.ts';
+import type { Payload } from '../format/container-layout.ts';
+import { isPlainPath } from '../objects/damage.ts';
+import { putOnce } from '../objects/put-once.ts';
+import { BundleFiller, dataSink } from './file-sinks.ts';
+import { Failure } from './failure.ts';
+import { type FrameJob, FramePipeline, type FrameRole } from './frame-pipeline.ts';
+import { ManifestBuilder } from './manifest-builder.ts';
+import { ManifestSpool } from './manifest-spool.ts';
+import type { ManifestEntry } from './manifest.ts';
+import type { PackBuilder } from './pack-builder.ts';
+import { type PackSeries, PackStream } from './pack-stream.ts';
+import type { BackupFacts, BackupIntent, BackupRecord } from './record.ts';
+import { removeBackup } from './remove.ts';
+import { type DescribedBackup, encodeDescription, encodeRecord } from './record-json.ts';
+import type { BackupWriter, FileSink, NewEntry, NewFile, NewSymlink, PreparedBackup } from './writer.ts';
+
+/** A backup whose intent is written. */
+export class BackupJob implements BackupWriter {
+  readonly label: string;
+  readonly #context: EpochContext;
+  readonly #intent: BackupIntent;
+  readonly #prefix: string;
+  readonly #failure: Failure;
+  readonly #series: PackSeries;
+  readonly #packs: Readonly<Record<FrameRole | 'manifest', PackStream>>;
+  readonly #pipeline: FramePipeline;
+  readonly #bundle: BundleFiller;
+  readonly #manifest: ManifestBuilder;
+  readonly #written = { plainBytes: 0, storedBytes: 0, objects: 0, files: 0 };
+  #openFiles = 0;
+  #publishTried = false;
+
+  constructor(context: EpochContext, intent: BackupIntent, signal: AbortSignal | undefined) {
+    const { compressor, tuning, frameBytes, store } = context;
+    this.label = intent.label;
+    this.#context = context;
+    this.#intent = intent;
+    this.#prefix = `${context.prefix}backups/${intent.label}/`;
+    const failure = new Failure(signal);
+    this.#failure = failure;
+    const place = { repository: context.repositoryId, cluster: context.cluster, epoch: context.epoch.number };
+    const header = { ...place, backup: intent.label };
+    const stored = (sizeBytes: number): void => this.#count(sizeBytes);
+    this.#series = { store, prefix: this.#prefix, header, frameBytes, failure, lines: [], stored };
+    this.#packs = {
+      bundle: new PackStream(this.#series, 'bundle', tuning.bundlePackBytes),
+      data: new PackStream(this.#series, 'data', tuning.packBytes),
+      manifest: new PackStream(this.#series, 'manifest', tuning.bundlePackBytes),
+    };
+    this.#pipeline = new FramePipeline({
+      compressor,
+      inFlight: tuning.framesInFlight,
+      frameBytes,
+      failure,
+      place: (job, payload) => this.#place(job, payload),
+    });
+    this.#bundle = new BundleFiller(this.#pipeline);
+    const target = { store, packs: this.#packs.manifest, pieceBytes: frameBytes, signal: failure.signal };
+    const spool = new ManifestSpool(target, tuning.manifestBufferBytes);
+    this.#manifest = new ManifestBuilder({ compressor, spool, chunkBytes: tuning.manifestChunkBytes, header });
+  }
+
+  get written(): { readonly plainBytes: number; readonly storedBytes: number; readonly objects: number } {
+    return this.#written;
+  }
+
+  directory(entry: NewEntry): void | Promise<void> {
+    return this.#checked(this.#entry({ ...entry, type: 'directory', sizeBytes: 0 }));
+  }
+
+  symlink(entry: NewSymlink): void | Promise<void> {
+    return this.#checked(this.#entry({ ...entry, type: 'symlink', sizeBytes: 0 }));
+  }
+
+  file(entry: NewFile): FileSink {
+    const ordinal = this.#manifest.nextOrdinal;
+    const added = this.#entry({ ...entry, type: 'file' });
+    const small = entry.sizeBytes <= this.#context.tuning.bundleLimitBytes;
+    const sink = small ? this.#bundle.sink(entry, ordinal) : dataSink(entry, ordinal, this.#pipeline);
+    this.#openFiles += 1;
+    return {
+      write: (view) => {
+        this.#failure.check();
+        return sink.write(view);
+      },
+      end: () => {
+        this.#failure.check();
+        const ended = sink.end();
+        this.#openFiles -= 1;
+        this.#written.files += 1;
+        this.#written.plainBytes += entry.sizeBytes;
+        return added === undefined ? ended : this.#checked(Promise.all([added, ended]).then(() => undefined));
+      },
+    };
+  }
+
+  async finish(facts: BackupFacts): Promise<PreparedBackup> {
+    if (this.#openFiles > 0) throw new KeyframeError('INTERNAL', `${this.#openFiles} files of the backup are open`);
+    this.#bundle.flush();
+    await this.#pipeline.drained();
+    await this.#writeLists(facts);
+    const last = await this.#lastPack();
+    const lines = this.#series.lines.filter((line) => line !== undefined);
+    const described = this.#describe(facts, lines.length);
+    const { bytes, root } = await this.#manifest.finish(lines, encodeDescription(described));
+    const manifest = {
+      key: `${this.#prefix}manifest`,
+      sizeBytes: bytes.sizeBytes,
+      sha256: bytes.sha256.toString('hex'),
+      root: root.toString('hex'),
+      copy: { key: last.key, offset: last.manifestOffset },
+    };
+    await this.#upload(last.key, last.sourceWithManifest(bytes));
+    await this.#upload(manifest.key, bytes);
+    return { record: { ...described, storedBytes: this.#written.storedBytes, manifest } };
+  }
+
+  async publish({ record }: PreparedBackup): Promise<BackupRecord> {
+    this.#failure.check();
+    this.#publishTried = true;
+    const source = bytesOf(encodeRecord(record));
+    await putOnce(this.#context.store, `${this.#prefix}backup.json`, source, this.#failure.signal);
+    return record;
+  }
+
+  async abandon(reason: unknown): Promise<void> {
+    this.#failure.fail(reason);
+    await this.#pipeline.settled();
+    for (const stream of Object.values(this.#packs)) await stream.settled();
+    // A publication whose answer was lost may have happened: then every object is needed.
+    if (this.#publishTried) return;
+    try {
+      await removeBackup(this.#context.store, this.#prefix, undefined);
+    } catch (error) {
+      if (!isKeyframeError(error)) throw error; // else it stays listed as unfinished, which harms nobody
+    }
+  }
+
+  #entry(entry: Omit<ManifestEntry, 'ordinal'>): Promise<void> | undefined {
+    this.#failure.check();
+    if (!isPlainPath(entry.path)) throw new KeyframeError('INTERNAL', `${JSON.stringify(entry.path)} is no plain path`);
+    const added = this.#manifest.entry({ ...entry, ordinal: this.#manifest.nextOrdinal });
+    return added === undefined ? undefined : this.#failure.watch(added);
+  }
+
+  /** Work that is watched already, for a caller who wants to know. */
+  #checked(work: Promise<void> | undefined): Promise<void> | undefined {
+    return work?.then(() => this.#failure.check());
+  }
+
+  async #place(job: FrameJob, payload: Payload): Promise<void> {
+    const { pack, number, entry } = await this.#packs[job.role].append(payload, job.plainBytes);
+    await this.#manifest.frame(job.role, { ...entry, pack, number, extents: job.extents });
+  }
+
+  async #writeLists(facts: BackupFacts): Promise<void> {
+    await this.#manifest.closeLists();
+    await this.#manifest.verbatim('serverManifest', facts.serverManifest);
+    await this.#manifest.verbatim('backupLabel', Buffer.from(facts.backupLabel));
+    if (facts.tablespaceMap !== undefined)
+      await this.#manifest.verbatim('tablespaceMap', Buffer.from(facts.tablespaceMap));
+  }
+
+  /** Uploads all packs but one, which then carries the copy of the manifest. */
+  async #lastPack(): Promise<PackBuilder> {
+    const { bundle, data } = this.#packs;
+    if (bundle.current !== undefined) await data.close();
+    const stream = data.current === undefined ? bundle : data;
+    const last = stream.current ?? (await stream.begin());
+    this.#series.lines[last.number - 1] = last.line();
+    await bundle.settled();
+    await data.settled();
+    this.#failure.check();
+    return last;
+  }
+
+  #describe(facts: BackupFacts, packs: number): DescribedBackup {
+    const { serverManifest: _, tablespaceMap: __, ...rest } = facts;
+    const { cluster, epoch } = this.#context;
+    const { label, type, method, tool } = this.#intent;
+    const place = { cluster, epoch: epoch.number, systemIdentifier: epoch.systemIdentifier };
+    const { files, plainBytes } = this.#written;
+    return { format: 1, label, type, method, ...place, ...rest, files, sizeBytes: plainBytes, packs, tool };
+  }
+
+  async #upload(key: string, source: ReturnType<PackBuilder['source']>): Promise<void> {
+    this.#failure.check();
+    await putOnce(this.#context.store, key, source, this.#failure.signal);
+    this.#count(source.sizeBytes ?? 0);
+  }
+
+  #count(sizeBytes: number): void {
+    this.#written.storedBytes += sizeBytes;
+    this.#written.objects += 1;
+  }
+}

@@ -1,0 +1,122 @@
+import type { Store } from '@keyframe/contracts';
+import type { TableEntry } from '../format/container.ts';
+import type { Payload } from '../format/container-layout.ts';
+import { FRAME_HEADER_BYTES } from '../format/frame.ts';
+import type { PackLine } from '../format/manifest-tables.ts';
+import type { Json } from '../format/sealed-json.ts';
+import { packName } from '../keys.ts';
+import { putOnce } from '../objects/put-once.ts';
+import type { Failure } from './failure.ts';
+import { PackBuilder } from './pack-builder.ts';
+
+/** Header and frame table of the frames an arena can hold beside its target size. */
+const HEAD_ROOM = 4096;
+
+/** What all packs of one backup share. */
+export interface PackSeries {
+  readonly store: Store;
+  /** `clusters/…/backups/<label>/` */
+  readonly prefix: string;
+  readonly header: Readonly<Record<string, Json>>;
+  readonly frameBytes: number;
+  readonly failure: Failure;
+  /** Packs in the order of their numbers; each gets its place when it is begun. */
+  readonly lines: (PackLine | undefined)[];
+  /** Called when an object is durable. */
+  stored(sizeBytes: number): void;
+}
+
+/** Where a frame came to lie. */
+export interface PlacedFrame {
+  /** Index in {@link PackSeries.lines}. */
+  readonly pack: number;
+  readonly number: number;
+  readonly entry: TableEntry;
+}
+
+/**
+ * Fills one pack after the other and uploads each when it is full, while the next is filled: two arenas, never more.
+ * Not re-entrant: one `append` at a time.
+ */
+export class PackStream {
+  readonly #series: PackSeries;
+  readonly #role: string;
+  readonly #targetBytes: number;
+  readonly #arenas: Buffer[] = [];
+  #made = 0;
+  #current: PackBuilder | undefined;
+  /** Oldest first; each follows the one before it. */
+  readonly #uploads: Promise<void>[] = [];
+
+  constructor(series: PackSeries, role: string, targetBytes: number) {
+    this.#series = series;
+    this.#role = role;
+    this.#targetBytes = targetBytes;
+  }
+
+  async append(payload: Payload, plainBytes: number): Promise<PlacedFrame> {
+    const pack = this.#current ?? (await this.begin());
+    const number = pack.layout.entries.length;
+    const entry = pack.append(payload, plainBytes);
+    if (pack.layout.offset >= this.#targetBytes) this.#upload(pack);
+    return { pack: pack.number - 1, number, entry };
+  }
+
+  /** Starts a pack, be there frames for it or not. */
+  async begin(): Promise<PackBuilder> {
+    const { lines, prefix, header } = this.#series;
+    const arena = await this.#arena();
+    const number = lines.push(undefined);
+    const all = { ...header, pack: number, role: this.#role };
+    this.#current = new PackBuilder(number, prefix + packName(number), all, arena);
+    return this.#current;
+  }
+
+  /** The pack that is being filled, if it has frames. */
+  get current(): PackBuilder | undefined {
+    return this.#current;
+  }
+
+  /** Uploads what there is and waits for every upload of this stream. */
+  async close(): Promise<void> {
+    if (this.#current !== undefined) this.#upload(this.#current);
+    await this.settled();
+    this.#series.failure.check();
+  }
+
+  /** Settles, whatever happened, when no upload runs any more. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#uploads);
+  }
+
+  async #arena(): Promise<Buffer> {
+    const free = this.#arenas.pop();
+    if (free !== undefined) return free;
+    if (this.#made < 2) {
+      this.#made += 1;
+      return Buffer.allocUnsafeSlow(this.#targetBytes + this.#series.frameBytes + FRAME_HEADER_BYTES + HEAD_ROOM);
+    }
+    await this.#uploads[0];
+    this.#series.failure.check();
+    return this.#arena();
+  }
+
+  #upload(pack: PackBuilder): void {
+    const { store, failure, lines } = this.#series;
+    this.#current = undefined;
+    lines[pack.number - 1] = pack.line();
+    const source = pack.source();
+    const previous = this.#uploads.at(-1);
+    const upload = failure.watch(
+      (async () => {
+        await previous;
+        failure.check();
+        await putOnce(store, pack.key, source, failure.signal);
+        this.#series.stored(source.sizeBytes ?? 0);
+        this.#arenas.push(pack.arena);
+        void this.#uploads.shift(); // this very promise
+      })(),
+    );
+    this.#uploads.push(upload);
+  }
+}

@@ -1,0 +1,137 @@
+import { formatLsn, type Lsn, parseLsn } from '@keyframe/contracts';
+import { type Fields, FORMAT, type Json, openSealedJson, parseFields, sealJson } from '../format/sealed-json.ts';
+import { damaged } from '../objects/damage.ts';
+import type { BackupIntent, BackupRecord } from './record.ts';
+
+/** What a manifest says of its backup itself: the record without what is known only when the manifest is written. */
+export type DescribedBackup = Omit<BackupRecord, 'manifest' | 'storedBytes'>;
+
+const TYPES = ['full'] as const;
+const METHODS = ['stream'] as const;
+
+/** The content of a `facts` chunk. */
+export function encodeDescription(backup: DescribedBackup): Buffer {
+  return Buffer.from(JSON.stringify(description(backup)));
+}
+
+/** @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
+export function decodeDescription(bytes: Buffer, key: string): DescribedBackup {
+  return readDescription(parseFields(bytes, key), key);
+}
+
+/** The bytes of `backup.json`. */
+export function encodeRecord(record: BackupRecord): Buffer {
+  const { manifest, storedBytes } = record;
+  return sealJson({ ...description(record), storedBytes, manifest: { ...manifest, copy: { ...manifest.copy } } });
+}
+
+/** @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
+export function decodeRecord(bytes: Buffer, key: string): BackupRecord {
+  const fields = openSealedJson(bytes, key);
+  const manifest = fields.object('manifest');
+  const copy = manifest.object('copy');
+  return {
+    ...readDescription(fields, key),
+    storedBytes: fields.integer('storedBytes'),
+    manifest: {
+      key: manifest.text('key'),
+      sizeBytes: manifest.integer('sizeBytes'),
+      sha256: manifest.text('sha256'),
+      root: manifest.text('root'),
+      copy: { key: copy.text('key'), offset: copy.integer('offset') },
+    },
+  };
+}
+
+/** The bytes of `intent`. */
+export function encodeIntent(intent: BackupIntent): Buffer {
+  return sealJson({ ...intent, holder: { ...intent.holder } });
+}
+
+/** @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
+export function decodeIntent(bytes: Buffer, key: string): BackupIntent {
+  const fields = openSealedJson(bytes, key);
+  return {
+    label: fields.text('label'),
+    type: fields.word('type', TYPES),
+    method: fields.word('method', METHODS),
+    startedAt: fields.text('startedAt'),
+    holder: readHolder(fields.object('holder')),
+    tool: fields.text('tool'),
+  };
+}
+
+/** Who wrote or holds something. */
+export function readHolder(fields: Fields): BackupIntent['holder'] {
+  return {
+    host: fields.text('host'),
+    bootId: fields.text('bootId'),
+    pid: fields.integer('pid'),
+    processStart: fields.text('processStart'),
+    command: fields.text('command'),
+  };
+}
+
+function description(backup: DescribedBackup): Readonly<Record<string, Json>> {
+  return {
+    format: FORMAT,
+    label: backup.label,
+    type: backup.type,
+    method: backup.method,
+    cluster: backup.cluster,
+    epoch: backup.epoch,
+    systemIdentifier: backup.systemIdentifier,
+    postgresVersion: backup.postgresVersion,
+    timeline: backup.timeline,
+    startLsn: formatLsn(backup.startLsn),
+    stopLsn: formatLsn(backup.stopLsn),
+    stopTimeline: backup.stopTimeline,
+    startedAt: backup.startedAt,
+    stoppedAt: backup.stoppedAt,
+    walSegmentSizeBytes: backup.walSegmentSizeBytes,
+    dataChecksums: backup.dataChecksums,
+    tablespaces: backup.tablespaces.map(({ oid, location }) => ({ oid, location })),
+    backupLabel: backup.backupLabel,
+    files: backup.files,
+    sizeBytes: backup.sizeBytes,
+    packs: backup.packs,
+    tool: backup.tool,
+  };
+}
+
+function readDescription(fields: Fields, key: string): DescribedBackup {
+  return {
+    format: fields.integer('format'),
+    label: fields.text('label'),
+    type: fields.word('type', TYPES),
+    method: fields.word('method', METHODS),
+    cluster: fields.text('cluster'),
+    epoch: fields.integer('epoch'),
+    systemIdentifier: fields.text('systemIdentifier'),
+    postgresVersion: fields.integer('postgresVersion'),
+    timeline: fields.integer('timeline'),
+    startLsn: readLsn(fields.text('startLsn'), key),
+    stopLsn: readLsn(fields.text('stopLsn'), key),
+    stopTimeline: fields.integer('stopTimeline'),
+    startedAt: fields.text('startedAt'),
+    stoppedAt: fields.text('stoppedAt'),
+    walSegmentSizeBytes: fields.integer('walSegmentSizeBytes'),
+    dataChecksums: fields.boolean('dataChecksums'),
+    tablespaces: fields
+      .list('tablespaces')
+      .map((each) => ({ oid: each.integer('oid'), location: each.text('location') })),
+    backupLabel: fields.text('backupLabel'),
+    files: fields.integer('files'),
+    sizeBytes: fields.integer('sizeBytes'),
+    packs: fields.integer('packs'),
+    tool: fields.text('tool'),
+  };
+}
+
+function readLsn(text: string, key: string): Lsn {
+  try {
+    return parseLsn(text);
+  } catch (error) {
+    throw damaged(key, `${JSON.stringify(text)} is no LSN`, { cause: error });
+  }
+}

@@ -1,0 +1,149 @@
+import type { EpochContext } from '../epoch-context.ts';
+import { assertSha256 } from '../format/container.ts';
+import type { ExtentRecord, FrameRecord } from '../format/extents.ts';
+import { damaged } from '../objects/damage.ts';
+import { readInto } from '../objects/read-range.ts';
+import { Slots } from '../objects/slots.ts';
+import { Failure } from './failure.ts';
+import type { ManifestEntry } from './manifest.ts';
+import type { ReadOptions, ReadReport, RestoreSink } from './restore-sink.ts';
+import type { StoredManifest } from './stored-manifest.ts';
+import { planWindows, type RestoreTask, type Window } from './windows.ts';
+
+const DEFAULT_CONCURRENCY = 4;
+const DEFAULT_BUDGET_BYTES = 64 << 20;
+const WINDOW_BYTES = { least: 1 << 20, most: 4 << 20 } as const;
+const ZERO_PIECE_BYTES = 256 << 10;
+
+/** Reads one backup into a sink. */
+export class Restore {
+  readonly #context: EpochContext;
+  readonly #manifest: StoredManifest;
+  readonly #sink: RestoreSink;
+  readonly #options: ReadOptions;
+  readonly #failure: Failure;
+  readonly #slots: Slots;
+  readonly #files: ManifestEntry[] = [];
+  /** Bytes of each file that are still to come, by ordinal; undefined for what is not wanted. */
+  readonly #missing: (number | undefined)[] = [];
+  readonly #report = { files: 0, plainBytes: 0, storedBytes: 0, requests: 0 };
+
+  constructor(context: EpochContext, manifest: StoredManifest, sink: RestoreSink, options: ReadOptions) {
+    this.#context = context;
+    this.#manifest = manifest;
+    this.#sink = sink;
+    this.#options = options;
+    this.#failure = new Failure(options.signal);
+    this.#slots = new Slots(context.tuning.framesInFlight * 2);
+  }
+
+  async run(): Promise<ReadReport> {
+    await this.#announce();
+    const { concurrency = DEFAULT_CONCURRENCY, memoryBudgetBytes = DEFAULT_BUDGET_BYTES } = this.#options;
+    const share = Math.floor(memoryBudgetBytes / (concurrency * 2));
+    const windowBytes = Math.min(Math.max(share, WINDOW_BYTES.least), WINDOW_BYTES.most);
+    const isWanted = (extent: ExtentRecord): boolean => this.#isWanted(extent);
+    const tasks = planWindows(this.#manifest, isWanted, windowBytes, this.#failure.signal);
+    const workers = Array.from({ length: concurrency }, () => this.#failure.watch(this.#work(tasks, windowBytes)));
+    await Promise.all(workers);
+    this.#failure.check();
+    this.#assertComplete();
+    return { ...this.#report, damage: this.#manifest.damage };
+  }
+
+  async #announce(): Promise<void> {
+    const { only = () => true } = this.#options;
+    for await (const entry of this.#manifest.entries({ signal: this.#failure.signal })) {
+      this.#failure.check();
+      await this.#sink.entry(entry);
+      this.#files.push(entry);
+      const wanted = entry.type === 'file' && only(entry);
+      this.#missing.push(wanted ? entry.sizeBytes : undefined);
+      if (wanted && entry.sizeBytes === 0) await this.#done(entry);
+    }
+  }
+
+  async #work(tasks: AsyncGenerator<RestoreTask>, windowBytes: number): Promise<void> {
+    let arena: Buffer | undefined;
+    for await (const task of tasks) {
+      this.#failure.check();
+      if ('zeros' in task) {
+        for (const extent of task.zeros) await this.#zeros(extent);
+        continue;
+      }
+      const size = task.window.end - task.window.start;
+      if (arena === undefined || arena.length < size) arena = Buffer.allocUnsafeSlow(Math.max(size, windowBytes));
+      await this.#window(task.window, arena.subarray(0, size));
+    }
+  }
+
+  async #window(window: Window, bytes: Buffer): Promise<void> {
+    const key = this.#manifest.packKey(window.pack);
+    this.#report.requests += 1;
+    this.#report.storedBytes += bytes.length;
+    await readInto(this.#context.store, key, window.start, bytes, this.#failure.signal);
+    const frames: Promise<void>[] = [];
+    for (const frame of window.frames) {
+      await this.#slots.take();
+      const start = frame.offset - window.start;
+      const stored = bytes.subarray(start, start + frame.storedBytes);
+      frames.push(this.#failure.watch(this.#frame(frame, stored, key).finally(() => this.#slots.give())));
+      if (this.#failure.signal.aborted) break;
+    }
+    await Promise.all(frames); // the arena is used again only after the last view of it is
+    this.#failure.check();
+  }
+
+  async #frame(frame: FrameRecord, stored: Buffer, key: string): Promise<void> {
+    assertSha256(stored, frame.sha256, key, `frame ${frame.number}`);
+    const plain = await this.#context.codecs.open(stored, frame, key);
+    for (const extent of frame.extents.filter((each) => this.#isWanted(each))) {
+      const file = this.#fileOf(extent);
+      const data = plain.subarray(extent.frameOffset, extent.frameOffset + extent.sizeBytes);
+      await this.#sink.write(file, extent.fileOffset, data);
+      await this.#arrived(file, extent.sizeBytes);
+    }
+  }
+
+  async #zeros(extent: ExtentRecord): Promise<void> {
+    const file = this.#fileOf(extent);
+    const { fileOffset, sizeBytes } = extent;
+    if (this.#sink.zeros !== undefined) await this.#sink.zeros(file, fileOffset, sizeBytes);
+    else
+      for (let at = 0; at < sizeBytes; at += ZERO_PIECE_BYTES)
+        await this.#sink.write(file, fileOffset + at, new Uint8Array(Math.min(ZERO_PIECE_BYTES, sizeBytes - at)));
+    await this.#arrived(file, sizeBytes);
+  }
+
+  /** The file of an extent, which must lie inside it. */
+  #fileOf({ ordinal, fileOffset, sizeBytes }: ExtentRecord): ManifestEntry {
+    const file = this.#files[ordinal];
+    if (file?.type !== 'file' || fileOffset < 0 || fileOffset + sizeBytes > file.sizeBytes)
+      throw damaged(this.#manifest.record.manifest.key, 'an extent lies outside its file');
+    return file;
+  }
+
+  async #arrived(file: ManifestEntry, sizeBytes: number): Promise<void> {
+    const left = (this.#missing[file.ordinal] ?? 0) - sizeBytes;
+    if (left < 0) throw damaged(this.#manifest.record.manifest.key, `two extents hold the same bytes of ${file.path}`);
+    this.#missing[file.ordinal] = left;
+    if (left === 0) await this.#done(file);
+  }
+
+  async #done(file: ManifestEntry): Promise<void> {
+    this.#report.files += 1;
+    this.#report.plainBytes += file.sizeBytes;
+    await this.#sink.done(file);
+  }
+
+  /** An extent of no known entry counts as wanted, so that it is found to be wrong. */
+  #isWanted({ ordinal }: ExtentRecord): boolean {
+    return this.#missing[ordinal] !== undefined || this.#files[ordinal] === undefined;
+  }
+
+  #assertComplete(): void {
+    const short = this.#files.find(({ ordinal }) => (this.#missing[ordinal] ?? 0) > 0);
+    if (short !== undefined)
+      throw damaged(this.#manifest.record.manifest.key, `it does not say where all bytes of ${short.path} are`);
+  }
+}

@@ -1,0 +1,131 @@
+import { type Abortable, hasCode, KeyframeError } from '@keyframe/contracts';
+import { bytesOf } from '@keyframe/contracts/streams';
+import type { EpochContext } from '../epoch-context.ts';
+import { createOnly } from '../objects/put-once.ts';
+import { readSmall } from '../objects/read-range.ts';
+import { BackupJob } from './backup-job.ts';
+import type { BackupCatalogue, UnfinishedBackup } from './catalogue.ts';
+import type { BackupIntent, BackupRecord } from './record.ts';
+import { decodeIntent, decodeRecord, encodeIntent } from './record-json.ts';
+import { removeBackup } from './remove.ts';
+import { Restore } from './restore.ts';
+import type { ReadOptions, ReadReport, RestoreSink } from './restore-sink.ts';
+import { StoredManifest } from './stored-manifest.ts';
+import type { BackupWriter } from './writer.ts';
+
+/** Records read at once. */
+const READS = 8;
+/** Labels tried when others were taken in the same seconds. */
+const LABEL_TRIES = 60;
+
+/** What a listing says of one label. */
+interface Found {
+  objects: number;
+  storedBytes: number;
+  names: Set<string>;
+}
+
+/** The catalogue of one epoch, read from the names and the records in the store. */
+export class StoredCatalogue implements BackupCatalogue {
+  readonly #context: EpochContext;
+  readonly #prefix: string;
+
+  constructor(context: EpochContext) {
+    this.#context = context;
+    this.#prefix = `${context.prefix}backups/`;
+  }
+
+  async list(options: Abortable = {}): Promise<BackupRecord[]> {
+    const found = await this.#find(options);
+    const labels = [...found].filter(([, { names }]) => names.has('backup.json')).map(([label]) => label);
+    const records = await this.#each(labels, (label) => this.get(label, options));
+    return records.toSorted((one, other) => compare(one.stoppedAt, other.stoppedAt) || compare(one.label, other.label));
+  }
+
+  async unfinished(options: Abortable = {}): Promise<UnfinishedBackup[]> {
+    const found = [...(await this.#find(options))].filter(
+      ([, { names }]) => names.has('intent') && !names.has('backup.json'),
+    );
+    return this.#each(found, async ([label, { objects, storedBytes }]) => {
+      const key = `${this.#prefix}${label}/intent`;
+      const intent = decodeIntent(await readSmall(this.#context.store, key, options.signal), key);
+      return { ...intent, objects, storedBytes };
+    });
+  }
+
+  async get(label: string, { signal }: Abortable = {}): Promise<BackupRecord> {
+    const key = `${this.#prefix}${label}/backup.json`;
+    try {
+      return decodeRecord(await readSmall(this.#context.store, key, signal), key);
+    } catch (error) {
+      if (!hasCode(error, 'NOT_FOUND')) throw error;
+      throw new KeyframeError('BACKUP_NOT_FOUND', `the cluster ${this.#context.cluster} has no backup ${label}`, {
+        cause: error,
+        hint: 'Choose one of the backups that `keyframe list` prints.',
+        details: { label, key },
+      });
+    }
+  }
+
+  async begin(intent: Omit<BackupIntent, 'label' | 'startedAt'>, { signal }: Abortable = {}): Promise<BackupWriter> {
+    const { now, store } = this.#context;
+    const started = now().getTime();
+    for (let second = 0; second < LABEL_TRIES; second += 1) {
+      const at = new Date(started + second * 1000).toISOString();
+      const label = `${at.slice(0, 19).replaceAll(/[-:]/gu, '')}Z-${intent.type}`;
+      const whole: BackupIntent = { ...intent, label, startedAt: new Date(started).toISOString() };
+      const source = bytesOf(encodeIntent(whole));
+      if (await createOnly(store, `${this.#prefix}${label}/intent`, source, signal))
+        return new BackupJob(this.#context, whole, signal);
+    }
+    throw new KeyframeError('CONFLICT', 'no label is free: other backups were begun in this very minute', {
+      hint: 'Check the clock of this host, then run `keyframe backup` again.',
+    });
+  }
+
+  async discard(label: string, { signal }: Abortable = {}): Promise<void> {
+    const prefix = `${this.#prefix}${label}/`;
+    if ((await this.#context.store.stat(`${prefix}backup.json`, { signal })) !== undefined)
+      throw new KeyframeError('CONFLICT', `the backup ${label} is published`, {
+        hint: 'Leave it where it is: `keyframe list` counts on it.',
+        details: { label },
+      });
+    await removeBackup(this.#context.store, prefix, signal);
+  }
+
+  manifest(record: BackupRecord, options: Abortable = {}): Promise<StoredManifest> {
+    return StoredManifest.open(this.#context, record, options);
+  }
+
+  async read(record: BackupRecord, sink: RestoreSink, options: ReadOptions = {}): Promise<ReadReport> {
+    const manifest = await this.manifest(record, options);
+    return new Restore(this.#context, manifest, sink, options).run();
+  }
+
+  async #find({ signal }: Abortable): Promise<Map<string, Found>> {
+    const found = new Map<string, Found>();
+    for await (const { key, sizeBytes } of this.#context.store.list(this.#prefix, { signal })) {
+      const [label, name, ...more] = key.slice(this.#prefix.length).split('/');
+      if (label === undefined || name === undefined || more.length > 0) continue;
+      const backup = found.get(label) ?? { objects: 0, storedBytes: 0, names: new Set() };
+      found.set(label, backup);
+      backup.objects += 1;
+      backup.storedBytes += sizeBytes;
+      if (!name.startsWith('pack-')) backup.names.add(name);
+    }
+    return found;
+  }
+
+  /** Few at a time, in order. */
+  async #each<In, Out>(items: readonly In[], read: (item: In) => Promise<Out>): Promise<Out[]> {
+    const results: Out[] = [];
+    for (let start = 0; start < items.length; start += READS)
+      results.push(...(await Promise.all(items.slice(start, start + READS).map((item) => read(item)))));
+    return results;
+  }
+}
+
+function compare(one: string, other: string): number {
+  if (one === other) return 0;
+  return one < other ? -1 : 1;
+}

@@ -1,0 +1,190 @@
+/**
+ * Extents: which range of which file lies in which frame. A chunk names every frame it needs itself, so it can be used alone.
+ * @packageDocumentation
+ */
+import { damaged, tooNew } from '../objects/damage.ts';
+import { ByteReader, ByteWriter } from './bytes.ts';
+import type { TableEntry } from './container.ts';
+
+const SECTION_FRAMES = 1;
+const SECTION_ZEROS = 2;
+/** Readers skip sections from this id on when they do not know them. */
+const SECTION_OPTIONAL = 64;
+
+/** A range of a file inside a frame, or, in a list of zeros, a range without stored bytes. */
+export interface ExtentRecord {
+  readonly ordinal: number;
+  readonly fileOffset: number;
+  readonly sizeBytes: number;
+  readonly frameOffset: number;
+}
+
+/** A frame of a pack, and what of it a backup uses. */
+export interface FrameRecord extends TableEntry {
+  /** Index in the manifest's pack table. */
+  readonly pack: number;
+  readonly number: number;
+  readonly extents: readonly ExtentRecord[];
+}
+
+export interface ExtentsChunk {
+  readonly frames: FrameRecord[];
+  readonly zeros: ExtentRecord[];
+}
+
+/** Expected next position, against which extents are written as differences that are mostly 0. */
+class Cursor {
+  #ordinal: number;
+  #fileOffset = 0;
+  #frameOffset = 0;
+
+  constructor(ordinal: number) {
+    this.#ordinal = ordinal;
+  }
+
+  startFrame(): void {
+    this.#frameOffset = 0;
+  }
+
+  write(writer: ByteWriter, extent: ExtentRecord, inFrame: boolean): void {
+    writer.signed(extent.ordinal - this.#ordinal);
+    writer.signed(extent.fileOffset - this.#expected(extent.ordinal));
+    writer.varint(extent.sizeBytes);
+    if (inFrame) writer.signed(extent.frameOffset - this.#frameOffset);
+    this.#move(extent);
+  }
+
+  read(reader: ByteReader, inFrame: boolean): ExtentRecord {
+    const ordinal = this.#ordinal + reader.signed();
+    const fileOffset = this.#expected(ordinal) + reader.signed();
+    const sizeBytes = reader.varint();
+    const frameOffset = inFrame ? this.#frameOffset + reader.signed() : 0;
+    const extent = { ordinal, fileOffset, sizeBytes, frameOffset };
+    this.#move(extent);
+    return extent;
+  }
+
+  #expected(ordinal: number): number {
+    return ordinal === this.#ordinal ? this.#fileOffset : 0;
+  }
+
+  #move(extent: ExtentRecord): void {
+    this.#ordinal = extent.ordinal;
+    this.#fileOffset = extent.fileOffset + extent.sizeBytes;
+    this.#frameOffset = extent.frameOffset + extent.sizeBytes;
+  }
+}
+
+/** Builds one extents chunk. Frames of a pack that follow each other share one line for pack, number and offset. */
+export class ExtentsEncoder {
+  /** Lowest and highest ordinal so far. */
+  first = 0;
+  last = -1;
+  readonly #runs = new ByteWriter(1 << 16);
+  readonly #run = new ByteWriter(1 << 16);
+  #cursor = new Cursor(0);
+  #start: FrameRecord | undefined;
+  #previous: FrameRecord | undefined;
+
+  get sizeBytes(): number {
+    return this.#runs.length + this.#run.length;
+  }
+
+  add(frame: FrameRecord): void {
+    const first = frame.extents[0];
+    if (first === undefined) return;
+    if (this.last < 0) {
+      this.first = first.ordinal;
+      this.#cursor = new Cursor(0);
+    }
+    if (!this.#continues(frame)) {
+      this.#closeRun();
+      this.#start = frame;
+    }
+    this.#previous = frame;
+    this.#run.varint(frame.storedBytes);
+    this.#run.varint(frame.plainBytes);
+    this.#run.bytes(frame.sha256);
+    this.#run.varint(frame.extents.length);
+    this.#cursor.startFrame();
+    for (const extent of frame.extents) {
+      this.#cursor.write(this.#run, extent, true);
+      this.first = Math.min(this.first, extent.ordinal);
+      this.last = Math.max(this.last, extent.ordinal);
+    }
+  }
+
+  /** The chunk's plain bytes; the encoder is empty afterwards. */
+  take(): Buffer {
+    this.#closeRun();
+    const body = this.#runs.take();
+    const chunk = new ByteWriter(body.length + 16);
+    chunk.varint(SECTION_FRAMES);
+    chunk.counted(body);
+    this.last = -1;
+    return chunk.take();
+  }
+
+  #continues(frame: FrameRecord): boolean {
+    const previous = this.#previous;
+    return (
+      previous !== undefined &&
+      previous.pack === frame.pack &&
+      previous.number + 1 === frame.number &&
+      previous.offset + previous.storedBytes === frame.offset
+    );
+  }
+
+  #closeRun(): void {
+    const start = this.#start;
+    if (start === undefined || this.#previous === undefined) return;
+    this.#runs.varint(start.pack);
+    this.#runs.varint(start.number);
+    this.#runs.varint(start.offset);
+    this.#runs.varint(this.#previous.number - start.number + 1);
+    this.#runs.bytes(this.#run.take());
+    this.#start = undefined;
+    this.#previous = undefined;
+  }
+}
+
+/** Reads a chunk. @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
+export function decodeExtents(chunk: Buffer, key: string): ExtentsChunk {
+  const result: ExtentsChunk = { frames: [], zeros: [] };
+  const reader = new ByteReader(chunk, key);
+  while (reader.left > 0) {
+    const id = reader.varint();
+    const body = new ByteReader(reader.counted(), key);
+    if (id === SECTION_FRAMES) readFrames(body, key, result.frames);
+    else if (id === SECTION_ZEROS) readZeros(body, result.zeros);
+    else if (id < SECTION_OPTIONAL) throw tooNew(key, `an extents chunk has the section ${id}`);
+  }
+  return result;
+}
+
+function readFrames(body: ByteReader, key: string, frames: FrameRecord[]): void {
+  const cursor = new Cursor(0);
+  while (body.left > 0) {
+    const [pack, first] = [body.varint(), body.varint()];
+    let offset = body.varint();
+    const count = body.varint();
+    for (let number = first; number < first + count; number += 1) {
+      const [storedBytes, plainBytes, sha256] = [body.varint(), body.varint(), body.bytes(32)];
+      const extents: ExtentRecord[] = [];
+      cursor.startFrame();
+      for (let left = body.varint(); left > 0; left -= 1) {
+        const extent = cursor.read(body, true);
+        if (extent.frameOffset < 0 || extent.frameOffset + extent.sizeBytes > plainBytes)
+          throw damaged(key, 'an extent reaches beyond its frame');
+        extents.push(extent);
+      }
+      frames.push({ pack, number, offset, storedBytes, plainBytes, sha256, extents });
+      offset += storedBytes;
+    }
+  }
+}
+
+function readZeros(body: ByteReader, zeros: ExtentRecord[]): void {
+  const cursor = new Cursor(0);
+  while (body.left > 0) zeros.push(cursor.read(body, false));
+}

@@ -1,0 +1,46 @@
+import { type Compressor, hasCode, KeyframeError } from '@keyframe/contracts';
+import { CODEC_NONE, FRAME_HEADER_BYTES, readFrameHeader } from '../format/frame.ts';
+import { damaged } from './damage.ts';
+
+/** Decompresses frames by the codec that each one names. */
+export class Codecs {
+  readonly #byId: ReadonlyMap<string, Compressor>;
+
+  constructor(compressors: readonly Compressor[]) {
+    this.#byId = new Map(compressors.map((compressor) => [compressor.id, compressor]));
+  }
+
+  /**
+   * Opens a frame whose stored bytes are already proven, or are proven later.
+   * A frame of the codec `none` comes back as a view of `stored`.
+   * @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT
+   */
+  async open(stored: Buffer, expected: { number: number; plainBytes: number }, key: string): Promise<Uint8Array> {
+    const header = readFrameHeader(stored, key);
+    const payload = stored.subarray(FRAME_HEADER_BYTES);
+    const fits =
+      header.number === expected.number &&
+      header.plainBytes === expected.plainBytes &&
+      header.payloadBytes === payload.length;
+    if (!fits) throw damaged(key, `the frame ${expected.number} is not the one that belongs there`);
+    const plain = header.codec === CODEC_NONE ? payload : await this.#decompress(payload, header, key);
+    if (plain.length !== header.plainBytes) throw damaged(key, `the frame ${header.number} has another length`);
+    return plain;
+  }
+
+  async #decompress(payload: Buffer, header: ReturnType<typeof readFrameHeader>, key: string): Promise<Uint8Array> {
+    const compressor = this.#byId.get(header.codec);
+    if (compressor === undefined)
+      throw new KeyframeError('REPOSITORY_FORMAT', `the object ${key} is compressed with ${header.codec}`, {
+        hint: `Install the compressor plugin for ${header.codec} and name it under \`repositories.<name>.compress\`.`,
+        details: { key, codec: header.codec },
+      });
+    try {
+      return await compressor.decompress(payload, header.plainBytes);
+    } catch (error) {
+      if (hasCode(error, 'CORRUPT'))
+        throw damaged(key, `the frame ${header.number} does not decompress`, { cause: error });
+      throw error;
+    }
+  }
+}

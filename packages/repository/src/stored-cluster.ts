@@ -1,0 +1,108 @@
+import { type Abortable, hasCode, KeyframeError } from '@keyframe/contracts';
+import { bytesOf } from '@keyframe/contracts/streams';
+import { StoredCatalogue } from './backup/stored-catalogue.ts';
+import type { ClusterHistory, Epoch, EpochArchive } from './cluster.ts';
+import type { EpochContext } from './epoch-context.ts';
+import { openSealedJson, sealJson } from './format/sealed-json.ts';
+import { archivePrefix, assertClusterName, epochPrefix } from './keys.ts';
+import { createOnly } from './objects/put-once.ts';
+import { readSmall } from './objects/read-range.ts';
+import { StoredWal } from './wal/stored-wal.ts';
+
+/** What an epoch's context has beyond the epoch itself. */
+export type ClusterContext = Omit<EpochContext, 'cluster' | 'epoch' | 'prefix'>;
+
+/** Epochs as objects that are only ever created, numbered from 1. */
+export class StoredCluster implements ClusterHistory {
+  readonly name: string;
+  readonly #open: (options: Abortable) => Promise<ClusterContext>;
+
+  /** `open` proves that the repository is there and in a format we know. */
+  constructor(name: string, open: (options: Abortable) => Promise<ClusterContext>) {
+    assertClusterName(name);
+    this.name = name;
+    this.#open = open;
+  }
+
+  async epochs(options: Abortable = {}): Promise<Epoch[]> {
+    return this.#list(await this.#open(options), options);
+  }
+
+  async create(epoch: Omit<Epoch, 'number' | 'createdAt'>, options: Abortable = {}): Promise<EpochArchive> {
+    const context = await this.#open(options);
+    for (;;) {
+      const known = await this.#list(context, options);
+      const same = known.findLast(({ systemIdentifier }) => systemIdentifier === epoch.systemIdentifier);
+      if (same !== undefined) return this.#archive(context, same);
+      const number = (known.at(-1)?.number ?? 0) + 1;
+      const { systemIdentifier, postgresVersion } = epoch;
+      const createdAt = context.now().toISOString();
+      const content = sealJson({ number, systemIdentifier, postgresVersion, createdAt });
+      if (await createOnly(context.store, this.#key(number), bytesOf(content), options.signal))
+        return this.#archive(context, { number, systemIdentifier, postgresVersion, createdAt });
+    }
+  }
+
+  async find(systemIdentifier: string, options: Abortable = {}): Promise<EpochArchive> {
+    const context = await this.#open(options);
+    const known = await this.#list(context, options);
+    const epoch = known.findLast((each) => each.systemIdentifier === systemIdentifier);
+    if (epoch !== undefined) return this.#archive(context, epoch);
+    const newest = known.at(-1);
+    if (newest === undefined)
+      throw new KeyframeError('NOT_FOUND', `the repository knows no cluster ${this.name}`, {
+        hint: 'Take a first backup with `keyframe backup`, or check `--cluster` and `--repository`.',
+        details: { cluster: this.name },
+      });
+    throw new KeyframeError('WRONG_CLUSTER', `the cluster ${this.name} has another system identifier`, {
+      hint: 'Check `source.url` and `--cluster`; after pg_upgrade or initdb begin a new epoch with `keyframe backup`.',
+      details: { cluster: this.name, systemIdentifier, expected: newest.systemIdentifier },
+    });
+  }
+
+  async newest(options: Abortable = {}): Promise<EpochArchive | undefined> {
+    const context = await this.#open(options);
+    const newest = (await this.#list(context, options)).at(-1);
+    return newest === undefined ? undefined : this.#archive(context, newest);
+  }
+
+  async at(number: number, options: Abortable = {}): Promise<EpochArchive> {
+    const context = await this.#open(options);
+    try {
+      return this.#archive(context, await this.#read(context, this.#key(number), options));
+    } catch (error) {
+      if (!hasCode(error, 'NOT_FOUND')) throw error;
+      throw new KeyframeError('NOT_FOUND', `the cluster ${this.name} has no epoch ${number}`, {
+        cause: error,
+        hint: 'Run `keyframe list` to see what the repository holds.',
+        details: { cluster: this.name, epoch: number },
+      });
+    }
+  }
+
+  async #list(context: ClusterContext, options: Abortable): Promise<Epoch[]> {
+    const keys: string[] = [];
+    for await (const { key } of context.store.list(epochPrefix(this.name), options)) keys.push(key);
+    const epochs = await Promise.all(keys.map((key) => this.#read(context, key, options)));
+    return epochs.toSorted((one, other) => one.number - other.number);
+  }
+
+  async #read(context: ClusterContext, key: string, { signal }: Abortable): Promise<Epoch> {
+    const fields = openSealedJson(await readSmall(context.store, key, signal), key);
+    return {
+      number: fields.integer('number'),
+      systemIdentifier: fields.text('systemIdentifier'),
+      postgresVersion: fields.integer('postgresVersion'),
+      createdAt: fields.text('createdAt'),
+    };
+  }
+
+  #archive(common: ClusterContext, epoch: Epoch): EpochArchive {
+    const context = { ...common, cluster: this.name, epoch, prefix: archivePrefix(this.name, epoch.number) };
+    return { cluster: this.name, epoch, wal: new StoredWal(context), backups: new StoredCatalogue(context) };
+  }
+
+  #key(number: number): string {
+    return `${epochPrefix(this.name)}${number}.json`;
+  }
+}

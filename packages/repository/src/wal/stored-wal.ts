@@ -1,0 +1,175 @@
+import {
+  type Abortable,
+  type ByteSource,
+  type ByteStream,
+  hasCode,
+  KeyframeError,
+  parseWalFileName,
+  type WalFileName,
+} from '@keyframe/contracts';
+import { createHash } from 'node:crypto';
+import type { EpochContext } from '../epoch-context.ts';
+import { decodeFooter, FOOTER_BYTES } from '../format/container.ts';
+import { FORMAT } from '../format/sealed-json.ts';
+import { walKey } from '../keys.ts';
+import { damaged } from '../objects/damage.ts';
+import { readRange } from '../objects/read-range.ts';
+import { assertBelongs } from './facts.ts';
+import type { WalArchive, WalFile, WalObjectHeader } from './wal-archive.ts';
+import { decodeWalObject } from './wal-content.ts';
+import { inventoryOf, type WalInventory } from './wal-inventory.ts';
+import { encodeWalObject, HEADER_READ_BYTES, readHeader } from './wal-object.ts';
+
+/** The WAL archive of one epoch. */
+export class StoredWal implements WalArchive {
+  readonly #context: EpochContext;
+
+  constructor(context: EpochContext) {
+    this.#context = context;
+  }
+
+  async put(file: WalFile, { signal }: Abortable = {}): Promise<'archived' | 'already-archived'> {
+    const name = parsed(file.name);
+    assertBelongs(file, name, this.#context.epoch);
+    const { store } = this.#context;
+    const header = await this.#describe(file, name, signal);
+    const key = this.#context.prefix + walKey(name);
+    const changed = (): KeyframeError => damaged(file.name, 'it changed while it was read');
+    const source: ByteSource = {
+      sizeBytes: undefined,
+      open: () => encodeWalObject(this.#context, file.content.open(), header, changed),
+    };
+    try {
+      const exists = store.capabilities.conditionalPut !== true && (await store.stat(key, { signal })) !== undefined;
+      if (!exists) {
+        await store.put(
+          key,
+          source,
+          store.capabilities.conditionalPut === true ? { ifAbsent: true, signal } : { signal },
+        );
+        return 'archived';
+      }
+    } catch (error) {
+      if (!hasCode(error, 'ALREADY_EXISTS')) throw error;
+    }
+    await this.#confirm(key, header, signal);
+    return 'already-archived';
+  }
+
+  async get(
+    name: string,
+    { signal }: Abortable = {},
+  ): Promise<{ readonly header: WalObjectHeader; readonly content: ByteStream } | undefined> {
+    const file = parsed(name);
+    const key = this.#context.prefix + walKey(file);
+    let stream: ByteStream;
+    try {
+      stream = await this.#context.store.get(key, { signal });
+    } catch (error) {
+      if (hasCode(error, 'NOT_FOUND')) return undefined;
+      throw error;
+    }
+    const opened = await decodeWalObject(this.#context, stream, key);
+    if (opened.header.name !== name) throw damaged(key, `it holds ${opened.header.name}`);
+    return opened;
+  }
+
+  async header(name: string, { signal }: Abortable = {}): Promise<WalObjectHeader | undefined> {
+    const key = this.#context.prefix + walKey(parsed(name));
+    const info = await this.#context.store.stat(key, { signal });
+    return info === undefined ? undefined : this.#readHeader(key, info.sizeBytes, signal);
+  }
+
+  async has(name: string, { signal }: Abortable = {}): Promise<boolean> {
+    const key = this.#context.prefix + walKey(parsed(name));
+    return (await this.#context.store.stat(key, { signal })) !== undefined;
+  }
+
+  async inventory(options: Abortable & { readonly segmentSizeBytes?: number | undefined } = {}): Promise<WalInventory> {
+    const names: WalFileName[] = [];
+    const prefix = `${this.#context.prefix}wal/`;
+    for await (const { key } of this.#context.store.list(prefix, { signal: options.signal })) {
+      const name = parseWalFileName(key.slice(key.lastIndexOf('/') + 1));
+      // What lies elsewhere than its name says is not ours; parts of an open segment lie below `<segment>.parts/`.
+      if (name !== undefined && this.#context.prefix + walKey(name) === key) names.push(name);
+    }
+    const { segmentSizeBytes = await this.#segmentSize(names, options.signal) } = options;
+    return inventoryOf(names, segmentSizeBytes);
+  }
+
+  /** The object there must be whole and hold the same bytes. */
+  async #confirm(key: string, offered: WalObjectHeader, signal: AbortSignal | undefined): Promise<void> {
+    const info = await this.#context.store.stat(key, { signal });
+    const sizeBytes = info?.sizeBytes ?? 0;
+    const stored = await this.#readHeader(key, sizeBytes, signal);
+    const same =
+      stored.sha256 === offered.sha256 &&
+      stored.sizeBytes === offered.sizeBytes &&
+      stored.name === offered.name &&
+      stored.systemIdentifier === offered.systemIdentifier;
+    if (!same)
+      throw new KeyframeError('WAL_MISMATCH', `the archive holds another WAL file ${offered.name}`, {
+        hint: 'Keep the file in pg_wal, and check with `keyframe doctor` that no second cluster archives to this repository.',
+        details: { key, archived: stored.sha256, offered: offered.sha256 },
+      });
+    const start = Math.max(0, sizeBytes - FOOTER_BYTES);
+    decodeFooter(await readRange(this.#context.store, key, start, sizeBytes, signal), sizeBytes, key);
+  }
+
+  async #readHeader(key: string, sizeBytes: number, signal: AbortSignal | undefined): Promise<WalObjectHeader> {
+    const end = Math.min(sizeBytes, HEADER_READ_BYTES);
+    return readHeader(await readRange(this.#context.store, key, 0, end, signal), key);
+  }
+
+  /** First pass over the content: what it is. */
+  async #describe(file: WalFile, name: WalFileName, signal: AbortSignal | undefined): Promise<WalObjectHeader> {
+    const hash = createHash('sha256');
+    let sizeBytes = 0;
+    for await (const chunk of file.content.open()) {
+      signal?.throwIfAborted();
+      hash.update(chunk);
+      sizeBytes += chunk.length;
+    }
+    const { systemIdentifier, segmentSizeBytes } = file.facts;
+    const whole = name.kind === 'segment' || name.kind === 'partial';
+    if (whole && segmentSizeBytes !== undefined && sizeBytes !== segmentSizeBytes)
+      throw new KeyframeError(
+        'WAL_INVALID',
+        `${file.name} has ${sizeBytes} bytes, its header says ${segmentSizeBytes}`,
+        {
+          hint: 'Check `archive_command`: it must name a complete file of pg_wal by %p.',
+          details: { name: file.name, sizeBytes, segmentSizeBytes },
+        },
+      );
+    return {
+      format: FORMAT,
+      name: file.name,
+      kind: name.kind,
+      systemIdentifier,
+      timeline: name.timeline,
+      segmentSizeBytes,
+      sizeBytes,
+      sha256: hash.digest('hex'),
+      codec: this.#context.compressor.id,
+    };
+  }
+
+  /** From any segment's header, since all of an epoch have one size. */
+  async #segmentSize(names: readonly WalFileName[], signal: AbortSignal | undefined): Promise<number> {
+    const segment = names.find(({ kind }) => kind === 'segment' || kind === 'partial');
+    const header = segment === undefined ? undefined : await this.header(segment.name, { signal });
+    return header?.segmentSizeBytes ?? DEFAULT_SEGMENT_BYTES;
+  }
+}
+
+/** Only ever used for an archive without a single segment, where no number depends on it. */
+const DEFAULT_SEGMENT_BYTES = 16 << 20;
+
+function parsed(name: string): WalFileName {
+  const file = parseWalFileName(name);
+  if (file === undefined)
+    throw new KeyframeError('INVALID_OPTION', `${JSON.stringify(name)} is not the name of a WAL file`, {
+      hint: 'Pass %f of `archive_command` or `restore_command` as it is.',
+    });
+  return file;
+}

@@ -1,0 +1,91 @@
+/**
+ * A WAL file as one object: header first, so that one small read tells what it is; frames; frame table; footer.
+ * @packageDocumentation
+ */
+import { createHash } from 'node:crypto';
+import type { ByteStream } from '@keyframe/contracts';
+import type { EpochContext } from '../epoch-context.ts';
+import { decodeHead } from '../format/container.ts';
+import { compressPayload, ContainerLayout, encodeFrame, type Payload } from '../format/container-layout.ts';
+import type { Json } from '../format/sealed-json.ts';
+import type { WalObjectHeader } from './wal-archive.ts';
+
+const KINDS = ['segment', 'history', 'backup', 'partial'] as const;
+
+/** A range read of this size from the start holds the whole header. */
+export const HEADER_READ_BYTES = 4096;
+
+/** The header of an object of this archive, as JSON. */
+export function headerOf(context: EpochContext, header: WalObjectHeader): Readonly<Record<string, Json | undefined>> {
+  const { format: _, ...rest } = header;
+  return { repository: context.repositoryId, cluster: context.cluster, epoch: context.epoch.number, ...rest };
+}
+
+/** @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
+export function readHeader(head: Buffer, key: string): WalObjectHeader {
+  const fields = decodeHead(head, 'wal', key);
+  return {
+    format: fields.integer('format'),
+    name: fields.text('name'),
+    kind: fields.word('kind', KINDS),
+    systemIdentifier: fields.text('systemIdentifier'),
+    timeline: fields.integer('timeline'),
+    segmentSizeBytes: fields.has('segmentSizeBytes') ? fields.integer('segmentSizeBytes') : undefined,
+    sizeBytes: fields.integer('sizeBytes'),
+    sha256: fields.text('sha256'),
+    codec: fields.text('codec'),
+  };
+}
+
+/** Cuts content into frames and compresses a few of them ahead. Throws before its end when the content is not what was hashed. */
+export async function* encodeWalObject(
+  context: EpochContext,
+  content: ByteStream,
+  header: WalObjectHeader,
+  changed: () => Error,
+): AsyncGenerator<Uint8Array> {
+  const layout = new ContainerLayout('wal', headerOf(context, header));
+  yield layout.head;
+  const hash = createHash('sha256');
+  const ahead: { readonly compressed: Promise<Payload>; readonly plainBytes: number }[] = [];
+  const next = async (): Promise<Buffer | undefined> => {
+    const oldest = ahead.shift();
+    if (oldest === undefined) return undefined;
+    const frame = encodeFrame(layout.entries.length, oldest.plainBytes, await oldest.compressed);
+    layout.add(frame, oldest.plainBytes);
+    return frame;
+  };
+  for await (const plain of piecesOf(content, context.walFrameBytes)) {
+    hash.update(plain);
+    const compressed = compressPayload(context.compressor, plain);
+    compressed.catch(() => undefined); // reported where it is awaited
+    ahead.push({ compressed, plainBytes: plain.length });
+    if (ahead.length < context.tuning.framesInFlight) continue;
+    const frame = await next();
+    if (frame !== undefined) yield frame;
+  }
+  for (let frame = await next(); frame !== undefined; frame = await next()) yield frame;
+  if (hash.digest('hex') !== header.sha256) throw changed();
+  const { table, footer } = layout.end();
+  yield table;
+  yield footer;
+}
+
+/** Content in pieces of one size, the last aside. Each piece has memory of its own. */
+async function* piecesOf(content: ByteStream, pieceBytes: number): AsyncGenerator<Buffer> {
+  let piece: Buffer | undefined;
+  let used = 0;
+  for await (const chunk of content)
+    for (let at = 0; at < chunk.length;) {
+      piece ??= Buffer.allocUnsafeSlow(pieceBytes);
+      const count = Math.min(chunk.length - at, pieceBytes - used);
+      piece.set(chunk.subarray(at, at + count), used);
+      at += count;
+      used += count;
+      if (used < pieceBytes) continue;
+      yield piece;
+      piece = undefined;
+      used = 0;
+    }
+  if (piece !== undefined && used > 0) yield piece.subarray(0, used);
+}
