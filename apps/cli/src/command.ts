@@ -56,6 +56,8 @@ export interface CommandContext<Options, Positionals> {
   readonly signal: AbortSignal;
   /** Lines on stderr: `debug` with `--verbose`, `info` unless `--quiet`, `warn` always. */
   readonly log: Log;
+  /** Plain lines on stderr, for a command that tells what it does step by step; silent with `--quiet` and `--json`. */
+  readonly tell: (text: string) => void;
   /** Bytes, rate and ETA on stderr; silent with `--quiet` and `--json`. */
   readonly progress: Progress;
   readonly environment: Environment;

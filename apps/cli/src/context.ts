@@ -69,6 +69,7 @@ export function createContext(parts: ContextParts): OwnedContext {
     cwd,
     signal,
     log,
+    tell: globals.quiet || globals.json ? () => undefined : (text) => talk.line(redact(text)),
     progress: createProgress({ talk, silent: globals.quiet || globals.json, now: () => performance.now() }),
     configuration,
     openApp,

@@ -24,7 +24,7 @@ It needs no configuration, touches nothing outside its own temporary directory a
     },
   },
   exits: { 0: 'proven: the rows are back', ...FAULT_EXITS },
-  async run({ options, globals, signal, environment, log, defer }) {
+  async run({ options, signal, environment, tell, defer }) {
     const { mkdtemp, rm } = await import('node:fs/promises');
     const { join } = await import('node:path');
     const { findDemoPostgres, runDemo } = await import('@keyframe/engine');
@@ -38,14 +38,13 @@ It needs no configuration, touches nothing outside its own temporary directory a
     });
     const directory = await mkdtemp(join(await socketSafeDirectory(), 'keyframe-demo-'));
     if (!options.keep) defer(() => rm(directory, { recursive: true, force: true }));
-    const quiet = globals.json || globals.quiet;
     const report = await runDemo({
       ...found,
       directory,
       environment,
       keyframe: childKeyframe(found.runner.identity, signal),
       archiveCommand: (configFile) => archiveArguments({ configFile, clusterName: 'shop', repositoryName: 'vault' }),
-      say: (line) => (quiet ? undefined : log.info(render(line))),
+      say: (line) => tell(render(line)),
       signal,
     });
     return { exit: 0, report: { ...report, kept: options.keep, durationMs: Math.round(performance.now() - started) } };

@@ -88,7 +88,7 @@ export async function runDemo(context: DemoContext): Promise<DemoReport> {
   await sql.query(`insert into customers select i, 'too late', 'later' from generate_series(1000001, 1000500) i`);
   await workload.stop();
   await archiveRest(context, sql);
-  return recover(context, stack, { backup, mistake });
+  return await recover(context, stack, { backup, mistake });
 }
 
 interface Origin {
