@@ -29,6 +29,9 @@ function treeOf(commands: readonly Command[]): RootCommand {
   for (const spec of GLOBAL_OPTIONS) addOption(root, spec);
   for (const { name, summary, options, hidden } of commands) {
     if (hidden === true) continue;
+    // The library finds a command of two words only when the first is one too.
+    const [group = '', ...rest] = name.split(' ');
+    if (rest.length > 0 && !root.commands.has(group)) root.command(group, `${group} …`);
     const node = root.command(name, summary);
     for (const spec of [...Object.values(options), ...GLOBAL_OPTIONS]) addOption(node, spec);
   }

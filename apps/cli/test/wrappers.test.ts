@@ -1,0 +1,128 @@
+import { spawnSync } from 'node:child_process';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const RESTORE = fileURLToPath(new URL('../bin/keyframe-restore-command', import.meta.url));
+const ARCHIVE = fileURLToPath(new URL('../bin/keyframe-archive-command', import.meta.url));
+const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+
+/** Names that break a careless script. */
+const ODD = `it's "a" $HOME \`x\` %p; & *`;
+
+let directory = '';
+let fake = '';
+
+beforeAll(async () => {
+  directory = path.join(await mkdtemp(path.join(tmpdir(), 'kf-wrap-')), ODD);
+  await mkdir(directory);
+  // Stands for Node: does what the variable says, and notes the words it got.
+  fake = path.join(directory, 'no de');
+  await writeFile(fake, `#!/bin/sh\nprintf '%s\\n' "$@" > "$OUT"\necho noise\neval "$DO"\n`);
+  await chmod(fake, 0o755);
+});
+afterAll(() => rm(path.dirname(directory), { recursive: true }));
+
+interface Result {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function run(wrapper: string, args: readonly string[], environment: Record<string, string> = {}): Result {
+  const env = { PATH: process.env['PATH'] ?? '', HOME: directory, OUT: path.join(directory, 'words'), ...environment };
+  const { status, stdout, stderr } = spawnSync('dash', [wrapper, ...args], { env, encoding: 'utf8' });
+  return { status, stdout, stderr };
+}
+
+const withFake = (wrapper: string, does: string): number | null =>
+  run(wrapper, [fake, 'main.mjs', 'x'], { DO: does }).status;
+
+describe('keyframe-restore-command', () => {
+  it.each([
+    ['exit 0', 0],
+    ['exit 64', 1],
+    ['exit 1', 200],
+    ['exit 2', 200],
+    ['exit 63', 200],
+    ['exit 65', 200],
+    ['exit 125', 200],
+    ['exit 126', 200],
+    ['exit 127', 200],
+    ['exit 200', 200],
+    ['kill -9 $$', 200],
+    ['kill -15 $$', 200],
+    ['kill -11 $$', 200],
+  ])('turns `%s` into %i', (does, status) => expect(withFake(RESTORE, does)).toBe(status));
+
+  it('passes every word as it is, and prints nothing', async () => {
+    const words = ['--config', path.join(directory, 'k y.yaml'), '--', '00000002.history', `pg_wal/${ODD}`, ''];
+    const result = run(RESTORE, [fake, `${directory}/main.mjs`, ...words], { DO: 'exit 0' });
+    expect(result).toEqual({ status: 0, stdout: '', stderr: '' });
+    const { readFile } = await import('node:fs/promises');
+    const got = (await readFile(path.join(directory, 'words'), 'utf8')).split('\n');
+    expect(got).toEqual([`${directory}/main.mjs`, 'wal', 'fetch', ...words, '']);
+  });
+
+  it.each([
+    ['without arguments', []],
+    ['with one', ['/usr/bin/true']],
+    ['when Node is not there', ['/no/such/node', MAIN, '--', 'f', 'p']],
+    ['when Node may not be run', [RESTORE.replace('bin/', 'package.json#'), MAIN, '--', 'f', 'p']],
+    ['when Node is a directory', ['/', MAIN, '--', 'f', 'p']],
+    ['when the program is not there', [process.execPath, '/no/such/main.mjs', '--', 'f', 'p']],
+    ['when the config file is not there', [process.execPath, MAIN, '--config', '/no/such.yaml', '--', 'f', 'p']],
+    ['when an option is unknown', [process.execPath, MAIN, '--nonsense', '--', 'f', 'p']],
+    ['when a word is missing', [process.execPath, MAIN, '--', 'f']],
+    ['when a word is too many', [process.execPath, MAIN, '--', 'f', 'p', 'q']],
+  ])('ends with 200 %s', (_, args) => expect(run(RESTORE, args).status).toBe(200));
+
+  it.each(['--nonsense', '--require=/no/such.cjs', '--conditions=x --import=/no/such.mjs', '--max-old-space-size=1'])(
+    'ends with 200 when NODE_OPTIONS is %s',
+    (options) => {
+      const args = [process.execPath, MAIN, '--config', '/no/such.yaml', '--', 'f', 'p'];
+      expect(run(RESTORE, args, { NODE_OPTIONS: options }).status).toBe(200);
+    },
+  );
+
+  it('ends with 200 when the program is broken', async () => {
+    const broken = path.join(directory, 'broken.mjs');
+    for (const code of [
+      'import "no-such-package";',
+      'syntax error',
+      'process.exit(1)',
+      'await new Promise(() => {})',
+    ]) {
+      await writeFile(broken, code);
+      expect(run(RESTORE, [process.execPath, broken, '--', 'f', 'p']).status).toBe(200);
+    }
+  });
+});
+
+describe('keyframe-archive-command', () => {
+  it.each([
+    ['exit 0', 0],
+    ['exit 1', 1],
+    ['exit 2', 2],
+    ['exit 64', 64],
+    ['exit 125', 125],
+    ['exit 126', 1],
+    ['exit 127', 1],
+    ['exit 200', 1],
+    ['kill -9 $$', 1],
+    ['kill -15 $$', 1],
+  ])('turns `%s` into %i', (does, status) => expect(withFake(ARCHIVE, does)).toBe(status));
+
+  it('is silent on success and passes the reason of a fault on', () => {
+    expect(run(ARCHIVE, [fake, 'm', 'x'], { DO: 'exit 0' })).toEqual({ status: 0, stdout: '', stderr: '' });
+    expect(run(ARCHIVE, [fake, 'm', 'x'], { DO: 'echo why >&2; exit 1' }).stderr).toBe('why\n');
+  });
+
+  it('ends with 1 when Node is not there, 2 when the config file is not', () => {
+    expect(run(ARCHIVE, ['/no/such/node', MAIN, '--', 'p']).status).toBe(1);
+    expect(run(ARCHIVE, [process.execPath, MAIN, '--config', '/no/such.yaml', '--', 'p']).status).toBe(2);
+    expect(run(ARCHIVE, []).status).toBe(1);
+  });
+});
