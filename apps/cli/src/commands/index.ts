@@ -8,6 +8,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command:
   'config validate': () => import('./config-validate.ts'),
   'config schema': () => import('./config-schema.ts'),
   demo: () => import('./demo.ts'),
+  'repository create': () => import('./repository-create.ts'),
   backup: () => import('./backup.ts'),
   list: () => import('./list.ts'),
   show: () => import('./show.ts'),

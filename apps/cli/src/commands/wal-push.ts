@@ -21,7 +21,7 @@ PostgreSQL reads the status: 0 lets it recycle the file, 1 to 125 makes it keep 
     const { pushWal } = await import('@keyframe/engine');
     const { resolve } = await import('node:path');
     const app = await openApp();
-    await app.repository.init({ signal });
+    await app.repository.identity({ signal });
     const history = app.repository.cluster(app.clusterName);
     return { exit: 0, report: await pushWal({ history }, resolve(cwd, positionals.file), { signal }) };
   },

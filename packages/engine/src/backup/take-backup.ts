@@ -58,7 +58,7 @@ interface SourceFacts {
 
 /**
  * Takes and publishes one backup.
- * @throws {KeyframeError} LOCKED, WRONG_CLUSTER, SERVER_UNREACHABLE, SERVER_REFUSED, SERVER_ERROR, SERVER_UNSUPPORTED,
+ * @throws {KeyframeError} REPOSITORY_MISSING, LOCKED, WRONG_CLUSTER, SERVER_UNREACHABLE, SERVER_REFUSED, SERVER_ERROR, SERVER_UNSUPPORTED,
  * BACKUP_WAL_MISSING, UNAVAILABLE, ACCESS_DENIED, CORRUPT
  */
 export async function takeBackup(
@@ -66,7 +66,7 @@ export async function takeBackup(
   input: BackupInput,
   options: StageOptions = {},
 ): Promise<BackupRecord> {
-  await context.repository.init(options);
+  await context.repository.identity(options);
   const lease = await context.repository.lease(`${context.clusterName}/backup`, context.holder, {
     ttlMs: LEASE_MS,
     isHolderAlive: context.isHolderAlive,

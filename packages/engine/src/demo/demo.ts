@@ -125,6 +125,7 @@ async function startOrigin(context: DemoContext, stack: AsyncDisposableStack): P
       shared_buffers: '64MB',
     },
   });
+  await run(context, ['repository', 'create']);
   say({ kind: 'command', text: `archive_command = '${archiveCommand}'` });
   const server = await LocalServer.start(dataDirectory, { ...tool, logFile: join(directory, 'origin.log') });
   stack.use(server);
@@ -165,13 +166,15 @@ async function run(context: DemoContext, args: readonly string[]): Promise<Reado
   return context.keyframe(['--config', configFileIn(context.directory), ...args]);
 }
 
+const mebibytes = (bytes: unknown): string => `${(Number(bytes) / 2 ** 20).toFixed(1)} MiB`;
+
 async function takeBackup(context: DemoContext): Promise<string> {
   context.say({ kind: 'step', text: `Take a base backup while customers keep ordering (${CUSTOMERS} customers)` });
   const report = await run(context, ['backup']);
   const label = String(report['label']);
   context.say({
     kind: 'fact',
-    text: `backup ${label}: ${report['sizeBytes']} bytes in ${report['files']} files, stored in ${report['storedBytes']}`,
+    text: `backup ${label}: ${mebibytes(report['sizeBytes'])} in ${report['files']} files, stored in ${mebibytes(report['storedBytes'])}`,
   });
   return label;
 }
@@ -236,7 +239,7 @@ async function recover(
   const dataDirectory = join(directory, 'restored');
   const port = await freePort();
   const report = await run(context, ['restore', ...target, '--to', dataDirectory]);
-  say({ kind: 'fact', text: `${report['bytes']} bytes in ${report['files']} files restored and verified` });
+  say({ kind: 'fact', text: `${mebibytes(report['bytes'])} in ${report['files']} files restored and verified` });
   const restored = { port, socketDirectory: join(directory, 'run') };
   const server = await startRestoredServer(context, dataDirectory, port);
   stack.use(server);

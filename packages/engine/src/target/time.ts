@@ -76,6 +76,7 @@ function readLocal(text: string, match: RegExpExecArray): { local: Temporal.Plai
   const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match
     .slice(1, 7)
     .map((digits) => Number(digits ?? 0));
+  if (year === 0) throw refused(text, 'there is no year 0', EXAMPLES);
   // Temporal reads a leap second as the second before it, PostgreSQL as the one after.
   if (second > 59) throw refused(text, `there is no second ${second}`, 'Write seconds from 00 to 59.');
   try {
