@@ -1,13 +1,21 @@
-import type { Abortable } from '@keyframe/contracts';
+import { type Abortable, KeyframeError } from '@keyframe/contracts';
 import { HeldLease } from './held-lease.ts';
 import { createIdentity, readIdentity, type RepositoryIdentity } from './identity.ts';
 import { assertLeaseName } from './keys.ts';
+import { checkObject } from './objects/check-object.ts';
 import { Codecs } from './objects/codecs.ts';
 import type { Repository, RepositoryContext } from './repository.ts';
 import { type ClusterContext, StoredCluster } from './stored-cluster.ts';
 import { DEFAULT_TUNING } from './tuning.ts';
 
 const EPOCH_KEY = /^clusters\/([^/]+)\/epochs\/\d+\.json$/u;
+
+function anotherRepository(expected: string, found: string): KeyframeError {
+  return new KeyframeError('CONFLICT', `the store now holds repository ${found}, it held ${expected}`, {
+    hint: 'Check what is mounted at `repositories.<name>.stores`, then run the command again.',
+    details: { expected, found },
+  });
+}
 
 /** Opens a repository. No I/O: the first operation does it. */
 export function openRepository(context: RepositoryContext): Repository {
@@ -27,6 +35,11 @@ export function openRepository(context: RepositoryContext): Repository {
 
   return {
     identity,
+    confirm: async ({ signal } = {}) => {
+      const found = await readIdentity(store, signal);
+      const expected = known?.id ?? found.id;
+      if (found.id !== expected) throw anotherRepository(expected, found.id);
+    },
     init: async ({ signal } = {}) => {
       known = await createIdentity(store, now(), signal);
       return known;
@@ -41,6 +54,7 @@ export function openRepository(context: RepositoryContext): Repository {
       return [...names].toSorted();
     },
     cluster: (name) => new StoredCluster(name, open),
+    check: (key, { signal } = {}) => checkObject(store, codecs, key, signal),
     lease: async (name, holder, options) => {
       assertLeaseName(name);
       await identity(options);

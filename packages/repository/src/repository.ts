@@ -23,6 +23,12 @@ export interface Repository {
    * @throws {KeyframeError} REPOSITORY_MISSING, REPOSITORY_FORMAT, CORRUPT
    */
   identity(options?: Abortable): Promise<RepositoryIdentity>;
+  /**
+   * Asks the store again who it is. A store that is not mounted any more looks empty, so nothing may be concluded from an
+   * absent object without it.
+   * @throws {KeyframeError} REPOSITORY_MISSING, CONFLICT when another repository answers
+   */
+  confirm(options?: Abortable): Promise<void>;
   /** Creates the repository, or confirms the one that is there. */
   init(options?: Abortable): Promise<RepositoryIdentity>;
   /** Names of the clusters that have an epoch, sorted. */
@@ -32,6 +38,11 @@ export interface Repository {
    * @throws {KeyframeError} INVALID_OPTION unless the name is `[a-z0-9][a-z0-9_-]{0,62}`
    */
   cluster(name: string): ClusterHistory;
+  /**
+   * Reads one object whole and proves every byte of it, decompressing all frames.
+   * @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT, NOT_FOUND
+   */
+  check(key: string, options?: Abortable): Promise<void>;
   /**
    * Takes a lease of that name, such as `main/backup`.
    * @throws {KeyframeError} LOCKED, naming who holds it

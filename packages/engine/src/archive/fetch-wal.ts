@@ -49,7 +49,7 @@ async function proveAbsence(
   name: string,
   options: Abortable,
 ): Promise<void> {
-  await repository.identity(options);
+  await repository.confirm(options);
   if (frozen === undefined || !parseWalInventory(frozen).has(name)) return;
   throw new KeyframeError(
     'WAL_GAP',
