@@ -1,0 +1,18 @@
+import { defineConfig, type UserConfig } from 'tsdown';
+
+/** Everything in one package: the program, and each plugin that comes with it as a module of its own, loaded by file name. */
+const PLUGINS = ['store-fs', 'compress-zstd', 'compress-gzip', 'compress-none'];
+
+const config: UserConfig = defineConfig({
+  entry: {
+    main: 'src/main.ts',
+    ...Object.fromEntries(PLUGINS.map((name) => [`plugins/${name}`, `../../plugins/${name}/src/index.ts`])),
+  },
+  platform: 'node',
+  target: 'node24',
+  dts: false,
+  sourcemap: false,
+  minify: 'dce-only',
+  inputOptions: { resolve: { conditionNames: ['@keyframe/source', 'node', 'import', 'default'] } },
+});
+export default config;
