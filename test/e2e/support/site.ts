@@ -1,0 +1,204 @@
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Cluster, type ClusterOptions, type Major } from '@keyframe/testkit/postgres';
+import {
+  type CallOptions,
+  type Ended,
+  type Fault,
+  faultOf,
+  reportOf,
+  type Running,
+  SELF,
+  spawnKeyframe,
+} from './keyframe.ts';
+import type { BackupFacts, ListReport, RestoreFacts } from './reports.ts';
+
+export interface SiteOptions extends ClusterOptions {
+  /** Where the repository lies. Default: a directory of the site. */
+  readonly repository?: string;
+  /** Default `20s`. */
+  readonly walTimeout?: string;
+  /** Lines of `repositories.vault` beside its store. */
+  readonly compress?: string;
+  /** False leaves the server stopped and the repository uncreated. Default true. */
+  readonly start?: boolean;
+}
+
+/** Settings with which the tests' servers run: archiving on, small, and with WAL kept for an oracle to read. */
+export const SITE_SETTINGS = {
+  wal_level: 'replica',
+  archive_mode: 'on',
+  max_wal_senders: 6,
+  max_prepared_transactions: 40,
+  shared_buffers: '32MB',
+  wal_keep_size: '4GB',
+  autovacuum_naptime: '5s',
+  timezone: 'Europe/Berlin',
+} as const;
+
+/** A PostgreSQL cluster with a repository and a config file: what one database team has. */
+export class Site implements AsyncDisposable {
+  /** Private directory of this site; removed on disposal. */
+  readonly directory: string;
+  readonly origin: Cluster;
+  readonly repository: string;
+  readonly config: string;
+  readonly #stack: AsyncDisposableStack;
+  #restores = 0;
+
+  private constructor(parts: Pick<Site, 'directory' | 'origin' | 'repository'>, stack: AsyncDisposableStack) {
+    this.directory = parts.directory;
+    this.origin = parts.origin;
+    this.repository = parts.repository;
+    this.config = join(parts.directory, 'keyframe.yaml');
+    this.#stack = stack;
+  }
+
+  static async create(major: Major, options: SiteOptions = {}): Promise<Site> {
+    await using stack = new AsyncDisposableStack();
+    const directory = await mkdtemp(join(tmpdir(), 'kf-site-'));
+    stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
+    const archive = archiveCommand(join(directory, 'keyframe.yaml'));
+    const settings = { ...SITE_SETTINGS, archive_command: archive, ...options.settings };
+    const origin = stack.use(await Cluster.create(major, { ...options, settings }));
+    const repository = options.repository ?? join(directory, 'repository');
+    const site = new Site({ directory, origin, repository }, stack.move());
+    try {
+      await site.writeConfig(options);
+      if (options.start === false) return site;
+      await site.report(['repository', 'create']);
+      await origin.start();
+      return site;
+    } catch (error) {
+      await site[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Writes the config file, for the origin or for the server at another URL. */
+  async writeConfig(
+    options: Pick<SiteOptions, 'walTimeout' | 'compress'> = {},
+    url?: string,
+    file: string = this.config,
+  ): Promise<void> {
+    const lines = [
+      'clusters:',
+      '  main:',
+      `    source: { url: ${JSON.stringify(url ?? this.origin.url)} }`,
+      '    repository: vault',
+      `    walTimeout: ${options.walTimeout ?? '20s'}`,
+      'repositories:',
+      '  vault:',
+      `    stores: [{ use: fs, directory: ${JSON.stringify(this.repository)} }]`,
+      ...(options.compress === undefined ? [] : [`    compress: ${options.compress}`]),
+    ];
+    await writeFile(file, `${lines.join('\n')}\n`);
+  }
+
+  /** Starts `keyframe` on this site's config file. */
+  spawn(args: readonly string[], options: CallOptions & { readonly config?: string } = {}): Running {
+    return spawnKeyframe(['--config', options.config ?? this.config, '--json', ...args], options);
+  }
+
+  /** Runs `keyframe` to its end, whatever that is. */
+  keyframe(args: readonly string[], options: CallOptions & { readonly config?: string } = {}): Promise<Ended> {
+    return this.spawn(args, options).ended;
+  }
+
+  /** Runs a command that must succeed. */
+  async report<Report>(
+    args: readonly string[],
+    options: CallOptions & { readonly config?: string } = {},
+  ): Promise<Report> {
+    return reportOf(await this.keyframe(args, options), args.join(' '));
+  }
+
+  /** Runs a command that must fail with a typed error. */
+  async fault(args: readonly string[], options: CallOptions & { readonly config?: string } = {}): Promise<Fault> {
+    return faultOf(await this.keyframe(args, options), args.join(' '));
+  }
+
+  backup(args: readonly string[] = []): Promise<BackupFacts> {
+    return this.report(['backup', ...args]);
+  }
+
+  list(): Promise<ListReport> {
+    return this.report(['list']);
+  }
+
+  /** A path in this site's directory that nothing has used. */
+  freshPath(name = 'restored'): string {
+    this.#restores += 1;
+    return join(this.directory, `${name}-${this.#restores}`);
+  }
+
+  /** Restores to a fresh directory, or to `to`, without waiting for the disk. */
+  restore(args: readonly string[], to: string = this.freshPath(), options: CallOptions = {}): Promise<RestoreFacts> {
+    return this.report(['restore', ...args, '--to', to, '--no-sync'], options);
+  }
+
+  /** A server over a restored directory, not yet started; stopped with the site at the latest. */
+  async attach(dataDirectory: string): Promise<Cluster> {
+    return this.#stack.use(await Cluster.attach(dataDirectory));
+  }
+
+  /** Restores, starts, and waits for the promotion. */
+  async recover(args: readonly string[], options: CallOptions = {}): Promise<Cluster> {
+    const { directory } = await this.restore(args, this.freshPath(), options);
+    const cluster = await this.attach(directory);
+    await cluster.start();
+    await cluster.waitPromoted();
+    return cluster;
+  }
+
+  /** Switches WAL and waits until everything written so far is archived. Gives the last segment's name. */
+  async archiveAll(cluster: Cluster = this.origin, timeoutMs = 60_000): Promise<string> {
+    const segment = await switchWal(cluster);
+    const deadline = performance.now() + timeoutMs;
+    while ((await cluster.sql("select coalesce(last_archived_wal, '') from pg_stat_archiver")).slice(0, 24) < segment) {
+      if (performance.now() > deadline) throw new Error(`${segment} was not archived:\n${await cluster.log()}`);
+      await sleep(50);
+    }
+    return segment;
+  }
+
+  /** Keys of the repository's objects below `prefix`, staging files left out. */
+  async objects(prefix = ''): Promise<string[]> {
+    const entries = await readdir(this.repository, { recursive: true, withFileTypes: true });
+    return entries
+      .filter((entry) => entry.isFile())
+      .map(({ parentPath, name }) => join(parentPath, name).slice(this.repository.length + 1))
+      .filter((key) => key.startsWith(prefix) && !key.startsWith('.keyframe-staging'))
+      .toSorted();
+  }
+
+  /** An empty directory of the site. */
+  async makeDirectory(name: string): Promise<string> {
+    const path = this.freshPath(name);
+    await mkdir(path, { mode: 0o700 });
+    return path;
+  }
+
+  /** Runs at the end of the site, before its directory goes. */
+  defer(cleanup: () => Promise<void> | void): void {
+    this.#stack.defer(cleanup);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+}
+
+/** Writes a record, so that there is something to switch, and switches. Gives the name of the segment that is now complete. */
+export async function switchWal(cluster: Cluster): Promise<string> {
+  await cluster.sql("select pg_logical_emit_message(false, 'test', 'switch')");
+  return cluster.sql('select pg_walfile_name(pg_switch_wal())');
+}
+
+/** `archive_command` of a checkout, as `keyframe setup` writes it. */
+export function archiveCommand(config: string): string {
+  const words = [SELF.archiveWrapper, SELF.node, SELF.main, '--config', config];
+  return `${words.map((word) => `'${word}'`).join(' ')} -- %p`;
+}
