@@ -266,7 +266,7 @@ export class Cluster implements AsyncDisposable {
   async exec(tool: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
     const done = await this.tryExec(tool, args, options);
     if (done.status === 0) return done.stdout;
-    throw new Error(`${tool} ${args.join(' ')} ended with ${done.status}: ${done.stderr}${done.stdout}`);
+    throw new Error(`${tool} ${args.join(' ')} ended with ${done.status}: ${done.stderr || done.stdout.slice(-2000)}`);
   }
 
   /** As {@link exec}, but resolves whatever the status. */
