@@ -20,14 +20,14 @@ export interface Reading {
 
 const LINE = /^rmgr: (\S+)\s+len \(rec\/tot\):\s*\d+\/\s*(\d+), tx:\s*(\d+), lsn: (\S+), prev \S+, desc: (.*)$/;
 
-/** What pg_waldump prints of `[start, end)`. */
+/** What pg_waldump prints of `[start, end)`; without an end, as far as it can read, and where it no longer could. */
 export async function readByWaldump(
   cluster: Cluster,
-  range: { directory: string; start: Lsn; end: Lsn; timeline?: number },
-): Promise<Reading> {
+  range: { directory: string; start: Lsn; end: Lsn | undefined; timeline?: number },
+): Promise<Reading & { readonly endedAt: Lsn | undefined }> {
   const args = ['-p', range.directory, '-t', String(range.timeline ?? 1)];
-  const bounds = ['-s', formatLsn(range.start), '-e', formatLsn(range.end)];
-  const { stdout } = await cluster.tryExec('pg_waldump', [...args, ...bounds], { environment: { TZ: 'UTC' } });
+  const bounds = ['-s', formatLsn(range.start), ...(range.end === undefined ? [] : ['-e', formatLsn(range.end)])];
+  const { stdout, stderr } = await cluster.tryExec('pg_waldump', [...args, ...bounds], { environment: { TZ: 'UTC' } });
   const reading: Reading = { records: [], facts: [] };
   for (const line of stdout.split('\n')) {
     const [, name = '', total, xid = '', lsn = '', description = ''] = LINE.exec(line) ?? [];
@@ -37,7 +37,8 @@ export async function readByWaldump(
     const fact = describedFact(name, description, xid);
     if (fact !== undefined) reading.facts.push(`${at} ${fact}`);
   }
-  return reading;
+  const fault = / (?:at|LSN) ([0-9A-F]+\/[0-9A-F]+)(?!.*[0-9A-F]\/[0-9A-F])/s.exec(stderr)?.[1];
+  return { ...reading, endedAt: fault === undefined ? undefined : parseLsn(fault) };
 }
 
 function describedFact(name: string, description: string, recordXid: string): string | undefined {
