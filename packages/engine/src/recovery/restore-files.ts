@@ -16,6 +16,7 @@ export const CONTROL_FILE = 'global/pg_control';
 export const CONTROL_PENDING = 'global/pg_control.keyframe-pending';
 
 const TABLESPACE_LINK = /^pg_tblspc\/([0-9]+)$/;
+const TABLESPACE_MEMBER = /^pg_tblspc\/([0-9]+)\/(.+)$/;
 /** PostgreSQL accepts a data directory of mode 0700 or 0750 only. */
 const DIRECTORY_MODE = 0o700;
 
@@ -44,7 +45,13 @@ export function safeJoin(root: string, path: string): string {
 export function createFileWriter(root: string, tablespaces: TablespaceDirectories, sync: boolean): FileWriter {
   const directories = new Set<string>([root]);
   const files = new Map<number, Promise<FileHandle>>();
-  const locate = (path: string): string => safeJoin(root, path === CONTROL_FILE ? CONTROL_PENDING : path);
+  // Members of a tablespace go straight to its directory: the server sends them before the link that leads there.
+  const locate = (path: string): string => {
+    const [, oid, inner] = TABLESPACE_MEMBER.exec(path) ?? [];
+    const directory = oid === undefined ? undefined : tablespaces.get(Number(oid));
+    if (directory !== undefined && inner !== undefined) return safeJoin(directory, inner);
+    return safeJoin(root, path === CONTROL_FILE ? CONTROL_PENDING : path);
+  };
   /** A file is created by its first range, so only the files being written are open. */
   const opened = (entry: ManifestEntry): Promise<FileHandle> => {
     const known = files.get(entry.ordinal);
@@ -110,6 +117,7 @@ async function linkTablespace(
   const directory = resolve(target);
   await mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
   await chmod(directory, DIRECTORY_MODE);
+  await mkdir(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
   await symlink(directory, path);
   directories.add(directory).add(dirname(path));
 }
