@@ -41,21 +41,25 @@ export function parseTimelineHistory(name: string, text: string): TimelineHistor
   const file = parseWalFileName(name);
   if (file?.kind !== 'history')
     throw new KeyframeError('INVALID_OPTION', `${JSON.stringify(name)} is not the name of a timeline history file`);
-  const ancestors: TimelineAncestor[] = [];
-  for (const line of text.split('\n')) {
-    const content = line.replace(/\r$/, '');
-    if (/^\s*(?:#|$)/.test(content)) continue;
-    const [, id, high, low, reason = ''] = LINE.exec(content) ?? [];
-    if (id === undefined || high === undefined || low === undefined)
-      throw damaged(name, `the line ${JSON.stringify(content)} is no switch point`);
-    const end = lsn((BigInt(`0x${high}`) << 32n) | BigInt(`0x${low}`));
-    const previous = ancestors.at(-1);
-    if (previous !== undefined && Number(id) <= previous.timeline) throw damaged(name, 'timeline ids do not rise');
-    if (previous !== undefined && end < previous.end) throw damaged(name, 'switch points do not rise');
-    ancestors.push({ timeline: Number(id), end, reason });
+  const ancestors = text
+    .split('\n')
+    .filter((line) => !/^\s*(?:#|$)/.test(line))
+    .map((line) => parseSwitchPoint(name, line.trimEnd()));
+  for (const [index, ancestor] of ancestors.entries()) {
+    const previous = ancestors[index - 1];
+    if (previous !== undefined && ancestor.timeline <= previous.timeline)
+      throw damaged(name, 'timeline ids do not rise');
+    if (previous !== undefined && ancestor.end < previous.end) throw damaged(name, 'switch points do not rise');
   }
   if (file.timeline <= (ancestors.at(-1)?.timeline ?? 0)) throw damaged(name, 'it names itself or a later timeline');
   return { timeline: file.timeline, ancestors };
+}
+
+function parseSwitchPoint(name: string, line: string): TimelineAncestor {
+  const [, id, high, low, reason = ''] = LINE.exec(line) ?? [];
+  if (id === undefined || high === undefined || low === undefined)
+    throw damaged(name, `the line ${JSON.stringify(line)} is no switch point`);
+  return { timeline: Number(id), end: lsn((BigInt(`0x${high}`) << 32n) | BigInt(`0x${low}`)), reason };
 }
 
 /** The text of a `.history` file, in PostgreSQL's own form. Empty for timeline 1. */

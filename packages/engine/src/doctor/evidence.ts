@@ -1,0 +1,50 @@
+import type { ServerFacts } from '@keyframe/postgres';
+
+/** A part of the evidence, or the fault that stood in the way of it. */
+export type Gathered<T> =
+  | { readonly value: T }
+  | { readonly fault: { readonly code: string; readonly message: string; readonly hint: string | undefined } }
+  | { readonly absent: string };
+
+/** Which archive_command this Keyframe wants: what `keyframe setup` would set. */
+export interface ArchiveExpectation {
+  /** The whole setting. */
+  readonly command: string;
+  readonly configFile: string;
+  readonly clusterName: string;
+  readonly repositoryName: string;
+}
+
+/** A file that archive_command needs, as seen on the server's machine. */
+export interface FileEvidence {
+  readonly path: string;
+  readonly problem: 'missing' | 'not executable' | 'not readable by the server' | undefined;
+}
+
+/** What can be told about the server's machine when we are on it. */
+export interface HostEvidence {
+  readonly files: readonly FileEvidence[];
+  /** The config file that archive_command names is the one in use here, links resolved. */
+  readonly sameConfig: boolean | undefined;
+  /** Free space for pg_wal. */
+  readonly walFreeBytes: number | undefined;
+}
+
+export interface RepositoryEvidence {
+  /** `undefined`: there is none in the store. */
+  readonly id: string | undefined;
+  /** System identifiers of the epochs kept under this cluster's name. */
+  readonly systemIdentifiers: readonly string[];
+  readonly backups: number;
+  readonly newestBackup: string | undefined;
+}
+
+/** Everything the checks look at. */
+export interface Evidence {
+  readonly server: Gathered<ServerFacts>;
+  readonly replication: Gathered<{ readonly systemIdentifier: string }>;
+  readonly host: Gathered<HostEvidence>;
+  /** Written, read back and removed. */
+  readonly store: Gathered<{ readonly createOnly: boolean; readonly milliseconds: number }>;
+  readonly repository: Gathered<RepositoryEvidence>;
+}

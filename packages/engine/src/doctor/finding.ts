@@ -1,0 +1,29 @@
+/** One prerequisite and how it stands. */
+export interface Finding {
+  /** Stable name, for scripts. */
+  readonly id: string;
+  /** `skipped`: could not be told from here; `why` says what was missing. */
+  readonly status: 'ok' | 'warn' | 'fail' | 'skipped';
+  /** What was found, in one line. */
+  readonly what: string;
+  /** What follows from it for backup and recovery. */
+  readonly why?: string | undefined;
+  /** One imperative sentence. */
+  readonly fix?: string | undefined;
+}
+
+export function ok(id: string, what: string, fix?: string): Finding {
+  return { id, status: 'ok', what, ...(fix === undefined ? {} : { fix }) };
+}
+
+export function warn(id: string, what: string, why: string, fix: string): Finding {
+  return { id, status: 'warn', what, why, fix };
+}
+
+export function fail(id: string, what: string, why: string, fix: string): Finding {
+  return { id, status: 'fail', what, why, fix };
+}
+
+export function skipped(id: string, what: string, why: string, fix?: string): Finding {
+  return { id, status: 'skipped', what, why, ...(fix === undefined ? {} : { fix }) };
+}
