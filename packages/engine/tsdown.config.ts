@@ -1,7 +1,7 @@
 import { defineConfig, type UserConfig } from 'tsdown';
 
 const config: UserConfig = defineConfig({
-  entry: ['src/index.ts'],
+  entry: { index: 'src/index.ts', store: 'src/store/retry.ts', wal: 'src/wal.ts' },
   platform: 'node',
   target: 'node24',
   dts: true,

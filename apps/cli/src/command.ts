@@ -63,13 +63,13 @@ export interface CommandContext<Options, Positionals> {
   readonly environment: Environment;
   readonly cwd: string;
   /** Reads, resolves and validates the config file. Repeated calls give the same object. */
-  configuration(): Promise<Configuration>;
+  readonly configuration: () => Promise<Configuration>;
   /** The engine's parts for the cluster and the repository that the globals or the file choose. Repeated calls give the same object. */
-  openApp(): Promise<App>;
+  readonly openApp: () => Promise<App>;
   /** A host without a config file, for commands such as `init` and `setup`. */
-  host(): Promise<Host>;
+  readonly host: () => Promise<Host>;
   /** Runs at the end of the command, last registered first, also after a fault or a signal. */
-  defer(cleanup: () => void | Promise<void>): void;
+  readonly defer: (cleanup: () => void | Promise<void>) => void;
 }
 
 /** What a command ends with. */

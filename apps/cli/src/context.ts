@@ -17,9 +17,9 @@ export interface ContextParts {
 /** A context and its end. */
 export interface OwnedContext extends Omit<CommandContext<object, object>, 'options' | 'positionals'> {
   /** Takes the secrets of the config file out of a text, once it has been read. */
-  redact(text: string): string;
+  readonly redact: (text: string) => string;
   /** Runs what was deferred. The first fault of it is thrown, after all has run. */
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /** Everything heavy is loaded when a command asks for it. */
@@ -44,7 +44,7 @@ export function createContext(parts: ContextParts): OwnedContext {
       environment,
       codecs: BUILTIN.compressor,
     });
-    redact = loaded.redact;
+    redact = (text) => loaded.redact(text);
     return loaded;
   });
 

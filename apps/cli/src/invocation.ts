@@ -1,5 +1,6 @@
 /** How this very installation is run again: by PostgreSQL, by a test, by the demo. @packageDocumentation */
 import { fileURLToPath } from 'node:url';
+import type { App } from '@keyframe/runtime';
 
 /** Absolute paths of this installation. */
 export interface SelfInvocation {
@@ -30,6 +31,12 @@ export interface CommandTarget {
   readonly configFile: string;
   readonly clusterName: string;
   readonly repositoryName: string;
+}
+
+/** The cluster and repository that a command was opened for. */
+export function commandTarget(app: App): CommandTarget {
+  const { clusterName, repositoryName, configuration } = app;
+  return { configFile: configuration.file, clusterName, repositoryName };
 }
 
 function globalsOf({ configFile, clusterName, repositoryName }: CommandTarget): string[] {

@@ -5,9 +5,9 @@ import { type CommandSpec, defineCommand, FAULT_EXITS } from './command.ts';
 import type { OptionSpecs, PositionalSpec } from './command-line/spec.ts';
 import { runKeyframe } from './run.ts';
 
-type Run = CommandSpec<OptionSpecs, readonly PositionalSpec[], object>['run'];
+type Action = CommandSpec<OptionSpecs, readonly PositionalSpec[], object>['run'];
 
-function commandNamed(name: string, run: Run, more: Partial<Command> = {}): Command {
+function commandNamed(name: string, action: Action, more: Partial<Command> = {}): Command {
   return {
     ...defineCommand({
       name,
@@ -16,7 +16,7 @@ function commandNamed(name: string, run: Run, more: Partial<Command> = {}): Comm
       positionals: [],
       options: {},
       exits: { 0: 'done', 3: 'half', 5: 'locked', ...FAULT_EXITS },
-      run,
+      run: action,
       renderText: (report, out) => out.line(`text ${JSON.stringify(report)}`),
     }),
     ...more,
@@ -49,8 +49,10 @@ async function run(
   return { status, ...written };
 }
 
-const fails = (error: unknown): Run => {
-  return () => Promise.reject(error as Error);
+const fails = (error: unknown): Action => {
+  return async () => {
+    throw error;
+  };
 };
 
 describe('a report', () => {

@@ -82,28 +82,45 @@ async function runCommand(
   const { environment, cwd, stdout, signal } = surroundings;
   const talk = new Talk(surroundings.stderr);
   const context = createContext({ globals, environment, cwd, talk, signal });
-  const { out, talkOut } = outputs(surroundings);
-  const { command } = invocation;
   try {
     if (invocation.kind === 'fault') throw invocation.error;
     const { exit, report } = await execute(invocation, context);
-    if (globals.json) stdout.write(`${toJson(report, stdout.isTTY === true ? 2 : 0)}\n`);
-    else invocation.command.renderText?.(report as never, out);
+    if (globals.json) writeJson(stdout, report);
+    else invocation.command.renderText?.(report as never, outputs(surroundings).out);
     return exit;
   } catch (error) {
-    talk.status('');
-    const interrupted = interruption(signal, error);
-    if (interrupted !== undefined && globals.json === false) {
-      talk.line(`keyframe: interrupted by ${interrupted.name}`);
-      return interrupted.status;
-    }
-    const fault = describeFault(interrupted?.error ?? error, context.redact);
-    const asJson = globals.json || (invocation.kind === 'fault' && surroundings.argv.includes('--json'));
-    if (asJson) stdout.write(`${toJson({ error: fault }, stdout.isTTY === true ? 2 : 0)}\n`);
-    else renderFault(fault, talkOut(talk));
-    if (globals.verbose && error instanceof Error) talk.line(context.redact(error.stack ?? ''));
-    return interrupted?.status ?? statusOf(command, error);
+    // An option that is unknown may have kept --json from being read.
+    const json = globals.json || (invocation.kind === 'fault' && surroundings.argv.includes('--json'));
+    return fail(error, { json, verbose: globals.verbose, talk, command: invocation.command }, context, surroundings);
   }
+}
+
+interface Telling {
+  readonly json: boolean;
+  readonly verbose: boolean;
+  readonly talk: Talk;
+  readonly command: Command | undefined;
+}
+
+/** Tells a fault, or that a signal came, and gives the status. */
+function fail(
+  error: unknown,
+  { json, verbose, talk, command }: Telling,
+  { redact }: OwnedContext,
+  surroundings: Surroundings,
+): number {
+  talk.status('');
+  const interrupted = interruption(surroundings.signal, error);
+  const fault = describeFault(interrupted?.error ?? error, redact);
+  if (json) writeJson(surroundings.stdout, { error: fault });
+  else if (interrupted !== undefined) talk.line(`keyframe: ${interrupted.error.message}`);
+  else renderFault(fault, outputs(surroundings).talkOut(talk));
+  if (verbose && error instanceof Error) talk.line(redact(error.stack ?? ''));
+  return interrupted?.status ?? statusOf(command, error);
+}
+
+function writeJson(stdout: OutputStream, value: unknown): void {
+  stdout.write(`${toJson(value, stdout.isTTY === true ? 2 : 0)}\n`);
 }
 
 /** The context is closed whatever happens; a fault of the command is worth more than one of the closing. */
@@ -153,10 +170,10 @@ const SIGNALS: Readonly<Record<string, number>> = { SIGINT: 130, SIGTERM: 143 };
 function interruption(
   signal: AbortSignal,
   error: unknown,
-): { readonly name: string; readonly status: number; readonly error: KeyframeError } | undefined {
+): { readonly status: number; readonly error: KeyframeError } | undefined {
   if (!signal.aborted) return undefined;
   const name = signal.reason instanceof Error ? signal.reason.message : String(signal.reason);
   const status = SIGNALS[name];
   if (status === undefined) return undefined;
-  return { name, status, error: new KeyframeError('INTERNAL', `interrupted by ${name}`, { cause: error }) };
+  return { status, error: new KeyframeError('INTERNAL', `interrupted by ${name}`, { cause: error }) };
 }

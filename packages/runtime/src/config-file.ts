@@ -132,7 +132,7 @@ async function assertReadable(file: string): Promise<void> {
   try {
     await (await open(file)).close();
   } catch (error) {
-    if (!isAbsent(error)) throw unreadable(file, error);
+    if (!isAbsent(error)) throw unreadable(file, error) ?? invalid(file, error);
   }
 }
 
@@ -174,8 +174,11 @@ function fromText(file: string, text: string): ConfigFile {
     throw configurationError(
       file,
       errors.map(({ message, line, column }) => {
-        const open = (text.split('\n')[line - 1] ?? '').includes('${');
-        return problem(message, open ? 'Put text that holds ${…} in double quotes.' : undefined, { line, column });
+        const hasReference = (text.split('\n')[line - 1] ?? '').includes('${');
+        return problem(message, hasReference ? 'Put text that holds ${…} in double quotes.' : undefined, {
+          line,
+          column,
+        });
       }),
     );
   return { file, data, positionOf };

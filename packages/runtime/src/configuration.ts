@@ -1,4 +1,5 @@
 import type { AdapterKinds, Host, Secret } from '@keyframe/contracts';
+import type { Codec } from './codecs.ts';
 
 /** Variables of the process, as `process.env` gives them. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -45,7 +46,7 @@ export interface Configuration {
   readonly clusters: ReadonlyMap<string, ClusterConfiguration>;
   readonly repositories: ReadonlyMap<string, RepositoryConfiguration>;
   /** Codecs that can be read whatever the file says: those that this installation brings along. */
-  readonly codecs: readonly ConfiguredAdapter<'compressor'>[];
+  readonly codecs: readonly Codec[];
   /** Replaces every secret value of the file in a text by `***`. */
   redact(text: string): string;
 }

@@ -24,6 +24,7 @@ describe('the JSON Schema', () => {
     expect(await at(...slot, 'allOf')).toMatchObject([
       {
         if: { properties: { use: { const: 'fs' } } },
+        // oxlint-disable-next-line unicorn/no-thenable -- JSON Schema's own word
         then: {
           additionalProperties: false,
           required: ['directory'],

@@ -17,7 +17,7 @@ export async function configurationJsonSchema(
   known: KnownPlugins,
   sources: PluginSources = {},
 ): Promise<object> {
-  const schema = z.toJSONSchema(configurationSchema, { io: 'input', unrepresentable: 'any' }) as Json;
+  const schema: Json = z.toJSONSchema(configurationSchema, { io: 'input', unrepresentable: 'any' });
   const clusters = within(schema, 'properties', 'clusters');
   clusters['propertyNames'] = { pattern: NAME.source };
   // `main:` with nothing after it is null in YAML.
@@ -38,7 +38,7 @@ export async function configurationJsonSchema(
 function within(schema: Json, ...path: readonly string[]): Json {
   let value: unknown = schema;
   for (const key of path) value = isMap(value) ? value[key] : undefined;
-  return isMap(value) ? (value as Json) : {};
+  return isMap(value) ? value : {};
 }
 
 function nameSchema(known: readonly string[]): Json {
@@ -58,6 +58,7 @@ async function slotSchema(
       if (!('plugin' in result) || result.plugin.jsonSchema === undefined) return [];
       const { $schema: _, ...options } = result.plugin.jsonSchema() as Json;
       const properties = { use: { const: use }, ...within(options, 'properties') };
+      // oxlint-disable-next-line unicorn/no-thenable -- JSON Schema's own word
       return [{ if: { properties: { use: { const: use } } }, then: { ...options, properties } }];
     }),
   );

@@ -268,7 +268,7 @@ notify: []
 });
 
 describe('a plugin', () => {
-  const with_ = (use: string): string => THREE_LINES.replace('use: fs', `use: ${JSON.stringify(use)}`);
+  const naming = (use: string): string => THREE_LINES.replace('use: fs', `use: ${JSON.stringify(use)}`);
   const PLUGIN = (change: string): string =>
     `export default { kind: 'store', name: 'own', contract: 1, create: () => ({}),
       options: { '~standard': { version: 1, vendor: 'own', validate: (value) => ({ value }) } }, ${change} };`;
@@ -276,7 +276,7 @@ describe('a plugin', () => {
   it('is found by a path from the config file', async () => {
     await mkdir(path.join(directory, 'adapters'));
     await put('adapters/own.mjs', PLUGIN(''));
-    await put('keyframe.yaml', with_('./adapters/own.mjs'));
+    await put('keyframe.yaml', naming('./adapters/own.mjs'));
     const configuration = await load({ cwd: '/', configPath: path.join(directory, 'keyframe.yaml') });
     expect(configuration.repositories.get('vault')?.stores[0].pluginName).toBe('own');
   });
@@ -295,7 +295,7 @@ describe('a plugin', () => {
 
   it('is found among those delivered with the application last', async () => {
     await put('own.mjs', PLUGIN(''));
-    await put('keyframe.yaml', with_('tape'));
+    await put('keyframe.yaml', naming('tape'));
     const asked: string[] = [];
     const builtinPlugin = (name: string): URL => {
       asked.push(name);
@@ -306,7 +306,7 @@ describe('a plugin', () => {
   });
 
   it('that is nowhere is told with where it was looked for', async () => {
-    await put('keyframe.yaml', with_('s4'));
+    await put('keyframe.yaml', naming('s4'));
     const error = await fault();
     expect(hasCode(error, 'PLUGIN_NOT_FOUND')).toBe(true);
     expect(problemsOf(error)).toMatchObject([
@@ -319,7 +319,7 @@ describe('a plugin', () => {
   });
 
   it.each(['node:fs', 'events'])('%s is never a module of Node itself', async (use) => {
-    await put('keyframe.yaml', with_(use));
+    await put('keyframe.yaml', naming(use));
     expect(hasCode(await fault(), 'PLUGIN_NOT_FOUND')).toBe(true);
   });
 
@@ -332,7 +332,7 @@ describe('a plugin', () => {
     ['broken code', 'export default (', 'cannot be loaded'],
   ])('with %s is refused', async (_, code, reason) => {
     await put('own.mjs', code);
-    await put('keyframe.yaml', with_('./own.mjs'));
+    await put('keyframe.yaml', naming('./own.mjs'));
     const error = await fault();
     expect(hasCode(error, 'PLUGIN_INVALID')).toBe(true);
     expect(problemsOf(error)?.[0]?.reason).toContain(reason);

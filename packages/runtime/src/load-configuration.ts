@@ -1,6 +1,7 @@
 import { KeyframeError, Secret } from '@keyframe/contracts';
 import { loadAdapters, type PlacedAdapter } from './adapters.ts';
 import { type ConfigFile, type FindOptions, readConfigFile } from './config-file.ts';
+import { type Codec, codecNamed } from './codecs.ts';
 import type {
   ClusterConfiguration,
   Configuration,
@@ -16,7 +17,7 @@ import { checkShape, type DraftProblem } from './shape.ts';
 
 /** Where the file is, and where its plugins may be. */
 export interface LoadOptions extends FindOptions, PluginSources {
-  /** Names of the compressors this installation brings along, so that it reads what was written before the file changed. */
+  /** Names of the compressors this installation brings along, which are their ids too: what was written before the file changed stays readable. */
   readonly codecs?: readonly string[] | undefined;
 }
 
@@ -48,14 +49,8 @@ export async function loadConfiguration(options: LoadOptions): Promise<Configura
       source.file,
       drafts.map((draft) => place(draft, source, secrets, redaction)),
     );
-  return build(source.file, value, [...adapters, ...(await loadCodecs(source.file, options))], redaction);
-}
-
-async function loadCodecs(file: string, options: LoadOptions): Promise<PlacedAdapter[]> {
-  const slots = Object.fromEntries((options.codecs ?? []).map((use) => [use, { stores: [], compress: { use } }]));
-  // One that is not installed is no problem of this file: reading its frames will say so.
-  const { adapters } = await loadAdapters({ repositories: slots }, file, options);
-  return adapters.map(({ adapter }) => ({ path: ['codecs'], adapter }));
+  const codecs = (options.codecs ?? []).map((name) => codecNamed(name, source.file, options));
+  return build(source.file, value, adapters, codecs, redaction);
 }
 
 function isUnder(path: KeyPath, ancestor: KeyPath): boolean {
@@ -80,16 +75,14 @@ function build(
   file: string,
   raw: RawConfiguration,
   adapters: readonly PlacedAdapter[],
+  codecs: readonly Codec[],
   redaction: Redaction,
 ): Configuration {
-  type Any = ConfiguredAdapter<'store' & 'compressor'>;
-  // loadPlugin has compared each kind with its slot.
-  const all = (...path: KeyPath): Any[] =>
-    adapters.filter((placed) => placed.path.join('.') === path.join('.')).map(({ adapter }) => adapter as Any);
-  const at = (...path: KeyPath): Any => {
-    const [adapter] = all(...path);
-    if (adapter === undefined) throw new KeyframeError('INTERNAL', `${formatPath(path)} was not loaded`);
-    return adapter;
+  const at = (...path: KeyPath): ConfiguredAdapter<'store' & 'compressor'> => {
+    const placed = adapters.find((each) => each.path.join('.') === path.join('.'));
+    if (placed === undefined) throw new KeyframeError('INTERNAL', `${formatPath(path)} was not loaded`);
+    // loadPlugin has compared the kind with the slot.
+    return placed.adapter as ConfiguredAdapter<'store' & 'compressor'>;
   };
   const repositories = Object.keys(raw.repositories).map((name): [string, RepositoryConfiguration] => [
     name,
@@ -104,7 +97,7 @@ function build(
     file,
     clusters: new Map(clusters),
     repositories: new Map(repositories),
-    codecs: all('codecs'),
+    codecs,
     redact: (text) => redaction.apply(text),
   };
 }

@@ -1,7 +1,6 @@
 /** The only container of Keyframe: joins the configured adapters to a repository. @packageDocumentation */
 import type { Compressor, Log, Store } from '@keyframe/contracts';
-import { DEFAULT_RETRY, retrying } from '@keyframe/engine';
-import { resolveConnection } from '@keyframe/postgres';
+import { DEFAULT_RETRY, retrying } from '@keyframe/engine/store';
 import { openRepository, type Repository } from '@keyframe/repository';
 // The other entry of awilix loads a file globber that nothing here uses: 38 ms of CPU a start.
 import { asFunction, asValue, createContainer, InjectionMode } from 'awilix/browser';
@@ -86,7 +85,11 @@ export function openApp(configuration: Configuration, options: OpenOptions): App
     get host() {
       return cradle.host;
     },
-    connectionTarget: () => resolveConnection(cluster.source.url?.reveal(), options.environment),
+    connectionTarget: async () => {
+      // Archiving a segment speaks to no server: it need not load what could.
+      const { resolveConnection } = await import('@keyframe/postgres');
+      return await resolveConnection(cluster.source.url?.reveal(), options.environment);
+    },
     close: () => (closed ??= container.dispose()),
   };
 }

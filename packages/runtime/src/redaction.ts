@@ -13,7 +13,7 @@ export class Redaction {
   apply(text: string): string {
     let result = text;
     // The longest first, so that a secret that contains another leaves no remainder.
-    for (const value of [...this.#values].sort((left, right) => right.length - left.length))
+    for (const value of [...this.#values].toSorted((left, right) => right.length - left.length))
       result = result.replaceAll(value, '***');
     return result;
   }

@@ -12,7 +12,7 @@ export interface ParsedText {
   readonly data: unknown;
   readonly errors: ReadonlyArray<TextPosition & { readonly message: string }>;
   /** Place of the value at that path; of its nearest ancestor when it is not there. */
-  positionOf(path: KeyPath): TextPosition;
+  readonly positionOf: (path: KeyPath) => TextPosition;
 }
 
 /** Reads YAML 1.2, of which JSON is a part. */
@@ -23,10 +23,10 @@ export function parseText(text: string): ParsedText {
     const { line, col } = lines.linePos(offset);
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   };
-  const errors = [...document.errors, ...document.warnings].map((error) => ({
-    ...position(error.pos[0]),
-    message: error.message,
-  }));
+  const errors = [...document.errors, ...document.warnings].map(({ pos, message }) => {
+    const { line, column } = position(pos[0]);
+    return { line, column, message };
+  });
   return {
     data: errors.length > 0 ? undefined : document.toJS({ maxAliasCount: 100 }),
     errors,

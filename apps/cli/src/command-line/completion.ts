@@ -18,8 +18,8 @@ function addOption(target: Completable | RootCommand, spec: OptionSpec): void {
     return;
   }
   const choices = spec.kind === 'string' ? (spec.choices ?? []) : [];
-  const offer = (complete: (value: string, description: string) => void): void => {
-    for (const choice of choices) complete(choice, '');
+  const offer = (add: (value: string, description: string) => void): void => {
+    for (const choice of choices) add(choice, '');
   };
   target.option(name, spec.description, offer, letter);
 }
@@ -48,6 +48,7 @@ export async function complete(words: readonly string[], registry: Registry): Pr
 export function completionScript(shell: Shell): string {
   const lines: string[] = [];
   // The library can only print; for the length of this call its print is ours.
+  /* oxlint-disable no-console */
   const { log } = console;
   console.log = (...parts: readonly unknown[]) => {
     lines.push(parts.join(' '));
@@ -57,5 +58,6 @@ export function completionScript(shell: Shell): string {
   } finally {
     console.log = log;
   }
+  /* oxlint-enable no-console */
   return lines.join('\n');
 }

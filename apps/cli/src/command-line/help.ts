@@ -6,13 +6,13 @@ import type { OptionSpec } from './spec.ts';
 
 /** `keyframe wal fetch [options] <file> <destination>` */
 export function usageOf({ name, positionals, options }: Command): string {
-  const words = positionals.map((spec) => (spec.optional === true ? `[${spec.name}]` : `<${spec.name}>`));
-  const required = Object.values(options).flatMap((spec) =>
-    'required' in spec && spec.required ? [flagsOf(spec)] : [],
-  );
+  const words = positionals.map((spec) => (spec.optional ? `[${spec.name}]` : `<${spec.name}>`));
+  const required = Object.values(options).flatMap((spec) => (isRequired(spec) ? [flagsOf(spec)] : []));
   const others = Object.keys(options).length > required.length ? ['[options]'] : [];
   return ['keyframe', name, ...others, ...required, ...words].join(' ');
 }
+
+const isRequired = (spec: OptionSpec): boolean => 'required' in spec && (spec.required ?? false);
 
 /** `-D, --to <dir>` */
 export function flagsOf(spec: OptionSpec): string {
@@ -26,13 +26,13 @@ export function explain(spec: OptionSpec): string {
   if (spec.kind === 'string' && spec.choices !== undefined) facts.push(spec.choices.join(' | '));
   if (spec.kind === 'repeatable') facts.push('may be given several times');
   if ('default' in spec && spec.default !== undefined) facts.push(`default: ${spec.default}`);
-  if ('required' in spec && spec.required === true) facts.push('required');
+  if (isRequired(spec)) facts.push('required');
   return facts.length === 0 ? spec.description : `${spec.description} (${facts.join('; ')})`;
 }
 
 /** Every status, the smallest first; those of signals included. */
 export function exitsOf({ exits }: Command): [status: string, meaning: string][] {
-  const own = Object.entries(exits).sort(([left], [right]) => Number(left) - Number(right));
+  const own = Object.entries(exits).toSorted(([left], [right]) => Number(left) - Number(right));
   return [...own, ['130, 143', 'interrupted by SIGINT or SIGTERM, after cleaning up']];
 }
 

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { type Command, defineCommand } from '../command.ts';
 
 const FETCHED = 0;
@@ -38,8 +39,7 @@ export const command: Command = defineCommand({
     [FAILED]: 'anything else, bad arguments included',
   },
   async run({ openApp, options, positionals, signal, cwd }) {
-    const { archiveAt, fetchWal } = await import('@keyframe/engine');
-    const { resolve } = await import('node:path');
+    const { archiveAt, fetchWal } = await import('@keyframe/engine/wal');
     const app = await openApp();
     const archive = await archiveAt(app.repository, app.clusterName, options.epoch, { signal });
     const outcome = await fetchWal(

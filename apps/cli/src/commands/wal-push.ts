@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 
 export const command: Command = defineCommand({
@@ -18,8 +19,7 @@ PostgreSQL reads the status: 0 lets it recycle the file, 1 to 125 makes it keep 
     ...FAULT_EXITS,
   },
   async run({ openApp, positionals, signal, cwd }) {
-    const { pushWal } = await import('@keyframe/engine');
-    const { resolve } = await import('node:path');
+    const { pushWal } = await import('@keyframe/engine/wal');
     const app = await openApp();
     await app.repository.identity({ signal });
     const history = app.repository.cluster(app.clusterName);

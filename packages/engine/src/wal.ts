@@ -1,0 +1,8 @@
+/**
+ * What PostgreSQL runs once for every WAL file, apart from the rest: each run is a process of its own, and must not pay for
+ * loading what speaks to servers.
+ * @packageDocumentation
+ */
+export { fetchWal } from './archive/fetch-wal.ts';
+export { pushWal } from './archive/push-wal.ts';
+export { archiveAt } from './catalogue.ts';
