@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { KeyframeError } from '@keyframe/contracts';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 
@@ -24,8 +25,7 @@ archive_mode needs a restart of PostgreSQL. Run the command again after it, then
   },
   async run({ openApp, options, signal, cwd }) {
     const { adopt } = await import('@keyframe/engine');
-    const { resolve } = await import('node:path');
-    const { archiveArguments } = await import('../invocation.ts');
+    const { archiveArguments, commandTarget } = await import('../invocation.ts');
     const app = await openApp();
     await app.repository.identity({ signal });
     const directory = options.dataDirectory ?? app.cluster.source.dataDirectory;
@@ -33,15 +33,14 @@ archive_mode needs a restart of PostgreSQL. Run the command again after it, then
       throw new KeyframeError('INVALID_OPTION', 'which data directory is to be adopted?', {
         hint: 'Give --data-directory, or set source.dataDirectory in the config file.',
       });
-    const self = {
-      configFile: app.configuration.file,
-      clusterName: app.clusterName,
-      repositoryName: app.repositoryName,
-    };
     const history = app.repository.cluster(app.clusterName);
-    const report = await adopt({ history, archiveCommand: archiveArguments(self) }, resolve(cwd, directory), {
-      signal,
-    });
+    const report = await adopt(
+      { history, archiveCommand: archiveArguments(commandTarget(app)) },
+      resolve(cwd, directory),
+      {
+        signal,
+      },
+    );
     return { exit: report.gapFrom === undefined ? 0 : 3, report };
   },
   renderText(report, out) {

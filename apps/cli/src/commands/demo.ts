@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { DemoLine } from '@keyframe/engine';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 import { formatDuration } from '../output/format.ts';
@@ -26,7 +27,6 @@ It needs no configuration, touches nothing outside its own temporary directory a
   exits: { 0: 'proven: the rows are back', ...FAULT_EXITS },
   async run({ options, signal, environment, tell, defer }) {
     const { mkdtemp, rm } = await import('node:fs/promises');
-    const { join } = await import('node:path');
     const { findDemoPostgres, runDemo } = await import('@keyframe/engine');
     const { archiveArguments, childKeyframe } = await import('../invocation.ts');
     const started = performance.now();

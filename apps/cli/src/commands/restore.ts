@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { KeyframeError } from '@keyframe/contracts';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 import { formatDuration, formatSize } from '../output/format.ts';
@@ -69,14 +70,10 @@ The restored cluster has archive_mode = off: it never writes to the repository i
   },
   async run({ openApp, options, environment, signal, progress, log, cwd }) {
     const engine = await import('@keyframe/engine');
-    const { resolve } = await import('node:path');
     const { localZone } = await import('../output/zone.ts');
     const { showEvents } = await import('../output/events.ts');
-    const { archiveArguments, restoreArguments } = await import('../invocation.ts');
-    if (options.adopt && !options.start)
-      throw new KeyframeError('INVALID_OPTION', '--adopt needs --start', {
-        hint: 'Add --start, or run `keyframe adopt` once the restored cluster has been promoted.',
-      });
+    const { archiveArguments, commandTarget, restoreArguments } = await import('../invocation.ts');
+    if (options.adopt && !options.start) throw adoptNeedsStart();
     const app = await openApp();
     await app.repository.identity({ signal });
     const history = app.repository.cluster(app.clusterName);
@@ -86,13 +83,8 @@ The restored cluster has archive_mode = off: it never writes to the repository i
     try {
       const stage = { signal, onEvent: shown.onEvent };
       const plan = await engine.planRecovery({ history }, { target, backup: options.backup }, stage);
-      const self = {
-        configFile: app.configuration.file,
-        clusterName: app.clusterName,
-        repositoryName: app.repositoryName,
-      };
+      const self = commandTarget(app);
       const restored = await engine.restore(
-        { archive: plan.archive },
         plan,
         {
           directory: resolve(cwd, options.to),
@@ -116,16 +108,8 @@ The restored cluster has archive_mode = off: it never writes to the repository i
       const adopted = options.adopt
         ? await engine.adopt({ history, archiveCommand: archiveArguments(self) }, restored.directory, { signal })
         : undefined;
-      return {
-        exit: 0,
-        report: {
-          plan: engine.describePlan(plan),
-          ...restored,
-          durationMs: restoredMs,
-          server,
-          adopted,
-        },
-      };
+      const report = { plan: engine.describePlan(plan), ...restored, durationMs: restoredMs, server, adopted };
+      return { exit: 0, report };
     } finally {
       shown.finish();
     }
@@ -158,3 +142,9 @@ The restored cluster has archive_mode = off: it never writes to the repository i
       );
   },
 });
+
+function adoptNeedsStart(): KeyframeError {
+  return new KeyframeError('INVALID_OPTION', '--adopt needs --start', {
+    hint: 'Add --start, or run `keyframe adopt` once the restored cluster has been promoted.',
+  });
+}

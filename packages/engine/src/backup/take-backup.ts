@@ -7,7 +7,7 @@
  * @packageDocumentation
  */
 import { bytesOf } from '@keyframe/contracts/streams';
-import { hasCode, KeyframeError, type Lsn, type TimelineId } from '@keyframe/contracts';
+import { hasCode, KeyframeError, type TimelineId } from '@keyframe/contracts';
 import { type ConnectionTarget, connectReplication, type ReplicationConnection } from '@keyframe/postgres';
 import { createNudge } from '../server/nudge.ts';
 import type {

@@ -27,12 +27,15 @@ export interface DemoContext {
   readonly runner: Runner;
   readonly environment: Environment;
   /** Runs a Keyframe command as a user would and gives what `--json` prints. */
-  readonly keyframe: (args: readonly string[]) => Promise<Readonly<Record<string, unknown>>>;
+  readonly keyframe: (args: readonly string[]) => Promise<CommandReport>;
   /** The words of archive_command for a config file and a cluster. */
   readonly archiveCommand: (configFile: string) => readonly string[];
   readonly say: (line: DemoLine) => void;
   readonly signal: AbortSignal;
 }
+
+/** A report of `--json`. */
+export type CommandReport = Readonly<Record<string, unknown>>;
 
 /** `step` is a heading, `command` what was run, `fact` what came of it. */
 export interface DemoLine {
@@ -158,7 +161,7 @@ async function openSession(context: DemoContext, origin: Origin, stack: AsyncDis
   return session;
 }
 
-async function run(context: DemoContext, args: readonly string[]): Promise<Readonly<Record<string, unknown>>> {
+async function run(context: DemoContext, args: readonly string[]): Promise<CommandReport> {
   context.say({
     kind: 'command',
     text: `keyframe ${args.map((word) => (/[^\w./:=-]/.test(word) ? `'${word}'` : word)).join(' ')}`,
@@ -174,7 +177,7 @@ async function takeBackup(context: DemoContext): Promise<string> {
   const label = String(report['label']);
   context.say({
     kind: 'fact',
-    text: `backup ${label}: ${mebibytes(report['sizeBytes'])} in ${report['files']} files, stored in ${mebibytes(report['storedBytes'])}`,
+    text: `backup ${label}: ${mebibytes(report['sizeBytes'])} in ${String(report['files'])} files, stored in ${mebibytes(report['storedBytes'])}`,
   });
   return label;
 }
@@ -229,45 +232,21 @@ async function recover(
   stack: AsyncDisposableStack,
   { backup, mistake }: { backup: string; mistake: Mistake },
 ): Promise<DemoReport> {
-  const { directory, say, signal } = context;
+  const { directory, say } = context;
   say({ kind: 'step', text: 'Ask what a recovery to just before that transaction would do' });
   const target = ['--before-xid', String(mistake.xid)];
   const plan = await run(context, ['plan', ...target]);
   const kept = plan['lastKept'] as { time: string } | undefined;
-  say({ kind: 'fact', text: `stops at LSN ${plan['stopsAt']}; last kept commit ${kept?.time ?? 'none'}` });
+  const stopsAt = String(plan['stopsAt']);
+  say({ kind: 'fact', text: `stops at LSN ${stopsAt}; last kept commit ${kept?.time ?? 'none'}` });
   say({ kind: 'step', text: 'Restore to that moment and start the result' });
   const dataDirectory = join(directory, 'restored');
-  const port = await freePort();
   const report = await run(context, ['restore', ...target, '--to', dataDirectory]);
-  say({ kind: 'fact', text: `${mebibytes(report['bytes'])} in ${report['files']} files restored and verified` });
-  const restored = { port, socketDirectory: join(directory, 'run') };
-  const server = await startRestoredServer(context, dataDirectory, port);
-  stack.use(server);
-  const sql = await openSession(context, restored, stack);
-  const [customers] = await sql.query<{ rows: number; digest: string }>(DIGEST);
-  const [orders] = await sql.query<{ kept: number }>(
-    `select count(*)::int as kept from orders where id <= ${mistake.lastOrder}`,
-  );
-  const [later] = await sql.query<{ rows: number }>(`select count(*)::int as rows from customers where id > 1000000`);
-  signal.throwIfAborted();
-  const facts = {
-    customersRestored: customers?.rows ?? 0,
-    sameContent: customers?.digest === mistake.digest,
-    ordersRestored: orders?.kept ?? 0,
-    laterRowsRestored: later?.rows ?? -1,
-  };
-  const { sameContent, laterRowsRestored, customersRestored, ordersRestored } = facts;
-  const proven =
-    sameContent && laterRowsRestored === 0 && customersRestored === mistake.rows && ordersRestored >= mistake.orders;
-  if (!proven)
-    throw new KeyframeError('RECOVERY_FAILED', 'the restored rows are not the ones from before the mistake', {
-      hint: 'Run the demo again with `--keep` and report what you find: this must never happen.',
-      details: { ...facts, expected: mistake.rows },
-    });
-  say({
-    kind: 'proof',
-    text: `all ${facts.customersRestored} customers are back, byte for byte (md5 ${mistake.digest}); rows written after the mistake: ${facts.laterRowsRestored}`,
-  });
+  const files = String(report['files']);
+  say({ kind: 'fact', text: `${mebibytes(report['bytes'])} in ${files} files restored and verified` });
+  const restored = { port: await freePort(), socketDirectory: join(directory, 'run') };
+  stack.use(await startRestoredServer(context, dataDirectory, restored.port));
+  const facts = await prove(context, await openSession(context, restored, stack), mistake);
   return {
     directory,
     configFile: configFileIn(directory),
@@ -279,13 +258,43 @@ async function recover(
     deletedByXid: mistake.xid,
     deletedAt: mistake.at,
     backup,
-    stopsAt: String(plan['stopsAt']),
+    stopsAt,
     lastKeptTime: kept?.time,
     ordersBefore: mistake.orders,
     ...facts,
-    proven,
     restored: { dataDirectory, ...restored },
   };
+}
+
+/** @throws {KeyframeError} RECOVERY_FAILED unless the rows are those from just before the mistake, and no later ones */
+async function prove(
+  { say }: DemoContext,
+  sql: SqlSession,
+  mistake: Mistake,
+): Promise<Pick<DemoReport, 'customersRestored' | 'sameContent' | 'ordersRestored' | 'laterRowsRestored' | 'proven'>> {
+  const [customers] = await sql.query<{ rows: number; digest: string }>(DIGEST);
+  const [orders] = await sql.query<{ kept: number }>(
+    `select count(*)::int as kept from orders where id <= ${mistake.lastOrder}`,
+  );
+  const [later] = await sql.query<{ rows: number }>('select count(*)::int as rows from customers where id > 1000000');
+  const facts = {
+    customersRestored: customers?.rows ?? 0,
+    sameContent: customers?.digest === mistake.digest,
+    ordersRestored: orders?.kept ?? 0,
+    laterRowsRestored: later?.rows ?? -1,
+  };
+  const { customersRestored, sameContent, ordersRestored, laterRowsRestored } = facts;
+  const complete = customersRestored === mistake.rows && sameContent && ordersRestored >= mistake.orders;
+  if (!complete || laterRowsRestored !== 0)
+    throw new KeyframeError('RECOVERY_FAILED', 'the restored rows are not the ones from before the mistake', {
+      hint: 'Run the demo again with `--keep` and report what you find: this must never happen.',
+      details: { ...facts, expected: mistake.rows },
+    });
+  say({
+    kind: 'proof',
+    text: `all ${customersRestored} customers are back, byte for byte (md5 ${mistake.digest}); rows written after the mistake: ${laterRowsRestored}`,
+  });
+  return { ...facts, proven: true };
 }
 
 async function startRestoredServer(context: DemoContext, dataDirectory: string, port: number): Promise<LocalServer> {

@@ -10,9 +10,9 @@ const PAUSE_MS = 3;
 
 /** Customers who keep ordering, one small transaction after the other, until told to stop. */
 export async function startWorkload(open: () => Promise<SqlSession>): Promise<Workload> {
-  let running = true;
+  const stopped = new AbortController();
   const order = async (session: SqlSession): Promise<void> => {
-    while (running) {
+    while (!stopped.signal.aborted) {
       await session.query(
         'insert into orders (customer) select 1 + (random() * 49999)::int from generate_series(1, 5)',
       );
@@ -23,7 +23,7 @@ export async function startWorkload(open: () => Promise<SqlSession>): Promise<Wo
   const work = sessions.map(order);
   return {
     async stop() {
-      running = false;
+      stopped.abort();
       await Promise.all(work);
     },
   };

@@ -25,8 +25,7 @@ const LOOK_BACK = 4;
  * @throws {KeyframeError} WAL_GAP when a hole in the archive comes before the target; CORRUPT, UNAVAILABLE
  */
 export async function findMoment(request: MomentRequest, options: StageOptions): Promise<Resolution> {
-  const { wal, target, backup } = request;
-  if (wal.gap !== undefined && wal.gap.start < backup.stopLsn) throw walGap(request, undefined);
+  const { wal, target } = request;
   if (wal.gap !== undefined && target.kind === 'latest') throw walGap(request, undefined);
   if (request.before !== undefined && (target.kind === 'xid' || target.kind === 'name')) {
     const part = wal.segments.filter(({ start }) => request.before === undefined || start <= request.before);
@@ -72,7 +71,8 @@ async function resolve(
   });
 }
 
-function walGap({ wal, target, backup }: MomentRequest, resolution: Resolution | undefined): KeyframeError {
+/** The error that names the hole, and how far one gets without what is missing. */
+export function walGap({ wal, target, backup }: MomentRequest, resolution: Resolution | undefined): KeyframeError {
   const { gap } = wal;
   const end = gap === undefined ? '' : formatLsn(gap.start);
   const last = resolution?.reachable === false ? resolution.nearest.lastCommit : undefined;

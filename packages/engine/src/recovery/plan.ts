@@ -17,7 +17,7 @@ import {
   stopOf,
   unreachableError,
 } from '../target/index.ts';
-import { findMoment } from './find-moment.ts';
+import { findMoment, walGap } from './find-moment.ts';
 import { walPathFrom, type WalPath } from './wal-path.ts';
 
 export interface PlanContext {
@@ -54,7 +54,7 @@ export async function planRecovery(
   options: StageOptions = {},
 ): Promise<RecoveryPlan> {
   const epochs = (await context.history.epochs(options)).toReversed();
-  let refusal: unknown;
+  let refused: KeyframeError | undefined;
   for (const { number } of epochs) {
     const archive = await context.history.at(number, options);
     const backups = await archive.backups.list(options);
@@ -64,11 +64,11 @@ export async function planRecovery(
     } catch (error) {
       // Before a pg_upgrade the cluster had another system identifier: its WAL is in an older epoch.
       if (!hasCode(error, 'TARGET_BEFORE_BACKUP', 'BACKUP_NOT_FOUND')) throw error;
-      refusal ??= error;
+      refused ??= error;
     }
   }
   throw (
-    refusal ??
+    refused ??
     new KeyframeError('NO_BACKUP', `there is no backup of cluster ${context.history.name} to recover from`, {
       hint: 'Take one with `keyframe backup`; WAL alone cannot be recovered.',
     })
@@ -86,25 +86,44 @@ async function planInEpoch(
   const histories = await readHistories(archive, inventory, options);
   const history = chooseTimeline(histories, inventory, request.target.timeline);
   const candidates = chooseCandidates(backups, history, request.backup);
-  let firstRefusal: Unreachable | undefined;
-  let tooEarly = false;
+  const refused: Refusals = { first: undefined, tooEarly: false, gap: undefined };
   let before: Lsn | undefined;
   for (const backup of candidates) {
     const { target } = request;
     const wal = walPathFrom(history, inventory, backup.startLsn, backup.walSegmentSizeBytes);
-    const resolution = await findMoment({ archive, history, backup, wal, target, before }, options);
+    const attempt = { archive, history, backup, wal, target, before };
+    if (wal.gap !== undefined) refused.gap ??= walGap(attempt, undefined);
+    // Without the WAL of its own making a backup never gets consistent; an older one may still reach an earlier target.
+    if (wal.gap !== undefined && wal.gap.start < backup.stopLsn) continue;
+    const resolution = await findMoment(attempt, options);
     if (resolution.reachable) {
       const { moment } = resolution;
       const frozen = inventory.toText();
       return { archive, target, stop: stopOf(target), timeline: history.timeline, backup, wal, moment, frozen };
     }
-    firstRefusal ??= resolution;
-    tooEarly ||= resolution.why.reason === 'before-consistency';
+    refused.first ??= resolution;
+    refused.tooEarly ||= resolution.why.reason === 'before-consistency';
     if (!resolution.why.mayBeEarlier) break;
     before = backup.startLsn;
   }
-  if (firstRefusal === undefined || tooEarly) throw beforeEveryBackup(candidates, request.target);
-  throw unreachableError(firstRefusal.why, firstRefusal.nearest);
+  throw refusal(refused, candidates, request.target);
+}
+
+interface Refusals {
+  first: Unreachable | undefined;
+  tooEarly: boolean;
+  gap: KeyframeError | undefined;
+}
+
+/** Where a hole could hide the target, the hole is the reason. */
+function refusal(
+  { first, tooEarly, gap }: Refusals,
+  candidates: readonly BackupRecord[],
+  target: RecoveryTarget,
+): KeyframeError {
+  if (gap !== undefined && (first === undefined || first.why.mayBeEarlier)) return gap;
+  if (first === undefined || tooEarly) return beforeEveryBackup(candidates, target);
+  return unreachableError(first.why, first.nearest);
 }
 
 type Unreachable = Extract<Resolution, { reachable: false }>;

@@ -27,7 +27,7 @@ export interface FileWriter {
   /** The data directory and the tablespace directories. */
   readonly roots: readonly string[];
   /** Closes what an aborted restore left open. */
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /** @throws {KeyframeError} CORRUPT for a path that leaves the target. */

@@ -5,12 +5,13 @@
  * does not start without it), then the marker goes. Killed anywhere before, the directory cannot be started and can be restored again.
  * @packageDocumentation
  */
-import { open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { access, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatLsn, KeyframeError } from '@keyframe/contracts';
-import { quoteForCommandSetting, type RecoveryStop, recoverySettings, rewriteAutoConf } from '@keyframe/postgres';
-import type { EpochArchive, ManifestReader } from '@keyframe/repository';
+import { quoteForCommandSetting, recoverySettings, rewriteAutoConf } from '@keyframe/postgres';
+import type { ManifestReader } from '@keyframe/repository';
 import type { OnEvent, StageOptions } from '../events.ts';
+import { describeTarget } from '../target/index.ts';
 import type { RecoveryPlan } from './plan.ts';
 import {
   CONTROL_FILE,
@@ -27,11 +28,8 @@ import {
   local,
   prepareTarget,
   RESTORE_MARKER,
+  syncDirectory,
 } from './target-directory.ts';
-
-export interface RestoreContext {
-  readonly archive: EpochArchive;
-}
 
 export interface RestoreRequest {
   /** Absolute path of the new data directory. */
@@ -56,7 +54,7 @@ export interface RestoreReport {
   readonly warnings: readonly string[];
   readonly target: string;
   readonly timeline: number;
-  readonly stopsAt: string | undefined;
+  readonly stopsAt: string;
 }
 
 /** Files of the origin's own recovery or standby role: they would steer ours. */
@@ -67,18 +65,17 @@ const DROPPED: ReadonlySet<string> = new Set(['standby.signal', 'recovery.signal
  * @throws {KeyframeError} TARGET_DIRECTORY, DISK_FULL, ACCESS_DENIED, CORRUPT, UNAVAILABLE
  */
 export async function restore(
-  context: RestoreContext,
   plan: RecoveryPlan,
   request: RestoreRequest,
   options: StageOptions = {},
 ): Promise<RestoreReport> {
   const { backup } = plan;
   const tablespaces = await checkEverything(plan, request);
-  const manifest = await context.archive.backups.manifest(backup, options);
+  const manifest = await plan.archive.backups.manifest(backup, options);
   await prepareTarget({ ...request, neededBytes: backup.sizeBytes });
   for (const directory of tablespaces.values()) await clearRepeated(directory);
   options.onEvent?.({ kind: 'phase', phase: 'restore', message: `restoring backup ${backup.label}` });
-  const counted = await local(request.directory, () => writeFiles(context, plan, { request, tablespaces }, options));
+  const counted = await local(request.directory, () => writeFiles(plan, { request, tablespaces }, options));
   await local(request.directory, () => configure(manifest, plan, request));
   await local(request.directory, () => publish(request, counted.writer));
   return {
@@ -88,9 +85,9 @@ export async function restore(
     bytes: counted.bytes,
     tablespaces: Object.fromEntries(tablespaces),
     warnings: await warningsOf(request.directory),
-    target: describeStop(plan.stop),
+    target: describeTarget(plan.target),
     timeline: plan.timeline,
-    stopsAt: plan.moment.stopsAt === undefined ? undefined : formatLsn(plan.moment.stopsAt),
+    stopsAt: formatLsn(plan.moment.stopsAt),
   };
 }
 
@@ -137,7 +134,6 @@ interface Written {
 }
 
 async function writeFiles(
-  context: RestoreContext,
   plan: RecoveryPlan,
   { request, tablespaces }: { request: RestoreRequest; tablespaces: TablespaceDirectories },
   options: StageOptions,
@@ -147,7 +143,7 @@ async function writeFiles(
   const tell = progressOf(options.onEvent, backup.sizeBytes);
   let bytes = 0;
   try {
-    const report = await context.archive.backups.read(
+    const report = await plan.archive.backups.read(
       backup,
       {
         ...writer.sink,
@@ -208,41 +204,23 @@ async function publish({ directory, sync }: RestoreRequest, writer: FileWriter):
   if (sync) for (const each of writer.roots) await syncDirectory(each);
 }
 
-async function syncDirectory(path: string): Promise<void> {
-  await using handle = await open(path, 'r');
-  await handle.sync();
-}
-
 async function warningsOf(directory: string): Promise<string[]> {
+  const warnings: string[] = [];
   const missing: string[] = [];
-  for (const name of ['postgresql.conf', 'pg_hba.conf'])
-    if (
-      !(await readFile(join(directory, name)).then(
-        () => true,
-        () => false,
-      ))
-    )
-      missing.push(name);
-  if (missing.length === 0) return [];
-  return [
-    `${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} not part of the backup: the origin keeps them outside its data directory; copy them before you start PostgreSQL`,
-  ];
+  for (const name of ['postgresql.conf', 'pg_hba.conf']) if (!(await exists(join(directory, name)))) missing.push(name);
+  if (missing.length > 0)
+    warnings.push(
+      `${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} not part of the backup: the origin keeps them outside its data directory; copy them before you start PostgreSQL`,
+    );
+  if (process.getuid?.() === 0)
+    warnings.push(
+      `the files belong to root: give them to the user that runs PostgreSQL (chown -R postgres: ${directory})`,
+    );
+  return warnings;
 }
 
-/** One line for people: `time 2026-11-24 05:17:50.123456+00`. */
-export function describeStop(stop: RecoveryStop): string {
-  const edge = 'inclusive' in stop && !stop.inclusive ? ' (exclusive)' : '';
-  switch (stop.kind) {
-    case 'latest':
-    case 'immediate':
-      return stop.kind;
-    case 'name':
-      return `restore point ${stop.name}`;
-    case 'time':
-      return `time ${stop.time}${edge}`;
-    case 'xid':
-      return `transaction ${stop.xid}${edge}`;
-    case 'lsn':
-      return `LSN ${formatLsn(stop.lsn)}${edge}`;
-  }
-}
+const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );

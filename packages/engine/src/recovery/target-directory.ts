@@ -1,5 +1,5 @@
 /** Makes a target directory ready for a restore, and refuses whatever could be somebody's data. @packageDocumentation */
-import { mkdir, readdir, readFile, realpath, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, realpath, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
 import { KeyframeError } from '@keyframe/contracts';
 import { isRunning } from '@keyframe/postgres';
@@ -25,7 +25,10 @@ export async function prepareTarget(request: TargetRequest): Promise<void> {
   await local(directory, async () => {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     // The marker goes first in and is kept by the wipe, so a second death on the way is still a restore that can be repeated.
-    await writeFile(join(directory, RESTORE_MARKER), 'An unfinished restore by Keyframe: run it again.\n');
+    await writeFile(join(directory, RESTORE_MARKER), 'An unfinished restore by Keyframe: run it again.\n', {
+      flush: true,
+    });
+    await syncDirectory(directory);
     await empty(directory, RESTORE_MARKER);
   });
 }
@@ -104,6 +107,12 @@ async function usedBytes(directory: string): Promise<number> {
   for (const entry of await readdir(directory, { recursive: true, withFileTypes: true }))
     if (entry.isFile()) sum += (await stat(join(entry.parentPath, entry.name))).blocks * 512;
   return sum;
+}
+
+/** A new name is durable only once its directory is synced, see fsync(2). */
+export async function syncDirectory(path: string): Promise<void> {
+  await using handle = await open(path, 'r');
+  await handle.sync();
 }
 
 /** Removes what the directory holds, not the directory: it may be a mount point. Links in it are removed, not followed. */
