@@ -26,6 +26,7 @@ export interface TransactionFact extends RecordPlace {
 /** A name written by pg_create_restore_point(). */
 export interface RestorePointFact extends RecordPlace {
   readonly kind: 'restore-point';
+  /** At most 63 bytes of UTF-8; other bytes as U+FFFD. */
   readonly name: string;
   readonly timeMicros: bigint;
 }
@@ -38,6 +39,7 @@ export interface EndOfRecoveryFact extends RecordPlace {
   readonly timeMicros: bigint;
 }
 
+/** A checkpoint, from which a crashed server or a backup starts to replay. */
 export interface CheckpointFact extends RecordPlace {
   readonly kind: 'checkpoint';
   /** Replay from this checkpoint begins here; the record's own start for a shutdown checkpoint. */

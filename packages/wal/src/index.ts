@@ -21,7 +21,7 @@ export type {
 export { PAGE_MAGIC, type PostgresMajor, readSegmentHeader, type SegmentHeader } from './page-header.ts';
 export {
   createWalScanner,
-  type RecordListener,
+  type ScannedRecord,
   type ScanOptions,
   type WalScanner,
   type WalScannerOptions,

@@ -3,7 +3,6 @@
  * @see src/include/access/xlogrecord.h, xact.h, xlog_internal.h and catalog/pg_control.h in PostgreSQL
  * @packageDocumentation
  */
-import { isUtf8 } from 'node:buffer';
 import { lsn } from '@keyframe/contracts';
 import type { RecordPlace, TransactionFact, WalFact } from './facts.ts';
 import type { PostgresMajor } from './page-header.ts';
@@ -230,16 +229,18 @@ function readXlog(record: RecordBody, at: number, place: RecordPlace): WalFact |
   }
 }
 
-/** The name is at most 63 bytes in the encoding of the database it was written in, which WAL does not tell. */
+/**
+ * The name is in the encoding of the database it was written in, which WAL does not tell. One that is not UTF-8 must not
+ * look like a name that a user can type: PostgreSQL compares bytes and would not find it.
+ */
 function readRestorePoint(record: RecordBody, at: number, place: RecordPlace): WalFact | undefined {
   const field = record.bytes.subarray(at + 8, Math.min(at + 72, record.end));
   const length = field.indexOf(0);
   if (length < 0) return undefined;
-  const name = Buffer.from(field.subarray(0, length));
   return {
     kind: 'restore-point',
     ...place,
-    name: name.toString(isUtf8(name) ? 'utf8' : 'latin1'),
+    name: Buffer.from(field.subarray(0, length)).toString('utf8'),
     timeMicros: unixMicros(record.view, at),
   };
 }

@@ -22,7 +22,7 @@ function scanAll(
   const records: string[] = [];
   const scanner = createWalScanner({
     segmentSizeBytes: 1 << 20,
-    onRecord: (start, endLsn) => records.push(span({ lsn: start, endLsn })),
+    onRecord: (record) => records.push(span(record)),
     ...options,
   });
   const facts = segments.flatMap(({ start, bytes }, index) =>

@@ -15,16 +15,21 @@ import {
 } from './record.ts';
 import { ENDED, SegmentPages, type WalEnd } from './segment-pages.ts';
 
-/** Called for every valid record. `resourceManager` and `info` are PostgreSQL's `xl_rmid` and `xl_info`. */
-export type RecordListener = (
-  start: Lsn,
-  end: Lsn,
-  resourceManager: number,
-  info: number,
-  xid: number,
-  totalBytes: number,
-) => void;
+/** A record as {@link WalScannerOptions.onRecord} sees it. */
+export interface ScannedRecord {
+  readonly lsn: Lsn;
+  readonly endLsn: Lsn;
+  /** `xl_rmid` */
+  readonly resourceManager: number;
+  /** `xl_info` */
+  readonly info: number;
+  /** 0 when it belongs to no transaction. */
+  readonly xid: number;
+  /** Header and payload, without padding. */
+  readonly totalBytes: number;
+}
 
+/** What a scanner is to read, check and report. */
 export interface WalScannerOptions {
   readonly segmentSizeBytes: number;
   /** The timeline that must have written the page at an LSN; `undefined` for any. Default: any, but never going back. */
@@ -32,10 +37,11 @@ export interface WalScannerOptions {
   /** Check the CRC of every record, as PostgreSQL does. Otherwise only of those reported. Default true. */
   readonly verifyAll?: boolean | undefined;
   readonly watch?: WatchOptions | undefined;
-  /** Makes the scan slower: two big integers for each record. */
-  readonly onRecord?: RecordListener | undefined;
+  /** Called for every valid record, which makes the scan slower. */
+  readonly onRecord?: ((record: ScannedRecord) => void) | undefined;
 }
 
+/** Where in a segment to begin. */
 export interface ScanOptions {
   /**
    * Where the first record begins: a redo LSN, the end of an earlier scan, or a page's first byte. Only for the first
@@ -72,7 +78,7 @@ const padded = (bytes: number): number => (bytes + 7) & ~7;
 class Scanner implements WalScanner {
   readonly #pages: SegmentPages;
   readonly #verifyAll: boolean;
-  readonly #onRecord: RecordListener | undefined;
+  readonly #onRecord: WalScannerOptions['onRecord'];
   readonly #marks: Lsn[];
   /** The first of the marks, relative to the current segment. */
   #markOffset = Infinity;
@@ -349,7 +355,7 @@ class Scanner implements WalScanner {
     const pages = this.#pages;
     const touches = this.#endBase === pages.start && this.#endOffset === offset;
     const place = { lsn: start, endLsn: pages.at(next), previousEndLsn: touches ? start : this.position };
-    this.#onRecord?.(start, place.endLsn, resourceManager, info, xid, totalBytes);
+    this.#onRecord?.({ lsn: start, endLsn: place.endLsn, resourceManager, info, xid, totalBytes });
     this.#reportWatched(place, resourceManager, xid, next);
     if (!isTelling(resourceManager, info)) return true;
     const fact = readFact(record, place, this.#pages.major);

@@ -43,6 +43,7 @@ describe.each(postgresMajors([15, 18]))('the WAL of a crashed PostgreSQL %i', (m
   it('is read as far as pg_waldump reads it, and damaged WAL never further than it is right', async () => {
     await using cluster = await Cluster.create(major, {
       walSegmentSizeMiB: 1,
+      template: true,
       settings: { max_wal_size: '8MB', min_wal_size: '4MB', checkpoint_timeout: '30s', wal_keep_size: '4MB' },
     });
     const { directory, segments } = await crashed(cluster);

@@ -7,14 +7,18 @@ import { readByScanner, readByWaldump, segmentsOf } from './waldump.ts';
 import { runWorkload, WORKLOAD_SETTINGS } from './workload.ts';
 
 const cases = postgresMajors().flatMap((major) =>
-  (major === 17 ? [1, 16, 64] : [16]).map((segmentMiB) => ({ major, segmentMiB })),
+  (major === 17 ? [1, 64] : [16]).map((segmentMiB) => ({ major, segmentMiB })),
 );
 
 describe('the scanner', () => {
   it.each(cases)(
     'agrees with pg_waldump on PostgreSQL $major with $segmentMiB MiB segments',
     async ({ major, segmentMiB }) => {
-      await using cluster = await Cluster.create(major, { walSegmentSizeMiB: segmentMiB, settings: WORKLOAD_SETTINGS });
+      await using cluster = await Cluster.create(major, {
+        walSegmentSizeMiB: segmentMiB,
+        template: true,
+        settings: WORKLOAD_SETTINGS,
+      });
       await cluster.start();
       await runWorkload(cluster, 800);
       await cluster.restart();

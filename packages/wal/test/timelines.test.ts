@@ -49,6 +49,7 @@ describe('the scanner on two timelines', () => {
   it('goes from the parent to the child and names the promotion', async () => {
     await using primary = await Cluster.create(17, {
       walSegmentSizeMiB: 1,
+      template: true,
       settings: { archive_mode: true, archive_command: '' },
     });
     const archive = path.join(primary.directory, 'archive');

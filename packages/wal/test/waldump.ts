@@ -140,8 +140,8 @@ export function readByScanner(
   const facts: string[] = [];
   const scanner = createWalScanner({
     segmentSizeBytes: range.segmentSizeBytes,
-    onRecord: (start, _end, resourceManager, _info, xid, totalBytes) => {
-      if (start < range.end) records.push(`${formatLsn(start)} ${resourceManager} ${totalBytes} ${xid}`);
+    onRecord: ({ lsn, resourceManager, xid, totalBytes }) => {
+      if (lsn < range.end) records.push(`${formatLsn(lsn)} ${resourceManager} ${totalBytes} ${xid}`);
     },
   });
   const size = BigInt(range.segmentSizeBytes);

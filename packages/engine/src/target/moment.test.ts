@@ -4,7 +4,9 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { requireMoment, resolveMoment, watchFor } from './moment.ts';
 import type { RecoveryTarget } from './recovery-target.ts';
-import type { Moment, Resolution, TransactionPoint } from './stop-rule.ts';
+import type { Moment, Resolution } from './stop-rule.ts';
+import type { TransactionPoint } from './transaction-point.ts';
+import type { WhyNot } from './unreachable.ts';
 
 /** A record as PostgreSQL's redo loop sees it. */
 interface Rec {
@@ -236,60 +238,48 @@ describe('resolveMoment', () => {
     expect(taken).toEqual([5, 6, 7]);
   });
 
-  it.each<[string, RecoveryTarget, Draft[], string, string, boolean]>([
+  it.each<[string, RecoveryTarget, Draft[], Pick<WhyNot, 'reason' | 'code' | 'mayBeEarlier'>]>([
     [
       'a time after the last transaction',
       { kind: 'time', micros: 30n, inclusive: true, text: '', utc: '' },
       [commit(5, 30n)],
-      'after-end',
-      'TARGET_UNREACHABLE',
-      false,
+      { reason: 'after-end', code: 'TARGET_UNREACHABLE', mayBeEarlier: false },
     ],
     [
       'an LSN beyond the end',
       { kind: 'lsn', lsn: lsn(99_999n), inclusive: true },
       [commit(5, 30n)],
-      'after-end',
-      'TARGET_UNREACHABLE',
-      false,
+      { reason: 'after-end', code: 'TARGET_UNREACHABLE', mayBeEarlier: false },
     ],
     [
       'an xid that is to come',
       { kind: 'xid', xid: 9, inclusive: true },
       [commit(5, 30n)],
-      'unknown-xid',
-      'TARGET_NOT_FOUND',
-      false,
+      { reason: 'unknown-xid', code: 'TARGET_NOT_FOUND', mayBeEarlier: false },
     ],
     [
       'an xid of before the backup',
       { kind: 'xid', xid: 4, inclusive: true },
       [commit(5, 30n)],
-      'unknown-xid',
-      'TARGET_NOT_FOUND',
-      true,
+      { reason: 'unknown-xid', code: 'TARGET_NOT_FOUND', mayBeEarlier: true },
     ],
     [
       'an xid that goes on',
       { kind: 'xid', xid: 9, inclusive: true },
       [{ kind: 'other', xid: 9 }, commit(5, 30n)],
-      'unfinished-xid',
-      'TARGET_UNREACHABLE',
-      false,
+      { reason: 'unfinished-xid', code: 'TARGET_UNREACHABLE', mayBeEarlier: false },
     ],
     [
       'a name',
       { kind: 'name', name: 'x' },
       [{ kind: 'restore-point', name: 'y' }],
-      'unknown-name',
-      'TARGET_NOT_FOUND',
-      true,
+      { reason: 'unknown-name', code: 'TARGET_NOT_FOUND', mayBeEarlier: true },
     ],
-  ])('says why there is no %s', async (_, target, shapes, reason, code, mayBeEarlier) => {
+  ])('says why there is no %s', async (_, target, shapes, why) => {
     const resolution = await resolve(target, layOut(shapes));
-    expect(resolution).toMatchObject({ reachable: false, why: { reason, code, mayBeEarlier } });
+    expect(resolution).toMatchObject({ reachable: false, why });
     expect(() => requireMoment(resolution)).toThrow(
-      expect.objectContaining({ code, details: expect.objectContaining({ reason }) }),
+      expect.objectContaining({ code: why.code, details: expect.objectContaining({ reason: why.reason }) }),
     );
   });
 

@@ -1,15 +1,8 @@
 import type { Lsn, TimelineId } from '@keyframe/contracts';
 import type { RecordFact, TransactionFact, WalEnd, WalFact } from '@keyframe/wal';
 import type { RecoveryTarget } from './recovery-target.ts';
+import { isNewer, type TransactionPoint } from './transaction-point.ts';
 import { type Nearest, type Seen, whyUnreachable, type WhyNot } from './unreachable.ts';
-
-/** The end of a transaction, as plans show it. */
-export interface TransactionPoint {
-  readonly xid: number;
-  readonly timeMicros: bigint;
-  /** Start of the record of its end. */
-  readonly lsn: Lsn;
-}
 
 /** A resolved recovery target: what PostgreSQL will do, and what that keeps and loses. */
 export interface Moment {
@@ -56,6 +49,14 @@ interface Stop {
   readonly stops: 'before' | 'after';
   readonly stopsAt: Lsn;
   readonly fact: WalFact;
+}
+
+/** Where the pass over the WAL came to. */
+interface ScanEnd {
+  readonly position: Lsn;
+  readonly ended: WalEnd | undefined;
+  /** It went on to the end of the WAL, so that what is lost is counted. */
+  readonly isCounted: boolean;
 }
 
 /** Restore points kept for suggestions; some sites write one a minute. */
@@ -162,44 +163,32 @@ export class StopRule {
   }
 
   /** The decision, once all facts that matter were seen. */
-  resolve(end: {
-    readonly position: Lsn;
-    readonly ended: WalEnd | undefined;
-    readonly isCounted: boolean;
-  }): Resolution {
-    const stop = this.#stop;
+  resolve(end: ScanEnd): Resolution {
     const { consistentAt } = this.#start;
-    const isLatest = this.#target.kind === 'latest';
-    if (this.isTooEarly || (stop === undefined && (!isLatest || end.position < consistentAt))) {
-      const nearest: Nearest = { lastCommit: this.#lastKept, end: end.position, consistentAt };
-      const why = whyUnreachable(this.#target, {
-        seen: this.#seen,
-        nearest,
-        isTooEarly: this.isTooEarly,
-        ended: end.ended,
-      });
-      return { reachable: false, why, nearest };
-    }
-    const fact = stop?.fact;
+    const isLatest = this.#target.kind === 'latest' && end.position >= consistentAt;
+    const { isTooEarly } = this;
+    if (!isTooEarly && (this.#stop !== undefined || isLatest)) return { reachable: true, moment: this.#moment(end) };
+    const nearest: Nearest = { lastCommit: this.#lastKept, end: end.position, consistentAt };
+    const why = whyUnreachable(this.#target, { seen: this.#seen, nearest, isTooEarly, ended: end.ended });
+    return { reachable: false, why, nearest };
+  }
+
+  #moment(end: ScanEnd): Moment {
+    const atEnd = { stops: 'at-end', stopsAt: end.position, fact: undefined } as const;
+    const { stops, stopsAt, fact } = this.#stop ?? atEnd;
     const decides = fact?.kind === 'commit' || fact?.kind === 'abort';
-    const moment: Moment = {
+    return {
       timeline: this.#timeline,
-      stopsAt: stop?.stopsAt ?? end.position,
-      stops: stop?.stops ?? 'at-end',
+      stopsAt,
+      stops,
       record: fact?.lsn,
       decidedBy: decides ? { ...pointOf(fact), ended: fact.kind } : undefined,
       lastKept: this.#lastKept,
       firstLost: this.#firstLost,
       committedKept: this.#committedKept,
       committedLost: end.isCounted ? this.#committedLost : undefined,
-      reachedEnd: stop === undefined,
-      end: stop === undefined ? end.ended : undefined,
+      reachedEnd: stops === 'at-end',
+      end: stops === 'at-end' ? end.ended : undefined,
     };
-    return { reachable: true, moment };
   }
-}
-
-/** Xids are compared as on a circle: half of them lie ahead, half behind. */
-export function isNewer(xid: number, than: number): boolean {
-  return ((xid - than) | 0) > 0;
 }

@@ -3,19 +3,14 @@ import type { WalEnd } from '@keyframe/wal';
 import { nearestNames } from './near-names.ts';
 import { describeTarget, type RecoveryTarget } from './recovery-target.ts';
 import { formatMicros } from './time.ts';
-
-interface Point {
-  readonly xid: number;
-  readonly timeMicros: bigint;
-  readonly lsn: Lsn;
-}
+import { isNewer, type TransactionPoint } from './transaction-point.ts';
 
 /** What a pass over the WAL saw on its way, kept for the explanation. */
 export interface Seen {
   readonly names: string[];
   firstXid: number | undefined;
   newestXid: number | undefined;
-  lastEnd: (Point & { readonly ended: 'commit' | 'abort' }) | undefined;
+  lastEnd: (TransactionPoint & { readonly ended: 'commit' | 'abort' }) | undefined;
   /** Where the asked-for transaction first wrote, and whose part it is. */
   watched: { readonly lsn: Lsn; readonly topXid?: number } | undefined;
 }
@@ -23,7 +18,7 @@ export interface Seen {
 /** Points that can be reached instead. */
 export interface Nearest {
   /** The last transaction committed in what was read. */
-  readonly lastCommit: Point | undefined;
+  readonly lastCommit: TransactionPoint | undefined;
   /** End of the last whole record that was read. */
   readonly end: Lsn;
   /** The earliest point that this backup can be recovered to. */
@@ -116,7 +111,7 @@ function withoutXid(xid: number, outcome: Outcome): WhyNot {
       hint: 'Use --latest, which loses what it did, or archive more with `select pg_switch_wal()` on the server.',
       mayBeEarlier: false,
     };
-  const isLater = newestXid !== undefined && ((xid - newestXid) | 0) > 0;
+  const isLater = newestXid !== undefined && isNewer(xid, newestXid);
   return {
     reason: 'unknown-xid',
     code: 'TARGET_NOT_FOUND',
