@@ -39,7 +39,7 @@ function random(seed: number): (limit: number) => number {
 
 const readAll = (segments: readonly Segment[]) => readByScanner(segments, { segmentSizeBytes: SIZE, end: FAR });
 
-describe.each(postgresMajors([15, 18]))('the WAL of a crashed PostgreSQL %i', (major) => {
+describe.each(postgresMajors([18]))('the WAL of a crashed PostgreSQL %i', (major) => {
   it('is read as far as pg_waldump reads it, and damaged WAL never further than it is right', async () => {
     await using cluster = await Cluster.create(major, {
       walSegmentSizeMiB: 1,
@@ -58,7 +58,7 @@ describe.each(postgresMajors([15, 18]))('the WAL of a crashed PostgreSQL %i', (m
 
     const right = new Set(mine.records);
     const pick = random(major);
-    for (let round = 0; round < 40; round++) {
+    for (let round = 0; round < 25; round++) {
       const damaged = kept.map(({ name, start, bytes }) => ({ name, start, bytes: Buffer.from(bytes) }));
       for (let flips = 1 + pick(3); flips > 0; flips--) {
         const bytes = damaged[pick(damaged.length)]?.bytes;
