@@ -8,11 +8,12 @@ export type Lsn = bigint & { readonly [lsnBrand]: true };
 /** A timeline id, 1 to 2^32 - 1. In SQL and settings decimal, in file names eight hexadecimal digits. */
 export type TimelineId = number;
 
+const LIMIT = 1n << 64n;
 const TEXT = /^([0-9A-Fa-f]{1,8})\/([0-9A-Fa-f]{1,8})$/;
 
 /** @throws {KeyframeError} INVALID_OPTION for a value outside 64 bits. */
 export function lsn(value: bigint): Lsn {
-  if (value < 0n || value >= 1n << 64n) throw new KeyframeError('INVALID_OPTION', `LSN ${value} is outside 64 bits`);
+  if (value < 0n || value >= LIMIT) throw new KeyframeError('INVALID_OPTION', `LSN ${value} is outside 64 bits`);
   return value as Lsn;
 }
 

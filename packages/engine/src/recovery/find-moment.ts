@@ -3,6 +3,7 @@ import { formatLsn, KeyframeError, type Lsn } from '@keyframe/contracts';
 import type { TimelineHistory } from '@keyframe/postgres';
 import type { BackupRecord, EpochArchive } from '@keyframe/repository';
 import type { StageOptions } from '../events.ts';
+import type { WalEnd } from '@keyframe/wal';
 import { describeTarget, type RecoveryTarget, type Resolution, resolveMoment, watchFor } from '../target/index.ts';
 import { scanPath } from './scan-path.ts';
 import type { PathSegment, WalPath } from './wal-path.ts';
@@ -33,6 +34,7 @@ export async function findMoment(request: MomentRequest, options: StageOptions):
     if (!found.reachable) return found;
   }
   const resolution = await resolve(request, segmentsToRead(request), options);
+  if (resolution.reachable && resolution.moment.end !== undefined) throw damagedWal(request, resolution.moment.end);
   if (!resolution.reachable && !resolution.why.mayBeEarlier && wal.gap !== undefined) throw walGap(request, resolution);
   return resolution;
 }
@@ -69,6 +71,19 @@ async function resolve(
     redo: backup.startLsn,
     consistentAt: backup.stopLsn,
   });
+}
+
+/** An archived segment is whole, so invalid WAL in it is damage. PostgreSQL would take it for the end and open the database. */
+function damagedWal({ wal }: MomentRequest, { at, message }: WalEnd): KeyframeError {
+  const segment = wal.segments.findLast(({ start }) => start <= at);
+  return new KeyframeError(
+    'WAL_INVALID',
+    `the WAL ends inside segment ${segment?.name} at LSN ${formatLsn(at)}: ${message}`,
+    {
+      hint: `Recover up to there with --lsn ${formatLsn(at)} --exclusive; compare the segment with the server's own in pg_wal.`,
+      details: { segment: segment?.name, lsn: formatLsn(at) },
+    },
+  );
 }
 
 /** The error that names the hole, and how far one gets without what is missing. */

@@ -27,7 +27,6 @@ export function scanPath(request: ScanRequest, options: StageOptions = {}): Fact
   const { segmentSizeBytes, segments, watch } = request;
   const scanner = createWalScanner({
     segmentSizeBytes,
-    verifyAll: false,
     watch,
     timelineOf: (position) => timelineAt(request.history, position),
   });
