@@ -14,11 +14,13 @@ export interface Encryptor extends Closable {
   readonly stream?: { encrypt(): ByteTransform; decrypt(): ByteTransform };
 }
 
+/** What the engine may rely on when it takes storage snapshots. */
 export interface SnapshotCapabilities {
   /** One snapshot call is atomic over this many volumes. Default 1. */
   readonly atomicVolumes?: number;
 }
 
+/** One storage snapshot as its backend knows it. */
 export interface SnapshotInfo {
   readonly id: string;
   readonly createdAt: Date;

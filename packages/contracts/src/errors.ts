@@ -45,6 +45,7 @@ export type ErrorCode = AdapterErrorCode | EngineErrorCode;
 /** Values a program may want: keys, LSNs, sizes. Never secrets. */
 export type ErrorDetails = Readonly<Record<string, string | number | bigint | boolean | undefined>>;
 
+/** What an error may carry besides its code and message. */
 export interface KeyframeErrorInit {
   readonly cause?: unknown;
   /** One imperative sentence: what the operator can do now. Names a command or a setting. */

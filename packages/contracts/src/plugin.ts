@@ -18,12 +18,14 @@ export interface AdapterKinds {
   executor: Executor;
 }
 
+/** Lines for the operator. Fields are shown after the message; they never hold secrets. */
 export interface Log {
   debug(message: string, fields?: object): void;
   info(message: string, fields?: object): void;
   warn(message: string, fields?: object): void;
 }
 
+/** How a program is run by {@link Host.exec}. */
 export interface ExecOptions extends Abortable {
   readonly input?: Uint8Array;
   readonly environment?: Readonly<Record<string, string>>;
@@ -44,6 +46,7 @@ export interface Host {
   readonly temporaryDirectory: () => Promise<string>;
 }
 
+/** What validating options gives: the options as the plugin wants them, or every problem. */
 export type SchemaResult<T> =
   | { readonly value: T; readonly issues?: undefined }
   | {
@@ -62,6 +65,7 @@ export interface OptionsSchema<Options> {
   };
 }
 
+/** What an adapter package exports as its default: which slot it fits, its options, and how to make one. */
 export interface Plugin<Kind extends keyof AdapterKinds = keyof AdapterKinds, Options = never> {
   readonly kind: Kind;
   /** Shown in logs and errors; by convention the package name's last part. */

@@ -22,6 +22,7 @@ export interface StoreCapabilities {
   readonly maxObjectBytes?: number;
 }
 
+/** An object without its bytes. */
 export interface ObjectInfo {
   readonly key: string;
   readonly sizeBytes: number;
@@ -30,6 +31,7 @@ export interface ObjectInfo {
   readonly version?: string;
 }
 
+/** Conditions on storing an object. Without one, `put` replaces. */
 export interface PutOptions extends Abortable {
   /** Refuse with `ALREADY_EXISTS` rather than replace. Default false. */
   readonly ifAbsent?: boolean;
@@ -37,6 +39,7 @@ export interface PutOptions extends Abortable {
   readonly ifMatch?: string;
 }
 
+/** Which bytes of an object to read. */
 export interface GetOptions extends Abortable {
   /** Half-open byte range `[start, end)`; an end past the object's end is cut to it. */
   readonly range?: { readonly start: number; readonly end?: number };

@@ -43,6 +43,7 @@ export interface RepeatableOption extends OptionBase {
   readonly value: string;
 }
 
+/** An option of any kind. */
 export type OptionSpec = FlagOption | StringOption | NumberOption | RepeatableOption;
 
 /** Keyed by the name under which `run` gets the value. */

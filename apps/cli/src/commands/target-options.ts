@@ -2,6 +2,7 @@
 import type { TargetOptions } from '@keyframe/engine';
 import type { OptionValues } from '../command-line/spec.ts';
 
+/** The options by which `plan` and `restore` name a moment. */
 export const TARGET_OPTIONS = {
   time: {
     kind: 'string',

@@ -10,6 +10,7 @@ export interface BackupReport extends Omit<
   readonly stopLsn: string;
 }
 
+/** A backup record as it is shown: LSNs as text, without what only Keyframe needs. */
 export function describeBackup(record: BackupRecord): BackupReport {
   const {
     format: _format,

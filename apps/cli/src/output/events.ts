@@ -9,6 +9,7 @@ interface ShownEvents {
   finish(): void;
 }
 
+/** Turns engine events into lines and progress. */
 export function showEvents(progress: Progress, log: Log): ShownEvents {
   let task: ProgressTask | undefined;
   let phase: string | undefined;

@@ -2,6 +2,7 @@ import type { PlanReport } from '@keyframe/engine';
 import { formatSize } from './format.ts';
 import type { TextOutput } from './text.ts';
 
+/** A recovery plan for people. */
 export function renderPlan(report: PlanReport, out: TextOutput): void {
   const transaction = (each: PlanReport['lastKept']): string | undefined =>
     each === undefined ? undefined : `transaction ${each.xid}, committed ${each.time}, LSN ${each.lsn}`;

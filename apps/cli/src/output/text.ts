@@ -1,6 +1,7 @@
 /** Plain text for people, on stdout. @packageDocumentation */
 import { stripVTControlCharacters, styleText } from 'node:util';
 
+/** What a piece of text means; the colour follows from it. */
 export type TextStyle = 'good' | 'warning' | 'bad' | 'dim' | 'strong';
 
 /** What `renderText` writes to. Colour appears on a terminal only and never with NO_COLOR. */
