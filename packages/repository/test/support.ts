@@ -1,4 +1,4 @@
-import { randomFillSync } from 'node:crypto';
+import { hash, randomFillSync, randomInt } from 'node:crypto';
 import { type Compressor, KeyframeError, lsn, type Store } from '@keyframe/contracts';
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
@@ -83,6 +83,12 @@ export async function openArchive(store: Store, more: Partial<RepositoryContext>
 /** What a test backs up: a path ending in `/` is a directory, a text a symbolic link, bytes a file. */
 export type Tree = ReadonlyMap<string, Uint8Array | string>;
 
+/** A tree that is quick to compare: the hash of each file. */
+export function digestOf(tree: Tree): Record<string, string> {
+  const all = [...tree].map(([path, each]) => [path, typeof each === 'string' ? each : hash('sha256', each)]);
+  return Object.fromEntries(all);
+}
+
 export async function writeTree(writer: BackupWriter, tree: Tree, chunkBytes = 65_536): Promise<void> {
   const common = { mode: 0o600, modifiedAtSeconds: 1_763_600_000 };
   for (const [path, content] of tree) {
@@ -148,10 +154,18 @@ export async function restoreTree(
   return { tree, report };
 }
 
-/** Bytes that compress to about a third, never twice the same. */
+/** 4 MiB that compress to about a third. */
+const SAMPLE: Buffer = Buffer.alloc(4 << 20);
+for (let at = 0; at < SAMPLE.length; at += 300) randomFillSync(SAMPLE, at, Math.min(100, SAMPLE.length - at));
+
+/** Bytes that compress to about a third, elsewhere cut each time. */
 export function compressible(sizeBytes: number): Buffer {
-  const bytes = Buffer.alloc(sizeBytes);
-  for (let at = 0; at < sizeBytes; at += 300) randomFillSync(bytes, at, Math.min(100, sizeBytes - at));
+  const bytes = Buffer.allocUnsafe(sizeBytes);
+  let from = randomInt(SAMPLE.length);
+  for (let at = 0; at < sizeBytes;) {
+    at += SAMPLE.copy(bytes, at, from);
+    from = 0;
+  }
   return bytes;
 }
 

@@ -4,7 +4,7 @@ import type { EpochContext } from '../epoch-context.ts';
 import type { Payload } from '../format/container-layout.ts';
 import { isPlainPath } from '../objects/damage.ts';
 import { putOnce } from '../objects/put-once.ts';
-import { BundleFiller, dataSink } from './file-sinks.ts';
+import { BundleFiller, dataSink, type DataTarget } from './file-sinks.ts';
 import { Failure } from './failure.ts';
 import { type FrameJob, FramePipeline, type FrameRole } from './frame-pipeline.ts';
 import { ManifestBuilder } from './manifest-builder.ts';
@@ -30,6 +30,7 @@ export class BackupJob implements BackupWriter {
   readonly #bundle: BundleFiller;
   readonly #manifest: ManifestBuilder;
   readonly #written = { plainBytes: 0, storedBytes: 0, objects: 0, files: 0 };
+  readonly #dataTarget: DataTarget;
   #openFiles = 0;
   #publishTried = false;
 
@@ -58,6 +59,7 @@ export class BackupJob implements BackupWriter {
       place: (job, payload) => this.#place(job, payload),
     });
     this.#bundle = new BundleFiller(this.#pipeline);
+    this.#dataTarget = { pipeline: this.#pipeline, zeros: (range) => this.#manifest.zeros(range) };
     const target = { store, packs: this.#packs.manifest, pieceBytes: frameBytes, signal: failure.signal };
     const spool = new ManifestSpool(target, tuning.manifestBufferBytes);
     this.#manifest = new ManifestBuilder({ compressor, spool, chunkBytes: tuning.manifestChunkBytes, header });
@@ -79,7 +81,7 @@ export class BackupJob implements BackupWriter {
     const ordinal = this.#manifest.nextOrdinal;
     const added = this.#entry({ ...entry, type: 'file' });
     const small = entry.sizeBytes <= this.#context.tuning.bundleLimitBytes;
-    const sink = small ? this.#bundle.sink(entry, ordinal) : dataSink(entry, ordinal, this.#pipeline);
+    const sink = small ? this.#bundle.sink(entry, ordinal) : dataSink(entry, ordinal, this.#dataTarget);
     this.#openFiles += 1;
     return {
       write: (view) => {

@@ -29,16 +29,43 @@ class Meter {
   }
 }
 
+/** What big files are written to. */
+export interface DataTarget {
+  readonly pipeline: FramePipeline;
+  /** Takes a range that is all zero. */
+  zeros(range: ExtentRecord): void | Promise<void>;
+}
+
+const ZEROS = Buffer.alloc(256 << 10);
+
+/** Stops at the first byte that is not zero, so it costs next to nothing for content. */
+function isZero(bytes: Buffer): boolean {
+  for (let at = 0; at < bytes.length; at += ZEROS.length) {
+    const part = bytes.subarray(at, at + ZEROS.length);
+    if (!part.equals(ZEROS.subarray(0, part.length))) return false;
+  }
+  return true;
+}
+
 /** Fills frames with one big file alone, so that its frames lie side by side and begin at multiples of the frame size. */
-export function dataSink(file: NewFile, ordinal: number, pipeline: FramePipeline): FileSink {
+export function dataSink(file: NewFile, ordinal: number, target: DataTarget): FileSink {
+  const { pipeline } = target;
   const meter = new Meter(file);
   let buffer: Buffer | undefined;
   let used = 0;
+  const waiting: (void | Promise<void>)[] = [];
   const submit = (full: Buffer): void => {
     const extent = { ordinal, fileOffset: meter.done - used, sizeBytes: used, frameOffset: 0 };
-    pipeline.submit({ role: 'data', buffer: full, plainBytes: used, extents: [extent] });
-    buffer = undefined;
+    if (isZero(full.subarray(0, used))) waiting.push(target.zeros(extent));
+    else {
+      pipeline.submit({ role: 'data', buffer: full, plainBytes: used, extents: [extent] });
+      buffer = undefined;
+    }
     used = 0;
+  };
+  const pressure = (): void | Promise<void> => {
+    const lists = waiting.splice(0).filter((each) => each !== undefined);
+    return lists.length === 0 ? pipeline.pressure() : Promise.all(lists).then(() => pipeline.pressure());
   };
   return {
     write: (view) => {
@@ -52,12 +79,13 @@ export function dataSink(file: NewFile, ordinal: number, pipeline: FramePipeline
         meter.add(count);
         if (used === buffer.length) submit(buffer);
       }
-      return pipeline.pressure();
+      return pressure();
     },
     end: () => {
       meter.end();
-      if (buffer !== undefined) submit(buffer);
-      return pipeline.pressure();
+      if (buffer !== undefined && used > 0) submit(buffer);
+      if (buffer !== undefined) pipeline.giveBack(buffer);
+      return pressure();
     },
   };
 }

@@ -44,9 +44,14 @@ export class FramePipeline {
     options.failure.signal.addEventListener('abort', () => this.#wake(), { once: true });
   }
 
-  /** An empty buffer of one frame. Whoever takes one submits or forgets it. */
+  /** An empty buffer of one frame. Whoever takes one submits it or gives it back. */
   buffer(): Buffer {
     return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#options.frameBytes);
+  }
+
+  /** Takes a buffer back that was not submitted. */
+  giveBack(buffer: Buffer): void {
+    if (this.#free.length < this.#limit) this.#free.push(buffer);
   }
 
   /** Takes a frame; its buffer is the pipeline's from now on. */
@@ -90,7 +95,7 @@ export class FramePipeline {
       const payload = await (head.result ?? this.#start(head));
       await this.#options.place(head.job, payload);
       this.#pending.shift();
-      if (this.#free.length < this.#limit) this.#free.push(head.job.buffer);
+      this.giveBack(head.job.buffer);
       this.#startMore();
       this.#wake();
     }

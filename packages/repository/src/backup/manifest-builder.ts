@@ -4,7 +4,7 @@ import { type ChunkLine, CHUNK, encodeChunkIndex, SECTION, VERBATIM } from '../f
 import { encodeDirectory } from '../format/container.ts';
 import { compressPayload, ContainerLayout, encodeFrame } from '../format/container-layout.ts';
 import { EntriesEncoder } from '../format/entries.ts';
-import { ExtentsEncoder, type FrameRecord } from '../format/extents.ts';
+import { type ExtentRecord, ExtentsEncoder, type FrameRecord } from '../format/extents.ts';
 import { encodePacks, type PackLine, PathIndexEncoder } from '../format/manifest-tables.ts';
 import type { Json } from '../format/sealed-json.ts';
 import type { FrameRole } from './frame-pipeline.ts';
@@ -66,6 +66,16 @@ export class ManifestBuilder {
   frame(role: FrameRole, frame: FrameRecord): void | Promise<void> {
     const extents = this.#extents[role];
     extents.add(frame);
+    return this.#relieve(extents);
+  }
+
+  /** Adds a range of a big file that is all zero. */
+  zeros(range: ExtentRecord): void | Promise<void> {
+    this.#extents.data.addZeros(range);
+    return this.#relieve(this.#extents.data);
+  }
+
+  #relieve(extents: ExtentsEncoder): void | Promise<void> {
     if (extents.sizeBytes >= this.#options.chunkBytes) return this.#closeExtents(extents);
   }
 

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { formatLsn, type Lsn, parseLsn } from '@keyframe/contracts';
 import { type Fields, FORMAT, type Json, openSealedJson, parseFields, sealJson } from '../format/sealed-json.ts';
 import { damaged } from '../objects/damage.ts';
@@ -43,9 +44,9 @@ export function decodeRecord(bytes: Buffer, key: string): BackupRecord {
   };
 }
 
-/** The bytes of `intent`. */
+/** The bytes of `intent`, which no other backup can have: so a create-only write tells whose label it is. */
 export function encodeIntent(intent: BackupIntent): Buffer {
-  return sealJson({ ...intent, holder: { ...intent.holder } });
+  return sealJson({ ...intent, holder: { ...intent.holder }, token: randomUUID() });
 }
 
 /** @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */

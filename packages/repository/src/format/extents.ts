@@ -78,25 +78,22 @@ class Cursor {
 /** Builds one extents chunk. Frames of a pack that follow each other share one line for pack, number and offset. */
 export class ExtentsEncoder {
   /** Lowest and highest ordinal so far. */
-  first = 0;
+  first: number = Infinity;
   last = -1;
   readonly #runs = new ByteWriter(1 << 16);
   readonly #run = new ByteWriter(1 << 16);
+  readonly #zeros = new ByteWriter(256);
   #cursor = new Cursor(0);
+  #zeroCursor = new Cursor(0);
+  #zeroRun: ExtentRecord | undefined;
   #start: FrameRecord | undefined;
   #previous: FrameRecord | undefined;
 
   get sizeBytes(): number {
-    return this.#runs.length + this.#run.length;
+    return this.#runs.length + this.#run.length + this.#zeros.length;
   }
 
   add(frame: FrameRecord): void {
-    const first = frame.extents[0];
-    if (first === undefined) return;
-    if (this.last < 0) {
-      this.first = first.ordinal;
-      this.#cursor = new Cursor(0);
-    }
     if (!this.#continues(frame)) {
       this.#closeRun();
       this.#start = frame;
@@ -109,20 +106,46 @@ export class ExtentsEncoder {
     this.#cursor.startFrame();
     for (const extent of frame.extents) {
       this.#cursor.write(this.#run, extent, true);
-      this.first = Math.min(this.first, extent.ordinal);
-      this.last = Math.max(this.last, extent.ordinal);
+      this.#cover(extent.ordinal);
     }
+  }
+
+  /** Adds a range that is all zero and lies in no frame. Ranges that follow each other become one. */
+  addZeros(range: ExtentRecord): void {
+    const run = this.#zeroRun;
+    if (run?.ordinal === range.ordinal && run.fileOffset + run.sizeBytes === range.fileOffset) {
+      this.#zeroRun = { ...run, sizeBytes: run.sizeBytes + range.sizeBytes };
+      return;
+    }
+    this.#closeZeros();
+    this.#zeroRun = range;
+    this.#cover(range.ordinal);
   }
 
   /** The chunk's plain bytes; the encoder is empty afterwards. */
   take(): Buffer {
     this.#closeRun();
-    const body = this.#runs.take();
-    const chunk = new ByteWriter(body.length + 16);
+    this.#closeZeros();
+    const chunk = new ByteWriter(this.sizeBytes + 16);
     chunk.varint(SECTION_FRAMES);
-    chunk.counted(body);
+    chunk.counted(this.#runs.take());
+    chunk.varint(SECTION_ZEROS);
+    chunk.counted(this.#zeros.take());
+    this.#cursor = new Cursor(0);
+    this.#zeroCursor = new Cursor(0);
+    this.first = Infinity;
     this.last = -1;
     return chunk.take();
+  }
+
+  #cover(ordinal: number): void {
+    this.first = Math.min(this.first, ordinal);
+    this.last = Math.max(this.last, ordinal);
+  }
+
+  #closeZeros(): void {
+    if (this.#zeroRun !== undefined) this.#zeroCursor.write(this.#zeros, this.#zeroRun, false);
+    this.#zeroRun = undefined;
   }
 
   #continues(frame: FrameRecord): boolean {

@@ -14,17 +14,22 @@ export class ByteCursor {
 
   /** Exactly `count` bytes. @throws {KeyframeError} CORRUPT when the object ends before */
   async read(count: number): Promise<Buffer> {
-    const left = this.#chunk;
-    if (left.length >= count) return this.#cut(count);
+    const bytes = await this.upTo(count);
+    if (bytes.length < count) throw damaged(this.#key, `it ends ${count - bytes.length} bytes early`);
+    return bytes;
+  }
+
+  /** The next `count` bytes, or fewer when the stream ends before. */
+  async upTo(count: number): Promise<Buffer> {
+    if (this.#chunk.length >= count) return this.#cut(count);
     const bytes = Buffer.allocUnsafe(count);
-    bytes.set(left, 0);
-    for (let at = left.length; at < count;) {
-      if (!(await this.#next())) throw damaged(this.#key, `it ends ${count - at} bytes early`);
+    let at = 0;
+    while (at < count && (this.#chunk.length > 0 || (await this.#next()))) {
       const piece = this.#cut(Math.min(count - at, this.#chunk.length));
       bytes.set(piece, at);
       at += piece.length;
     }
-    return bytes;
+    return bytes.subarray(0, at);
   }
 
   /** All that is left. @throws {KeyframeError} CORRUPT when that is more than `limit` bytes */

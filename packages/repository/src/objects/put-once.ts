@@ -1,3 +1,4 @@
+import { ByteCursor } from './byte-cursor.ts';
 import { type ByteSource, type ByteStream, hasCode, KeyframeError, type Store } from '@keyframe/contracts';
 
 /**
@@ -46,24 +47,11 @@ async function holds(store: Store, key: string, source: ByteSource, signal: Abor
 
 /** Compares two streams whatever their chunks are. */
 async function sameBytes(one: ByteStream, other: ByteStream): Promise<boolean> {
-  const rest = other[Symbol.asyncIterator]();
+  const theirs = new ByteCursor(other, '');
   try {
-    let theirs: Uint8Array = new Uint8Array(0);
-    for await (let ours of one) {
-      while (ours.length > 0) {
-        if (theirs.length === 0) {
-          const next = await rest.next();
-          if (next.done === true) return false;
-          theirs = next.value;
-        }
-        const count = Math.min(ours.length, theirs.length);
-        if (Buffer.compare(ours.subarray(0, count), theirs.subarray(0, count)) !== 0) return false;
-        ours = ours.subarray(count);
-        theirs = theirs.subarray(count);
-      }
-    }
-    return theirs.length === 0 && (await rest.next()).done === true;
+    for await (const ours of one) if (Buffer.compare(ours, await theirs.upTo(ours.length)) !== 0) return false;
+    return (await theirs.upTo(1)).length === 0;
   } finally {
-    await rest.return?.();
+    await theirs.close();
   }
 }

@@ -17,7 +17,7 @@ import { readRange } from '../objects/read-range.ts';
 import { assertBelongs } from './facts.ts';
 import type { WalArchive, WalFile, WalObjectHeader } from './wal-archive.ts';
 import { decodeWalObject } from './wal-content.ts';
-import { inventoryOf, type WalInventory } from './wal-inventory.ts';
+import { InventoryBuilder, type WalInventory } from './wal-inventory.ts';
 import { encodeWalObject, HEADER_READ_BYTES, readHeader } from './wal-object.ts';
 
 /** The WAL archive of one epoch. */
@@ -86,15 +86,15 @@ export class StoredWal implements WalArchive {
   }
 
   async inventory(options: Abortable & { readonly segmentSizeBytes?: number | undefined } = {}): Promise<WalInventory> {
-    const names: WalFileName[] = [];
+    const builder = new InventoryBuilder();
     const prefix = `${this.#context.prefix}wal/`;
     for await (const { key } of this.#context.store.list(prefix, { signal: options.signal })) {
       const name = parseWalFileName(key.slice(key.lastIndexOf('/') + 1));
       // What lies elsewhere than its name says is not ours; parts of an open segment lie below `<segment>.parts/`.
-      if (name !== undefined && this.#context.prefix + walKey(name) === key) names.push(name);
+      if (name !== undefined && this.#context.prefix + walKey(name) === key) builder.add(name);
     }
-    const { segmentSizeBytes = await this.#segmentSize(names, options.signal) } = options;
-    return inventoryOf(names, segmentSizeBytes);
+    const { segmentSizeBytes = await this.#segmentSize(builder.sample, options.signal) } = options;
+    return builder.finish(segmentSizeBytes);
   }
 
   /** The object there must be whole and hold the same bytes. */
@@ -155,9 +155,8 @@ export class StoredWal implements WalArchive {
   }
 
   /** From any segment's header, since all of an epoch have one size. */
-  async #segmentSize(names: readonly WalFileName[], signal: AbortSignal | undefined): Promise<number> {
-    const segment = names.find(({ kind }) => kind === 'segment' || kind === 'partial');
-    const header = segment === undefined ? undefined : await this.header(segment.name, { signal });
+  async #segmentSize(name: string | undefined, signal: AbortSignal | undefined): Promise<number> {
+    const header = name === undefined ? undefined : await this.header(name, { signal });
     return header?.segmentSizeBytes ?? DEFAULT_SEGMENT_BYTES;
   }
 }

@@ -41,22 +41,36 @@ type Ranges = ReadonlyMap<TimelineId, readonly SegmentRange[]>;
 
 const VERSION = 'v1';
 
-/** Sums names up. */
-export function inventoryOf(names: Iterable<WalFileName>, segmentSizeBytes: number): WalInventory {
-  const numbers = { segment: new Map<TimelineId, bigint[]>(), partial: new Map<TimelineId, bigint[]>() };
-  const histories: TimelineId[] = [];
-  const backupHistories: string[] = [];
-  for (const name of names) {
-    if (name.kind === 'history') histories.push(name.timeline);
-    else if (name.kind === 'backup') backupHistories.push(name.name);
+/** More segments than any log file number has: 4096 of 1 MiB. */
+const SEGMENTS_PER_LOG = 4096;
+
+/** Sums names up as they are listed, in a few bytes each. */
+export class InventoryBuilder {
+  /** A file from whose header the segment size can be read. */
+  sample: string | undefined;
+  readonly #places = { segment: new Map<TimelineId, number[]>(), partial: new Map<TimelineId, number[]>() };
+  readonly #histories: TimelineId[] = [];
+  readonly #backupHistories: string[] = [];
+
+  add(name: WalFileName): void {
+    if (name.kind === 'history') this.#histories.push(name.timeline);
+    else if (name.kind === 'backup') this.#backupHistories.push(name.name);
     else {
-      const known = numbers[name.kind].get(name.timeline) ?? [];
-      known.push(segmentNumberOf(name, segmentSizeBytes));
-      numbers[name.kind].set(name.timeline, known);
+      this.sample ??= name.name;
+      const places = this.#places[name.kind].get(name.timeline) ?? [];
+      places.push(name.log * SEGMENTS_PER_LOG + name.segment);
+      this.#places[name.kind].set(name.timeline, places);
     }
   }
-  const contents = { segments: rangesOf(numbers.segment), partials: rangesOf(numbers.partial), histories };
-  return new Inventory(segmentSizeBytes, contents, backupHistories.toSorted());
+
+  finish(segmentSizeBytes: number): WalInventory {
+    const contents = {
+      segments: rangesOf(this.#places.segment, segmentSizeBytes),
+      partials: rangesOf(this.#places.partial, segmentSizeBytes),
+      histories: this.#histories,
+    };
+    return new Inventory(segmentSizeBytes, contents, this.#backupHistories.toSorted());
+  }
 }
 
 /** Reads the text form back. @throws {KeyframeError} INVALID_OPTION for anything else, a cut text included */
@@ -137,18 +151,20 @@ class Inventory implements WalInventory {
   }
 }
 
-function rangesOf(numbers: ReadonlyMap<TimelineId, readonly bigint[]>): Ranges {
-  return new Map(
-    [...numbers].map(([timeline, unsorted]) => {
-      const ranges: { first: bigint; last: bigint }[] = [];
-      for (const number of BigUint64Array.from(unsorted).toSorted()) {
-        const range = ranges.at(-1);
-        if (range !== undefined && number <= range.last + 1n) range.last = number;
-        else ranges.push({ first: number, last: number });
-      }
-      return [timeline, ranges];
-    }),
-  );
+function rangesOf(places: ReadonlyMap<TimelineId, readonly number[]>, segmentSizeBytes: number): Ranges {
+  const ranges = new Map<TimelineId, SegmentRange[]>();
+  for (const [timeline, unsorted] of places) {
+    const found: { first: bigint; last: bigint }[] = [];
+    for (const place of Float64Array.from(unsorted).toSorted()) {
+      const log = Math.floor(place / SEGMENTS_PER_LOG);
+      const number = segmentNumberOf({ log, segment: place % SEGMENTS_PER_LOG }, segmentSizeBytes);
+      const range = found.at(-1);
+      if (range !== undefined && number <= range.last + 1n) range.last = number;
+      else found.push({ first: number, last: number });
+    }
+    ranges.set(timeline, found);
+  }
+  return ranges;
 }
 
 function* numbersOf(ranges: readonly SegmentRange[]): Generator<bigint> {
