@@ -12,6 +12,7 @@ import { quoteForCommandSetting, recoverySettings, rewriteAutoConf } from '@keyf
 import type { ManifestReader } from '@keyframe/repository';
 import type { OnEvent, StageOptions } from '../events.ts';
 import { describeTarget } from '../target/index.ts';
+import { placeForkCopies } from './fork-copies.ts';
 import type { RecoveryPlan } from './plan.ts';
 import {
   CONTROL_FILE,
@@ -76,6 +77,7 @@ export async function restore(
   for (const directory of tablespaces.values()) await clearRepeated(directory);
   options.onEvent?.({ kind: 'phase', phase: 'restore', message: `restoring backup ${backup.label}` });
   const counted = await local(request.directory, () => writeFiles(plan, { request, tablespaces }, options));
+  await local(request.directory, () => placeForkCopies(plan, request, options));
   await local(request.directory, () => configure(manifest, plan, request));
   await local(request.directory, () => publish(request, counted.writer));
   return {

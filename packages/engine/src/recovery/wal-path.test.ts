@@ -52,6 +52,15 @@ describe('walPathFrom', () => {
     ]);
   });
 
+  it('names the copies of a segment that holds forks, one for every older timeline', () => {
+    const twice = parseTimelineHistory('00000003.history', '1\t0/4800000\tx\n\n2\t0/4900000\tx\n');
+    const held = [segment(1, 3), segment(3, 4), segment(3, 5)];
+    expect(walPathFrom(twice, inventoryOf(...held), parseLsn('0/3000028'), SIZE).forks).toEqual([
+      { name: segment(2, 4), copyOf: segment(3, 4) },
+      { name: segment(1, 4), copyOf: segment(3, 4) },
+    ]);
+  });
+
   it('never goes on into the parent’s dead branch', () => {
     const held = [segment(1, 3), segment(1, 4), segment(1, 5), segment(1, 6)];
     expect(names(parseLsn('0/3000028'), forked, ...held)).toEqual({ segments: [segment(1, 3)], gap: segment(2, 4) });
