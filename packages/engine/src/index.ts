@@ -25,5 +25,13 @@ export type { ArchiveExpectation, Evidence } from './doctor/evidence.ts';
 export type { Finding } from './doctor/finding.ts';
 export type { GatherContext } from './doctor/gather.ts';
 export { type AppliedSetup, applySetup } from './setup/apply-setup.ts';
+export {
+  adminTarget,
+  clientAddressOf,
+  connectionUrl,
+  type FirstSight,
+  localDataDirectory,
+  lookAround,
+} from './setup/look-around.ts';
 export { planSetup, type SettingPlan, type SetupPlan, type SetupRequest } from './setup/plan-setup.ts';
 export { type FirstConfiguration, renderConfiguration } from './setup/render-configuration.ts';

@@ -5,6 +5,12 @@ import { fail, type Finding, ok, skipped, warn } from './finding.ts';
 
 const SETUP = 'Run the SQL that `keyframe setup` prints as a superuser, or `keyframe setup --apply`.';
 
+/** 28000 is both: no such role, and no line of pg_hba.conf for it. */
+function letInAdvice(sqlstate: string | undefined): string | undefined {
+  if (sqlstate !== '28000') return undefined;
+  return 'Make the role and let it in by pg_hba.conf as `keyframe setup` prints it, or name another role in source.url.';
+}
+
 export function checkConnection({ server }: Evidence): Finding {
   if ('value' in server) return ok('connection', `connected to PostgreSQL ${server.value.versionText}`);
   if ('absent' in server) return skipped('connection', 'the server was not asked', server.absent);
@@ -12,7 +18,7 @@ export function checkConnection({ server }: Evidence): Finding {
     'connection',
     server.fault.message,
     'nothing about the server can be told',
-    server.fault.hint ?? 'Correct source.url in the config file.',
+    letInAdvice(server.fault.sqlstate) ?? server.fault.hint ?? 'Correct source.url in the config file.',
   );
 }
 
@@ -24,7 +30,8 @@ export function checkReplication({ replication, server }: Evidence): Finding {
       id,
       `a replication connection fails: ${replication.fault.message}`,
       'a base backup is read through one',
-      replication.fault.hint ??
+      letInAdvice(replication.fault.sqlstate) ??
+        replication.fault.hint ??
         'Add a `replication` line for the role to pg_hba.conf, then run `select pg_reload_conf()`.',
     );
   const bySql = 'value' in server ? server.value.systemIdentifier : undefined;

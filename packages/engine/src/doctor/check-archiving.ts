@@ -16,6 +16,7 @@ export function checkArchiving(
     checkLibrary(facts),
     checkCommand(facts, host, expected),
     checkFiles(facts, host),
+    ...checkUser(host),
     checkTimeout(facts),
     checkArchiver(facts),
     checkLastArchived(facts),
@@ -23,9 +24,17 @@ export function checkArchiving(
   ];
 }
 
-function checkMode({ archiveMode, inRecovery }: ServerFacts): Finding {
+function checkMode({ archiveMode, inRecovery, settings }: ServerFacts): Finding {
   if (archiveMode === undefined)
     return skipped('archive-mode', 'archive_mode is not visible to this role', 'the role may not read all settings');
+  const waits = settings.get('archive_mode')?.pendingRestart === true;
+  if (archiveMode === 'off' && waits)
+    return fail(
+      'archive-mode',
+      'archive_mode stays off until a restart',
+      'no WAL is archived before it',
+      'Restart PostgreSQL, e.g. with `pg_ctl restart` or `systemctl restart postgresql`.',
+    );
   if (archiveMode === 'off')
     return fail(
       'archive-mode',
@@ -148,6 +157,20 @@ function checkFiles({ archiveCommand }: ServerFacts, host: Gathered<HostEvidence
     'every WAL segment fails to be archived',
     'Install Keyframe where archive_command looks for it, readable for the server’s user, or run `keyframe setup --apply`.',
   );
+}
+
+/** Rights of a user who does not archive prove nothing. */
+function checkUser(host: Gathered<HostEvidence>): Finding[] {
+  if (!('value' in host) || host.value.ourUid === undefined || host.value.ourUid === host.value.serverUid) return [];
+  const { ourUid, serverUid } = host.value;
+  return [
+    warn(
+      'system-user',
+      `this runs as uid ${ourUid}, archive_command as uid ${serverUid}`,
+      'that this user may write to the repository does not mean that the server may',
+      'Run `keyframe doctor` as the owner of the data directory, e.g. with `sudo -u postgres`.',
+    ),
+  ];
 }
 
 function checkTimeout({ archiveTimeoutSeconds }: ServerFacts): Finding {

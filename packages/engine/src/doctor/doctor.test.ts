@@ -8,6 +8,8 @@ import { argumentsOf, expected, healthy } from './healthy-server.fixture.ts';
 const healthyHost: HostEvidence = {
   files: [{ path: '/opt/node', problem: undefined }],
   sameConfig: true,
+  serverUid: 105,
+  ourUid: 105,
   walFreeBytes: 2 ** 40,
 };
 
@@ -82,6 +84,17 @@ describe('judge', () => {
     ['a clock behind', 'clock', 'warn', { clockSkewMs: -5000 }],
     ['a clock that a slow link blurs', 'clock', 'ok', { clockSkewMs: 5000, roundTripMs: 8000 }],
     ['archive_mode off', 'archive-mode', 'fail', { archiveMode: 'off' }],
+    [
+      'an archive_mode that waits for a restart',
+      'archive-mode',
+      'fail',
+      {
+        archiveMode: 'off',
+        settings: new Map([
+          ['archive_mode', { value: 'off', unit: undefined, source: 'default', pendingRestart: true }],
+        ]),
+      },
+    ],
     ['a standby', 'archive-mode', 'warn', { inRecovery: true }],
     ['an archiving standby', 'archive-mode', 'ok', { inRecovery: true, archiveMode: 'always' }],
     ['an archive library', 'archive-library', 'fail', { archiveLibrary: 'basic_archive' }],
@@ -116,6 +129,7 @@ describe('judge', () => {
     ['another installation of ours', 'archive-command', 'ok', command(expected.command.replaceAll('/opt/', '/usr/'))],
     ['a call without the wrapper', 'archive-command', 'warn', command('/usr/bin/keyframe wal push %p')],
     ['a missing wrapper', 'archive-command-files', 'fail', {}, { files: [{ path: '/x', problem: 'missing' }] }],
+    ['another system user', 'system-user', 'warn', {}, { ourUid: 0 }],
     ['no archive_timeout', 'archive-timeout', 'warn', { archiveTimeoutSeconds: 0 }],
     ['a failing archiver', 'archiver', 'fail', { archiver: { ...archiver, failing: true, failedCount: 3 } }],
     [

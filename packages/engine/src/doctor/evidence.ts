@@ -3,7 +3,14 @@ import type { ServerFacts } from '@keyframe/postgres';
 /** A part of the evidence, or the fault that stood in the way of it. */
 export type Gathered<T> =
   | { readonly value: T }
-  | { readonly fault: { readonly code: string; readonly message: string; readonly hint: string | undefined } }
+  | {
+      readonly fault: {
+        readonly code: string;
+        readonly message: string;
+        readonly hint: string | undefined;
+        readonly sqlstate?: string | undefined;
+      };
+    }
   | { readonly absent: string };
 
 /** Which archive_command this Keyframe wants: what `keyframe setup` would set. */
@@ -26,6 +33,9 @@ export interface HostEvidence {
   readonly files: readonly FileEvidence[];
   /** The config file that archive_command names is the one in use here, links resolved. */
   readonly sameConfig: boolean | undefined;
+  /** Numbers of the system's users: who owns the data directory and so runs archive_command, and who we are. */
+  readonly serverUid: number;
+  readonly ourUid: number | undefined;
   /** Free space for pg_wal. */
   readonly walFreeBytes: number | undefined;
 }

@@ -10,6 +10,7 @@ import {
   type ServerFacts,
 } from '@keyframe/postgres';
 import type { Repository } from '@keyframe/repository';
+import { isLocalTarget, patient } from '../setup/look-around.ts';
 import { readArchiveCommand } from './archive-command.ts';
 import type {
   ArchiveExpectation,
@@ -79,13 +80,14 @@ async function attempt<T>(
   } catch (error) {
     signal?.throwIfAborted();
     if (!isKeyframeError(error)) throw error;
-    const { code, message, hint } = error;
-    return { fault: { code, message, hint } };
+    const { code, message, hint, details } = error;
+    const { sqlstate } = details;
+    return { fault: { code, message, hint, sqlstate: typeof sqlstate === 'string' ? sqlstate : undefined } };
   }
 }
 
 async function askServer(target: ConnectionTarget, { now }: GatherContext, options: Abortable): Promise<ServerFacts> {
-  const sql = await connectSql(target, options);
+  const sql = await connectSql(patient(target), options);
   try {
     return await inspectServer(sql, { now, ...options });
   } finally {
@@ -94,7 +96,7 @@ async function askServer(target: ConnectionTarget, { now }: GatherContext, optio
 }
 
 async function askReplication(target: ConnectionTarget, options: Abortable): Promise<{ systemIdentifier: string }> {
-  const connection = await connectReplication(target, options);
+  const connection = await connectReplication(patient(target), options);
   try {
     const { systemIdentifier } = await connection.identifySystem();
     return { systemIdentifier };
@@ -141,9 +143,8 @@ async function gatherHost(
   expected: ArchiveExpectation,
   { signal }: Abortable,
 ): Promise<Gathered<HostEvidence>> {
-  const local = target.hosts.every(({ host, address }) => /^(?:[/@]|127\.|::1$|localhost$)/.test(address ?? host));
   const { dataDirectory } = facts;
-  if (!local) return { absent: 'the server is on another machine' };
+  if (!isLocalTarget(target)) return { absent: 'the server is on another machine' };
   if (dataDirectory === undefined) return { absent: 'data_directory is not visible to this role' };
   const directory = await absentAsUndefined(stat(dataDirectory));
   if (directory === undefined) return { absent: `${dataDirectory} is not on this machine` };
@@ -158,6 +159,8 @@ async function gatherHost(
         ...[...command.scripts, ...config].map((file) => examine(file, 'read', directory.uid)),
       ]),
       sameConfig: command.config === undefined ? undefined : await isSameFile(command.config, expected.configFile),
+      serverUid: directory.uid,
+      ourUid: process.getuid?.(),
       walFreeBytes: space === undefined ? undefined : space.bavail * space.bsize,
     },
   };

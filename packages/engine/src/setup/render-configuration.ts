@@ -56,9 +56,13 @@ export function renderConfiguration(input: FirstConfiguration): string {
 
 function seen({ server }: FirstConfiguration): string {
   if (server === undefined) return 'written without having seen the server.';
-  const size = server.databaseBytes === undefined ? '' : `, ${(server.databaseBytes / 2 ** 30).toFixed(1)} GiB`;
+  const size = server.databaseBytes === undefined ? '' : `, ${sizeOf(server.databaseBytes)}`;
   const system = server.systemIdentifier === undefined ? '' : `, system identifier ${server.systemIdentifier}`;
   return `written for PostgreSQL ${server.versionText}${system}${size}.`;
+}
+
+function sizeOf(bytes: number): string {
+  return bytes < 2 ** 30 ? `${Math.ceil(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 }
 
 /** JSON strings are YAML strings. `${` would be read as a reference, and a plain text cannot hold one. */

@@ -1,0 +1,53 @@
+import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
+
+const MARKS = { ok: 'good', warn: 'warning', fail: 'bad', skipped: 'dim' } as const;
+
+export const command: Command = defineCommand({
+  name: 'doctor',
+  summary: 'Check every prerequisite of backup and recovery, and say how to meet it',
+  description: `Asks the server over both kinds of connection, looks at archive_command and its files, and writes, reads and removes a small object in the repository. Changes nothing else.
+
+On the server's own machine it sees more: whether archive_command can run, and how long pg_wal would last if archiving stopped.`,
+  examples: [
+    { run: 'keyframe doctor' },
+    { run: 'keyframe doctor --json', note: 'every finding with its id and status, for scripts' },
+  ],
+  positionals: [],
+  options: {},
+  exits: {
+    0: 'every prerequisite is met; there may be warnings',
+    4: 'a prerequisite is not met',
+    ...FAULT_EXITS,
+  },
+  async run({ openApp, signal }) {
+    const { doctor } = await import('@keyframe/engine');
+    const { quoteForCommandSetting } = await import('@keyframe/postgres');
+    const { archiveArguments, commandTarget } = await import('../invocation.ts');
+    const app = await openApp();
+    const self = commandTarget(app);
+    const report = await doctor(
+      {
+        target: () => app.connectionTarget(),
+        repository: app.repository,
+        store: app.rawStore,
+        clusterName: app.clusterName,
+        expected: { ...self, command: quoteForCommandSetting(archiveArguments(self)) },
+        now: () => app.host.now().getTime(),
+      },
+      { signal },
+    );
+    return { exit: report.verdict === 'fail' ? 4 : 0, report };
+  },
+  renderText({ cluster, findings, counts }, out) {
+    const width = Math.max(...findings.map(({ id }) => id.length));
+    for (const { id, status, what, why, fix } of findings) {
+      out.line(`${out.style(MARKS[status], status.padEnd(7))} ${id.padEnd(width)}  ${what}`);
+      const indent = ' '.repeat(width + 10);
+      if (why !== undefined && status !== 'ok') out.line(out.style('dim', `${indent}${why}`));
+      if (fix !== undefined) out.line(`${indent}${fix}`);
+    }
+    out.line();
+    const wrong = [`${counts.fail} failed`, `${counts.warn} warnings`, `${counts.skipped} skipped`, `${counts.ok} ok`];
+    out.line(`cluster ${out.style('strong', cluster)}: ${wrong.join(', ')}`);
+  },
+});
