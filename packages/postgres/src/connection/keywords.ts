@@ -98,7 +98,7 @@ const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
 const isKeyword = (name: string): name is Keyword => Object.hasOwn(VARIABLES, name);
 
 /** Where a parameter came from, to name it in an error. */
-export interface Parameter {
+interface Parameter {
   readonly value: string;
   readonly origin: string;
 }

@@ -23,35 +23,58 @@ const REPLICATION = 'replication';
  */
 export async function resolveConnection(url: string | undefined, environment: Environment): Promise<ConnectionTarget> {
   const parameters = joinParameters(parse(url?.trim() ?? ''), environment);
-  const text = (keyword: Keyword): string | undefined => parameters.get(keyword)?.value || undefined;
-  const home = environment['HOME'] || homedir();
-  const user = text('user') ?? systemUser();
-  const database = text('dbname') ?? user;
-  const hosts = readHosts(parameters);
   refuseUnsupportedValues(parameters);
-
-  const given = text('password');
-  const password = given === undefined ? undefined : new Secret(given);
-  const passwordFile = text('passfile') ?? join(home, '.pgpass');
-  const file = given === undefined ? await readPasswordFile(passwordFile) : undefined;
-  const lookup = { user, database, password, entries: file?.entries ?? [] };
+  const home = environment['HOME'] || homedir();
+  const user = textOf(parameters, 'user') ?? systemUser();
+  const database = textOf(parameters, 'dbname') ?? user;
+  const { password, passwordFile, entries, warnings } = await readPasswords(parameters, home);
+  const lookup = { user, database, password, entries };
   return {
-    hosts: hosts.map((host) => withPasswords(host, lookup)),
+    hosts: readHosts(parameters).map((host) => withPasswords(host, lookup)),
     user,
     password,
-    passwordFile: file === undefined ? undefined : passwordFile,
+    passwordFile,
     database,
     ssl: readSsl(parameters, home),
     channelBinding: readChoice(parameters, 'channel_binding', CHANNEL_BINDING) ?? 'prefer',
-    // Like libpq, zero and negative mean no limit.
-    connectTimeoutMs: Math.max(0, readNumber(parameters, 'connect_timeout') ?? 0) * 1000,
-    applicationName: text('application_name') ?? text('fallback_application_name') ?? 'keyframe',
-    options: text('options'),
+    connectTimeoutMs: connectTimeout(parameters),
+    applicationName: applicationName(parameters),
+    options: textOf(parameters, 'options'),
     targetSessionAttributes: readChoice(parameters, 'target_session_attrs', SESSION_ATTRIBUTES) ?? 'any',
     loadBalance: readChoice(parameters, 'load_balance_hosts', ['disable', 'random'] as const) === 'random',
     keepAliveSeconds: keepAlive(parameters),
-    warnings: file?.warning === undefined ? [] : [file.warning],
+    warnings,
   };
+}
+
+/** The value of a parameter; an empty one counts as not given. */
+function textOf(parameters: Parameters, keyword: Keyword): string | undefined {
+  return parameters.get(keyword)?.value || undefined;
+}
+
+function connectTimeout(parameters: Parameters): number {
+  // Like libpq, zero and negative mean no limit.
+  return Math.max(0, readNumber(parameters, 'connect_timeout') ?? 0) * 1000;
+}
+
+function applicationName(parameters: Parameters): string {
+  return textOf(parameters, 'application_name') ?? textOf(parameters, 'fallback_application_name') ?? 'keyframe';
+}
+
+interface Passwords {
+  readonly password: Secret | undefined;
+  readonly passwordFile: string | undefined;
+  readonly entries: readonly PasswordEntry[];
+  readonly warnings: readonly string[];
+}
+
+/** The given password, or else the password file. */
+async function readPasswords(parameters: Parameters, home: string): Promise<Passwords> {
+  const given = textOf(parameters, 'password');
+  if (given !== undefined) return { password: new Secret(given), passwordFile: undefined, entries: [], warnings: [] };
+  const passwordFile = textOf(parameters, 'passfile') ?? join(home, '.pgpass');
+  const { entries, warning } = await readPasswordFile(passwordFile);
+  return { password: undefined, passwordFile, entries, warnings: warning === undefined ? [] : [warning] };
 }
 
 function parse(text: string): ReadonlyMap<string, string> {

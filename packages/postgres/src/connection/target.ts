@@ -3,7 +3,9 @@ import type { Secret } from '@keyframe/contracts';
 /** Environment variables, as `process.env` has them. Libraries are handed them; they never read their own. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** libpq's sslmode: how much a connection insists on TLS, and on knowing the server. */
 export type SslMode = 'disable' | 'allow' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
+/** libpq's target_session_attrs: which of the reachable servers will do. */
 export type SessionAttributes = 'any' | 'read-write' | 'read-only' | 'primary' | 'standby' | 'prefer-standby';
 
 /** A file that libpq looks for by default may be absent; one that the user named must be there. */

@@ -1,6 +1,8 @@
-import { malformed, readRow, readText, type Row, TYPE } from '../wire/backend.ts';
+import { readRow, readText, type Row } from '../wire/backend.ts';
+import { malformed } from '../wire/errors.ts';
 import { queryMessage } from '../wire/frontend.ts';
 import type { MessageSink } from '../wire/framer.ts';
+import { TYPE } from '../wire/message-type.ts';
 import type { Session } from '../wire/session.ts';
 
 /** Takes the answer to one command. A promise means "wait". */

@@ -37,7 +37,10 @@ export interface BackupEntry {
  */
 export interface BaseBackupSink {
   start?(info: BackupStart): void | Promise<void>;
-  /** A file, directory or symlink. A directory comes before what is in it. */
+  /**
+   * A file, directory or symlink. Tablespaces come first, so their members precede the link `pg_tblspc/<oid>` and the
+   * directory it lies in; within the data directory and within a tablespace a directory comes before its content.
+   */
   entry(entry: BackupEntry): void | Promise<void>;
   /** Content of the current file. The view is valid during the call, or until the returned promise settles. */
   bytes(view: Uint8Array): void | Promise<void>;

@@ -2,7 +2,7 @@ import { createHmac, pbkdf2Sync } from 'node:crypto';
 import { Secret } from '@keyframe/contracts';
 import { describe, expect, it } from 'vitest';
 import { Authentication, type Credentials } from './authentication.ts';
-import { TYPE } from './backend.ts';
+import { TYPE } from './message-type.ts';
 
 /** Only its hash matters here, and that is the same for any self-signed certificate with SHA-256. */
 const CERTIFICATE = Buffer.from('30173000300c06082a8648ce3d0403020500030100', 'hex');

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
 import { KeyframeError, type Secret } from '@keyframe/contracts';
-import { dataView, malformed, readText, TYPE } from './backend.ts';
+import { dataView, readText } from './backend.ts';
 import { serverEndPoint } from './certificate.ts';
+import { malformed } from './errors.ts';
 import { passwordMessage, saslInitialResponse, saslResponse } from './frontend.ts';
 import type { MessageSink } from './framer.ts';
+import { TYPE } from './message-type.ts';
 import { type ChannelBinding, type ScramExchange, startScram } from './scram.ts';
 
 export interface Credentials {

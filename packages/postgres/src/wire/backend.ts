@@ -3,28 +3,7 @@
  * @see https://www.postgresql.org/docs/18/protocol-message-formats.html
  * @packageDocumentation
  */
-import { KeyframeError } from '@keyframe/contracts';
-
-/** Type bytes of the messages we act on. */
-export const TYPE = {
-  authentication: 0x52, // R
-  backendKeyData: 0x4b, // K
-  commandComplete: 0x43, // C
-  copyBothResponse: 0x57, // W
-  copyData: 0x64, // d
-  copyDone: 0x63, // c
-  copyInResponse: 0x47, // G
-  copyOutResponse: 0x48, // H
-  dataRow: 0x44, // D
-  emptyQueryResponse: 0x49, // I
-  errorResponse: 0x45, // E
-  negotiateProtocolVersion: 0x76, // v
-  noticeResponse: 0x4e, // N
-  notificationResponse: 0x41, // A
-  parameterStatus: 0x53, // S
-  readyForQuery: 0x5a, // Z
-  rowDescription: 0x54, // T
-} as const;
+import { malformed } from './errors.ts';
 
 /** One row in text format; `undefined` is SQL's null. */
 export type Row = readonly (Buffer | undefined)[];
@@ -98,11 +77,4 @@ export function readCancelKey(body: Uint8Array): { readonly processId: number; r
 /** A view for reading integers. */
 export function dataView(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-/** What arrived cannot be PostgreSQL's protocol. */
-export function malformed(what: string): KeyframeError {
-  return new KeyframeError('SERVER_ERROR', `the server does not speak PostgreSQL's protocol: ${what}`, {
-    hint: 'Check that host and port of the source url are those of PostgreSQL, not of a proxy or another service.',
-  });
 }

@@ -5,7 +5,7 @@ import { reasonOf } from './errors.ts';
 import { type Endpoint, socketPath } from './socket.ts';
 
 /** What a session tells about its server, to choose by `target_session_attrs`. */
-export interface SessionFacts {
+interface SessionFacts {
   readonly standby: boolean;
   readonly readOnly: boolean;
 }
@@ -43,6 +43,7 @@ export async function connectFirst<Session>(
       for await (const endpoint of endpointsOf(target, host, misses, options)) {
         const session = await attempt({ target, connector, host, endpoint, misses }, options);
         if (session === undefined) continue;
+        forget(misses, endpoint);
         const mismatch = await mismatchOf(connector, session, kind);
         if (mismatch === undefined) return session;
         misses.push({ place: placeOf(endpoint), reason: mismatch, hint: undefined, error: undefined });
@@ -51,6 +52,11 @@ export async function connectFirst<Session>(
     }
   }
   throw noneReached(misses);
+}
+
+/** The server was reached after all, without the TLS that it does not have. */
+function forget(misses: Miss[], endpoint: Endpoint): void {
+  while (misses.at(-1)?.place === placeOf(endpoint)) misses.pop();
 }
 
 type Encryption = Endpoint['encryption'];
@@ -165,7 +171,8 @@ function placed(error: unknown, endpoint: Endpoint): unknown {
 
 function placeOf({ host, address, port }: Endpoint): string {
   if (isSocketDirectory(host)) return address.replace('\0', '@');
-  return host === address ? `${host}:${port}` : `${host}:${port} (${address})`;
+  const named = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  return host === address ? named : `${named} (${address})`;
 }
 
 function isConnectFault(error: unknown): boolean {

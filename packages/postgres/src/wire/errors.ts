@@ -68,3 +68,10 @@ export function reasonOf(error: unknown): string {
   const words = code === undefined ? undefined : REASONS[code];
   return words === undefined || code === undefined ? error.message : `${words} (${code})`;
 }
+
+/** What arrived cannot be PostgreSQL's protocol. */
+export function malformed(what: string): KeyframeError {
+  return new KeyframeError('SERVER_ERROR', `the server does not speak PostgreSQL's protocol: ${what}`, {
+    hint: 'Check that host and port of the source url are those of PostgreSQL, not of a proxy or another service.',
+  });
+}

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { TYPE } from './backend.ts';
+import { TYPE } from './message-type.ts';
 import { message } from './frontend.ts';
 import { MessageFramer } from './framer.ts';
 

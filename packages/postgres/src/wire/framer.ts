@@ -1,4 +1,5 @@
-import { malformed, TYPE } from './backend.ts';
+import { malformed } from './errors.ts';
+import { TYPE } from './message-type.ts';
 
 /** Takes messages in order. A promise means "wait": the next call comes when it has settled. */
 export interface MessageSink {

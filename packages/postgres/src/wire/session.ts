@@ -1,8 +1,9 @@
 import { KeyframeError } from '@keyframe/contracts';
-import { malformed, readCancelKey, readNotice, readParameterStatus, type ServerNotice, TYPE } from './backend.ts';
-import { connectionLost, reasonOf, serverError } from './errors.ts';
+import { readCancelKey, readNotice, readParameterStatus, type ServerNotice } from './backend.ts';
+import { connectionLost, malformed, reasonOf, serverError } from './errors.ts';
 import { cancelRequest, message } from './frontend.ts';
 import { MessageFramer, type MessageSink } from './framer.ts';
+import { TYPE } from './message-type.ts';
 import type { Transport } from './transport.ts';
 
 const CLOSE_TIMEOUT_MS = 1000;
@@ -82,7 +83,7 @@ export class Session {
     }
   }
 
-  /** Sends bytes within an exchange. False when the kernel's buffer is full. */
+  /** Sends bytes within an exchange. False when much is waiting to be sent. */
   send(bytes: Uint8Array): boolean {
     return this.transport.write(bytes);
   }
