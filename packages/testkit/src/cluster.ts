@@ -199,7 +199,10 @@ export class Cluster implements AsyncDisposable {
   async waitPromoted(timeoutMs = 60_000): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     await this.waitReady(timeoutMs);
-    while ((await this.sql('select pg_is_in_recovery()')) !== 'f') {
+    for (;;) {
+      const { status, stdout } = await this.tryExec('psql', ['-XAtc', 'select pg_is_in_recovery()']);
+      if (status === 0 && stdout.trim() === 'f') return;
+      if (this.pid === undefined) throw new Error(`the server exited:\n${await this.#logTail()}`);
       if (performance.now() > deadline) throw new Error(`still in recovery:\n${await this.#logTail()}`);
       await sleep(50);
     }

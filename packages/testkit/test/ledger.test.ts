@@ -1,9 +1,9 @@
 /** Shows that the oracle is exact: PostgreSQL's own recovery, without anything of ours, must agree with it. */
-import { appendFile, cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseLsn } from '@keyframe/contracts';
+import { parseLsn, segmentNameAt } from '@keyframe/contracts';
 import { expect, test } from 'vitest';
 import {
   announcedSeed,
@@ -19,6 +19,7 @@ import {
   readWal,
   recoverySettings,
 } from '../src/postgres.ts';
+import { parseHistoryFile } from '../src/ledger-waldump.ts';
 
 interface Site {
   readonly home: string;
@@ -49,7 +50,24 @@ async function recover(site: Site, name: string, settings: Readonly<Record<strin
   const lines = Object.entries(own).map(([key, value]) => `${key} = '${value}'\n`);
   await appendFile(path.join(data, 'postgresql.auto.conf'), lines.join(''));
   await writeFile(path.join(data, 'recovery.signal'), '');
+  await placeForkSegments(site, data);
   return Cluster.attach(data);
+}
+
+/**
+ * PostgreSQL reads the state of a transaction that was prepared before a fork from the parent's segment, and only from
+ * pg_wal. Archive recovery has restored the same bytes under the child's name, so without this it ends in
+ * "requested WAL segment … has already been removed" whenever a transaction is prepared at the fork.
+ */
+async function placeForkSegments({ archive }: Site, data: string): Promise<void> {
+  for (const name of (await readdir(archive)).filter((file) => file.endsWith('.history'))) {
+    const text = await readFile(path.join(archive, name), 'utf8');
+    const { ancestors } = parseHistoryFile(Number.parseInt(name, 16), text);
+    for (const { timeline, end } of ancestors) {
+      const segment = segmentNameAt(timeline, end, 1 << 20);
+      await cp(path.join(archive, segment), path.join(data, 'pg_wal', segment));
+    }
+  }
 }
 
 /** Recovers to `target` and tells how the result differs from what the oracle says. */
@@ -110,6 +128,7 @@ test.each(postgresMajors([17]))('PostgreSQL %i recovers to what the oracle says,
 
     const bounds = { from: parseLsn(from), backupStart: parseLsn(start) };
     const targets = oracle.randomTargets(9, random, { ...bounds, timeline: 1 });
+    expect(targets).toHaveLength(9);
     expect(await disagreements(site, oracle, targets)).toEqual([]);
 
     // A recovery to the middle goes on as timeline 2 and archives beside the branch that it left.
@@ -126,8 +145,8 @@ test.each(postgresMajors([17]))('PostgreSQL %i recovers to what the oracle says,
     const both = new Oracle(await readWal(major, [site.archive]), ledgers);
     expect(both.timelines).toEqual([1, 2]);
     expect(differences(await readLedger(second), both.expectedAt({ kind: 'latest' }).xids)).toEqual([]);
-    const later = both.randomTargets(4, random, bounds);
-    const dead = both.randomTargets(2, random, { ...bounds, timeline: 1 });
+    const later = both.randomTargets(2, random, bounds);
+    const dead = both.randomTargets(1, random, { ...bounds, timeline: 1 });
     expect(await disagreements(site, both, [...later, ...dead])).toEqual([]);
   } finally {
     await rm(home, { recursive: true, force: true });
@@ -182,6 +201,6 @@ test('the check notices every kind of damage', async () => {
     const database = what.replaceAll(' ', '_');
     await cluster.sql(`create database ${database} template postgres`, { database: 'template1' });
     await cluster.sql(damage, { database });
-    expect((await readLedger(cluster, database)).problems, what).not.toEqual([]);
+    expect((await readLedger(cluster, database)).problems).not.toEqual([]);
   }
 });
