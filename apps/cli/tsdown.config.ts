@@ -1,4 +1,5 @@
 import { defineConfig, type UserConfig } from 'tsdown';
+import { thirdPartyLicenses } from '../../scripts/third-party-licenses.ts';
 
 /** Everything in one package: the program, and each plugin that comes with it as a module of its own, loaded by file name. */
 const PLUGINS = ['store-fs', 'compress-zstd', 'compress-gzip', 'compress-none'];
@@ -14,5 +15,6 @@ const config: UserConfig = defineConfig({
   sourcemap: false,
   minify: 'dce-only',
   inputOptions: { resolve: { conditionNames: ['@keyframe/source', 'node', 'import', 'default'] } },
+  plugins: [thirdPartyLicenses()],
 });
 export default config;

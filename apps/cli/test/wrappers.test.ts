@@ -2,12 +2,10 @@ import { spawnSync } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { selfInvocation } from '../src/invocation.ts';
 
-const RESTORE = fileURLToPath(new URL('../bin/keyframe-restore-command', import.meta.url));
-const ARCHIVE = fileURLToPath(new URL('../bin/keyframe-archive-command', import.meta.url));
-const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+const { restoreWrapper: RESTORE, archiveWrapper: ARCHIVE, main: MAIN } = selfInvocation();
 
 /** Names that break a careless script. */
 const ODD = `it's "a" $HOME \`x\` %p; & *`;

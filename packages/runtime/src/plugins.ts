@@ -70,7 +70,7 @@ export async function loadPlugin(
 }
 
 /** The package that a short name stands for. */
-export function packageNameOf(use: string, kind: Kind): string {
+function packageNameOf(use: string, kind: Kind): string {
   const isShort = /^[a-z0-9][a-z0-9-]*$/.test(use) && !use.startsWith('keyframe-');
   return isShort ? `@keyframe/${PREFIXES[kind]}-${use}` : use;
 }

@@ -35,7 +35,7 @@ const FIXES: ReadonlyArray<readonly [RegExp, string]> = [
 ];
 
 /** The standing advice for a place. */
-export function fixFor(path: KeyPath): string | undefined {
+function fixFor(path: KeyPath): string | undefined {
   const text = path.join('.');
   return FIXES.find(([pattern]) => pattern.test(text))?.[1];
 }
