@@ -16,7 +16,21 @@ export function assertBelongs(file: WalFile, name: WalFileName, epoch: Epoch): v
       hint: 'Check that `archive_command` passes %f and %p of one file.',
       details: { ...details, timeline },
     });
-  const whole = name.kind === 'segment' || name.kind === 'partial';
-  if (whole && segmentSizeBytes === undefined)
+  if (isSegment(name) && segmentSizeBytes === undefined)
     throw new KeyframeError('INTERNAL', `the segment size of ${file.name} was not given`, { details });
+}
+
+/** Refuses a file whose length is not the one that was announced, or that its header tells. @throws {KeyframeError} */
+export function assertWhole(file: WalFile, name: WalFileName, sizeBytes: number): void {
+  const { segmentSizeBytes } = file.facts;
+  const expected = isSegment(name) ? segmentSizeBytes : file.content.sizeBytes;
+  if (sizeBytes === (expected ?? sizeBytes) && sizeBytes === (file.content.sizeBytes ?? sizeBytes)) return;
+  throw new KeyframeError('WAL_INVALID', `${file.name} has ${sizeBytes} bytes, not ${expected}`, {
+    hint: 'Check `archive_command`: it must name a complete file of pg_wal by %p.',
+    details: { name: file.name, sizeBytes, expected },
+  });
+}
+
+function isSegment({ kind }: WalFileName): boolean {
+  return kind === 'segment' || kind === 'partial';
 }

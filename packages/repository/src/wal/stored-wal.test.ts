@@ -35,7 +35,7 @@ async function fetched(wal: WalArchive, name: string): Promise<Buffer | undefine
   return found === undefined ? undefined : drain(found.content);
 }
 
-test.each([1, 2, 16])('a segment of %i MiB comes back as it was, and its object is whole', async (mebibytes) => {
+test.each([1, 2, 16, 32])('a segment of %i MiB comes back as it was, and its object is whole', async (mebibytes) => {
   const store = createMemoryStore();
   const wal = await walOf(store);
   const content = compressible(mebibytes << 20);
@@ -150,13 +150,13 @@ test('content that changes between the two reads is not stored', async () => {
   const wal = await walOf(store);
   let reads = 0;
   const content: ByteSource = {
-    sizeBytes: SEGMENT,
+    sizeBytes: 32 * SEGMENT,
     open: async function* () {
       reads += 1;
-      yield Buffer.alloc(SEGMENT, reads);
+      yield Buffer.alloc(32 * SEGMENT, reads);
     },
   };
-  await expect(wal.put({ ...segment(Buffer.alloc(SEGMENT)), content })).rejects.toMatchObject({ code: 'CORRUPT' });
+  await expect(wal.put({ ...segment(Buffer.alloc(32 * SEGMENT)), content })).rejects.toMatchObject({ code: 'CORRUPT' });
   expect(await wal.has(NAME)).toBe(false);
 });
 

@@ -7,17 +7,17 @@ import {
   parseWalFileName,
   type WalFileName,
 } from '@keyframe/contracts';
-import { createHash } from 'node:crypto';
+
 import type { EpochContext } from '../epoch-context.ts';
 import { decodeFooter, FOOTER_BYTES } from '../format/container.ts';
 import { FORMAT } from '../format/sealed-json.ts';
 import { walKey } from '../keys.ts';
-import { damaged } from '../objects/damage.ts';
 import { readRange } from '../objects/read-range.ts';
-import { assertBelongs } from './facts.ts';
+import { assertBelongs, assertWhole } from './facts.ts';
 import type { WalArchive, WalFile, WalObjectHeader } from './wal-archive.ts';
 import { decodeWalObject } from './wal-content.ts';
 import { InventoryBuilder, type WalInventory } from './wal-inventory.ts';
+import { type KnownContent, readContent } from './wal-pieces.ts';
 import { encodeWalObject, HEADER_READ_BYTES, readHeader } from './wal-object.ts';
 
 /** The WAL archive of one epoch. */
@@ -32,21 +32,18 @@ export class StoredWal implements WalArchive {
     const name = parsed(file.name);
     assertBelongs(file, name, this.#context.epoch);
     const { store } = this.#context;
-    const header = await this.#describe(file, name, signal);
+    const content = await readContent(file, signal);
+    assertWhole(file, name, content.sizeBytes);
+    const header = this.#describe(file, name, content);
     const key = this.#context.prefix + walKey(name);
-    const changed = (): KeyframeError => damaged(file.name, 'it changed while it was read');
     const source: ByteSource = {
       sizeBytes: undefined,
-      open: () => encodeWalObject(this.#context, file.content.open(), header, changed),
+      open: () => encodeWalObject(this.#context, content, header),
     };
     try {
       const exists = store.capabilities.conditionalPut !== true && (await store.stat(key, { signal })) !== undefined;
       if (!exists) {
-        await store.put(
-          key,
-          source,
-          store.capabilities.conditionalPut === true ? { ifAbsent: true, signal } : { signal },
-        );
+        await store.put(key, source, { signal, ...(store.capabilities.conditionalPut === true && { ifAbsent: true }) });
         return 'archived';
       }
     } catch (error) {
@@ -69,9 +66,7 @@ export class StoredWal implements WalArchive {
       if (hasCode(error, 'NOT_FOUND')) return undefined;
       throw error;
     }
-    const opened = await decodeWalObject(this.#context, stream, key);
-    if (opened.header.name !== name) throw damaged(key, `it holds ${opened.header.name}`);
-    return opened;
+    return decodeWalObject(this.#context, stream, { key, name });
   }
 
   async header(name: string, { signal }: Abortable = {}): Promise<WalObjectHeader | undefined> {
@@ -121,37 +116,12 @@ export class StoredWal implements WalArchive {
     return readHeader(await readRange(this.#context.store, key, 0, end, signal), key);
   }
 
-  /** First pass over the content: what it is. */
-  async #describe(file: WalFile, name: WalFileName, signal: AbortSignal | undefined): Promise<WalObjectHeader> {
-    const hash = createHash('sha256');
-    let sizeBytes = 0;
-    for await (const chunk of file.content.open()) {
-      signal?.throwIfAborted();
-      hash.update(chunk);
-      sizeBytes += chunk.length;
-    }
+  #describe(file: WalFile, name: WalFileName, { sizeBytes, sha256 }: KnownContent): WalObjectHeader {
     const { systemIdentifier, segmentSizeBytes } = file.facts;
-    const whole = name.kind === 'segment' || name.kind === 'partial';
-    if (whole && segmentSizeBytes !== undefined && sizeBytes !== segmentSizeBytes)
-      throw new KeyframeError(
-        'WAL_INVALID',
-        `${file.name} has ${sizeBytes} bytes, its header says ${segmentSizeBytes}`,
-        {
-          hint: 'Check `archive_command`: it must name a complete file of pg_wal by %p.',
-          details: { name: file.name, sizeBytes, segmentSizeBytes },
-        },
-      );
-    return {
-      format: FORMAT,
-      name: file.name,
-      kind: name.kind,
-      systemIdentifier,
-      timeline: name.timeline,
-      segmentSizeBytes,
-      sizeBytes,
-      sha256: hash.digest('hex'),
-      codec: this.#context.compressor.id,
-    };
+    const { kind, timeline } = name;
+    const codec = this.#context.compressor.id;
+    const origin = { name: file.name, kind, systemIdentifier, timeline, segmentSizeBytes };
+    return { format: FORMAT, ...origin, sizeBytes, sha256, codec };
   }
 
   /** From any segment's header, since all of an epoch have one size. */

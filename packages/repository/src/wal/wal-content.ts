@@ -28,13 +28,14 @@ const TAIL_LIMIT_BYTES = 1 << 20;
 export async function decodeWalObject(
   context: EpochContext,
   stream: ByteStream,
-  key: string,
+  { key, name }: { readonly key: string; readonly name: string },
 ): Promise<{ readonly header: WalObjectHeader; readonly content: ByteStream }> {
   const cursor = new ByteCursor(stream, key);
   try {
     const start = await cursor.read(START_BYTES);
     const head = Buffer.concat([start, await cursor.read(decodeStart(start, 'wal', key))]);
     const header = readHeader(head, key);
+    if (header.name !== name) throw damaged(key, `it holds ${header.name}`);
     return { header, content: contentOf(context, cursor, { head, header, key }) };
   } catch (error) {
     await cursor.close();

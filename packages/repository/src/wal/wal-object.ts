@@ -3,12 +3,13 @@
  * @packageDocumentation
  */
 import { createHash } from 'node:crypto';
-import type { ByteStream } from '@keyframe/contracts';
 import type { EpochContext } from '../epoch-context.ts';
 import { decodeHead } from '../format/container.ts';
 import { compressPayload, ContainerLayout, encodeFrame, type Payload } from '../format/container-layout.ts';
 import type { Json } from '../format/sealed-json.ts';
+import { damaged } from '../objects/damage.ts';
 import type { WalObjectHeader } from './wal-archive.ts';
+import type { KnownContent } from './wal-pieces.ts';
 
 const KINDS = ['segment', 'history', 'backup', 'partial'] as const;
 
@@ -37,12 +38,14 @@ export function readHeader(head: Buffer, key: string): WalObjectHeader {
   };
 }
 
-/** Cuts content into frames and compresses a few of them ahead. Throws before its end when the content is not what was hashed. */
+/**
+ * The bytes of an object: content in frames, a few of which are compressed ahead.
+ * Throws before its end when the content is not what was hashed.
+ */
 export async function* encodeWalObject(
   context: EpochContext,
-  content: ByteStream,
+  content: KnownContent,
   header: WalObjectHeader,
-  changed: () => Error,
 ): AsyncGenerator<Uint8Array> {
   const layout = new ContainerLayout('wal', headerOf(context, header));
   yield layout.head;
@@ -55,8 +58,8 @@ export async function* encodeWalObject(
     layout.add(frame, oldest.plainBytes);
     return frame;
   };
-  for await (const plain of piecesOf(content, context.walFrameBytes)) {
-    hash.update(plain);
+  for await (const plain of content.pieces(context.walFrameBytes)) {
+    if (!content.isKept) hash.update(plain);
     const compressed = compressPayload(context.compressor, plain);
     compressed.catch(() => undefined); // reported where it is awaited
     ahead.push({ compressed, plainBytes: plain.length });
@@ -65,27 +68,9 @@ export async function* encodeWalObject(
     if (frame !== undefined) yield frame;
   }
   for (let frame = await next(); frame !== undefined; frame = await next()) yield frame;
-  if (hash.digest('hex') !== header.sha256) throw changed();
+  if (!content.isKept && hash.digest('hex') !== header.sha256)
+    throw damaged(header.name, 'it changed while it was read');
   const { table, footer } = layout.end();
   yield table;
   yield footer;
-}
-
-/** Content in pieces of one size, the last aside. Each piece has memory of its own. */
-async function* piecesOf(content: ByteStream, pieceBytes: number): AsyncGenerator<Buffer> {
-  let piece: Buffer | undefined;
-  let used = 0;
-  for await (const chunk of content)
-    for (let at = 0; at < chunk.length;) {
-      piece ??= Buffer.allocUnsafeSlow(pieceBytes);
-      const count = Math.min(chunk.length - at, pieceBytes - used);
-      piece.set(chunk.subarray(at, at + count), used);
-      at += count;
-      used += count;
-      if (used < pieceBytes) continue;
-      yield piece;
-      piece = undefined;
-      used = 0;
-    }
-  if (piece !== undefined && used > 0) yield piece.subarray(0, used);
 }
