@@ -19,8 +19,10 @@ export type EngineEvent =
   | { readonly kind: 'scan'; readonly segment: string; readonly done: number; readonly total: number }
   | { readonly kind: 'warning'; readonly message: string; readonly hint?: string | undefined };
 
+/** Gets every event of a stage, in order; it must not throw. */
 export type OnEvent = (event: EngineEvent) => void;
 
+/** What every stage takes besides its context and input. */
 export interface StageOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: OnEvent | undefined;

@@ -10,6 +10,7 @@ import { open, rename, rm } from 'node:fs/promises';
 import { type Abortable, type ByteStream, KeyframeError, parseWalFileName } from '@keyframe/contracts';
 import { type EpochArchive, parseWalInventory, type Repository, type WalObjectHeader } from '@keyframe/repository';
 
+/** Where a WAL file is looked for. */
 export interface FetchContext {
   readonly repository: Repository;
   readonly archive: EpochArchive;
@@ -17,6 +18,7 @@ export interface FetchContext {
   readonly frozen?: string | undefined;
 }
 
+/** `absent` is proven: the repository was reached and holds no such file. */
 export type FetchOutcome = 'fetched' | 'absent';
 
 /**

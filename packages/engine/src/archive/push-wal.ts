@@ -10,6 +10,7 @@ import { type Abortable, hasCode, historyName, KeyframeError, type TimelineId } 
 import type { ClusterHistory, EpochArchive } from '@keyframe/repository';
 import { type OfferedWalFile, openWalFile } from './wal-file.ts';
 
+/** The history that WAL files go into; the epoch follows from each file. */
 export interface PushContext {
   readonly history: ClusterHistory;
 }
@@ -17,6 +18,7 @@ export interface PushContext {
 /** `already-archived`: PostgreSQL asked again after a crash, and the repository holds the same bytes. */
 export type PushOutcome = 'archived' | 'already-archived';
 
+/** What became of one WAL file. */
 export interface PushReport {
   readonly file: string;
   readonly outcome: PushOutcome;

@@ -13,6 +13,7 @@ export interface ArchivedRange {
   readonly segments: number;
 }
 
+/** What the archive holds of one timeline. */
 export interface TimelineStatus {
   readonly timeline: TimelineId;
   readonly forkedFrom: TimelineId | undefined;
@@ -21,6 +22,7 @@ export interface TimelineStatus {
   readonly gaps: readonly { readonly first: string; readonly last: string; readonly segments: number }[];
 }
 
+/** What the archive holds of an epoch, its gaps, and how far it reaches. */
 export interface WalStatus {
   readonly epoch: number;
   readonly systemIdentifier: string;

@@ -24,6 +24,7 @@ import { createBackupSink } from './backup-sink.ts';
 import { awaitWal } from './await-wal.ts';
 import { bytesOfSetting } from './setting.ts';
 
+/** What a backup needs from outside: the server, the repository, and who takes it. */
 export interface BackupContext {
   readonly repository: Repository;
   readonly clusterName: string;
@@ -38,6 +39,7 @@ export interface BackupContext {
   readonly tool: string;
 }
 
+/** How this backup is taken. */
 export interface BackupInput {
   /** `fast` starts at once with an immediate checkpoint; `spread` is gentler and may wait minutes. */
   readonly checkpoint: 'fast' | 'spread';

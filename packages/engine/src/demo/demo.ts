@@ -20,6 +20,7 @@ import type { Environment } from '@keyframe/postgres';
 import { freePort } from './free-port.ts';
 import { startWorkload } from './workload.ts';
 
+/** What the demo plays with: a directory, a PostgreSQL, and a way to run Keyframe. */
 export interface DemoContext {
   /** A new, empty directory; everything lies in it. */
   readonly directory: string;
@@ -43,6 +44,7 @@ export interface DemoLine {
   readonly text: string;
 }
 
+/** The facts that the demo proves. */
 export interface DemoReport {
   readonly directory: string;
   readonly configFile: string;

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type Abortable, KeyframeError } from '@keyframe/contracts';
 import { type Environment, findPostgres, findRunner, type Installation, type Runner } from '@keyframe/postgres';
 
+/** A PostgreSQL for the demo, and how to run it as this user. */
 export interface DemoPostgres {
   readonly installation: Installation;
   readonly runner: Runner;

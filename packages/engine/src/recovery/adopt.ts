@@ -28,12 +28,14 @@ import {
 import type { EpochArchive, ClusterHistory } from '@keyframe/repository';
 import { openWalFile, type OfferedWalFile } from '../archive/wal-file.ts';
 
+/** The history that is continued, and how the cluster will archive to it. */
 export interface AdoptContext {
   readonly history: ClusterHistory;
   /** The words of archive_command, ending in `%p`. */
   readonly archiveCommand: readonly string[];
 }
 
+/** What adopting did, and what is left to do. */
 export interface AdoptReport {
   readonly systemIdentifier: string;
   readonly timeline: number;

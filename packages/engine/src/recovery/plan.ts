@@ -30,6 +30,7 @@ export interface PlanRequest {
   readonly backup?: string | undefined;
 }
 
+/** A decided recovery: which backup, which WAL, and where exactly it stops. Applying it needs no further decision. */
 export interface RecoveryPlan {
   readonly archive: EpochArchive;
   readonly target: RecoveryTarget;
@@ -216,6 +217,7 @@ export interface PlanReport {
   readonly firstLost: TransactionReport | undefined;
 }
 
+/** The plan as plain data, LSNs and times as text. */
 export function describePlan(plan: RecoveryPlan): PlanReport {
   const { backup, moment, wal } = plan;
   const transaction = (each: Moment['lastKept']): TransactionReport | undefined =>

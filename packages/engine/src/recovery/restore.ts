@@ -32,6 +32,7 @@ import {
   syncDirectory,
 } from './target-directory.ts';
 
+/** Where and how a plan is carried out. */
 export interface RestoreRequest {
   /** Absolute path of the new data directory. */
   readonly directory: string;
@@ -46,6 +47,7 @@ export interface RestoreRequest {
   readonly sync: boolean;
 }
 
+/** What was written, and what PostgreSQL will do with it. */
 export interface RestoreReport {
   readonly directory: string;
   readonly backup: string;

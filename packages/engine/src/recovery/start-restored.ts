@@ -15,6 +15,7 @@ import {
 import type { EngineEvent, StageOptions } from '../events.ts';
 import type { RecoveryPlan } from './plan.ts';
 
+/** Which restored directory to start, and how. */
 export interface StartRequest {
   readonly directory: string;
   /** Over the port of the restored configuration. */
@@ -25,6 +26,7 @@ export interface StartRequest {
   readonly settings?: Readonly<Record<string, string>> | undefined;
 }
 
+/** A restored server that has reached its target. */
 export interface StartedServer {
   /** `recovered`: promoted and open for writes. */
   readonly state: 'recovered' | 'paused' | 'shut-down';

@@ -16,6 +16,7 @@ export type ArchiverStatus =
       readonly waiting: number | undefined;
     };
 
+/** Asks the server how its archiver fares; tells too when the server cannot be asked. */
 export async function readArchiver(
   target: ConnectionTarget,
   now: () => number,

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ByteStream, type GetOptions, hasCode, type ObjectInfo, type Store } from '@keyframe/contracts';
 
+/** How long and how often a transient fault is tried again. */
 export interface RetryPolicy {
   /** No new attempt starts after this long, milliseconds. */
   readonly deadlineMs: number;
@@ -11,6 +12,7 @@ export interface RetryPolicy {
   readonly onRetry?: (key: string, attempt: number, cause: unknown) => void;
 }
 
+/** Half a minute, with pauses from 0.1 to 5 seconds. */
 export const DEFAULT_RETRY: RetryPolicy = { deadlineMs: 30_000, firstPauseMs: 100, maxPauseMs: 5_000 };
 
 /** A body that breaks this often in a row without one byte of progress is given up. */
