@@ -8,6 +8,7 @@ import { initialise } from './initdb.ts';
 import { killTree } from './processes.ts';
 import { type Finished, freePort, type RunOptions, runUnprivileged, spawnUnprivileged } from './runner.ts';
 
+/** What a new cluster is made with. */
 export interface ClusterOptions {
   /** Lines of postgresql.conf; values are quoted for you. `fsync` is off unless you say otherwise. */
   readonly settings?: Readonly<Record<string, string | number | boolean>>;
@@ -27,6 +28,7 @@ export interface ClusterOptions {
   readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
+/** What one run of a server is started with. */
 export interface StartOptions {
   /** Settings for this run alone, over those of the configuration files. */
   readonly settings?: Readonly<Record<string, string | number | boolean>>;
@@ -36,6 +38,7 @@ export interface StartOptions {
   readonly timeoutMs?: number;
 }
 
+/** Where and as whom a query runs. */
 export interface SqlOptions {
   /** Default `postgres`. */
   readonly database?: string;

@@ -1,17 +1,11 @@
 /** Faults on purpose. `faulty(store, failing('put', { nth: 2 }))` is that store with that fault. @packageDocumentation */
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  type ByteSource,
-  type ByteStream,
-  type GetOptions,
-  KeyframeError,
-  type ObjectInfo,
-  type Store,
-} from '@keyframe/contracts';
+import { KeyframeError, type Store } from '@keyframe/contracts';
 
 /** One fault, as a store around a store. */
 export type Fault = (store: Store) => Store;
 
+/** A method of a store. */
 export type Operation = 'put' | 'get' | 'stat' | 'list' | 'delete';
 
 /** Which calls a fault strikes, of those of its operation. */
@@ -29,11 +23,12 @@ export function faulty(store: Store, ...faults: readonly Fault[]): Store {
   return faults.reduce((inner, fault) => fault(inner), store);
 }
 
-const unavailable = (operation: Operation, subject: string): KeyframeError =>
+/** The fault that is raised where none is given. */
+export const unavailable = (operation: Operation, subject: string): KeyframeError =>
   new KeyframeError('UNAVAILABLE', `injected fault of ${operation} '${subject}'`);
 
 /** Decides call by call whether to strike. */
-function aimed({ key, nth = 1, times = Infinity }: Aim): (subject: string | readonly string[]) => boolean {
+export function aimed({ key, nth = 1, times = Infinity }: Aim): (subject: string | readonly string[]) => boolean {
   let matched = 0;
   return (subject) => {
     if (key !== undefined && ![subject].flat().some((text) => key.test(text))) return false;
@@ -75,7 +70,8 @@ function facets(store: Store): Omit<Store, 'put' | 'get' | 'stat' | 'list' | 'de
   };
 }
 
-const around = (store: Store, changed: Partial<Store>): Store => ({
+/** `store` with some methods replaced. */
+export const around = (store: Store, changed: Partial<Store>): Store => ({
   ...facets(store),
   put: (...args) => store.put(...args),
   get: (...args) => store.get(...args),
@@ -95,90 +91,4 @@ export function failing(operation: Operation, aim: Aim & { readonly error?: Erro
 /** The call waits first. */
 export function slow(operation: Operation, milliseconds: number, aim: Aim = {}): Fault {
   return ahead(operation, aim, () => sleep(milliseconds));
-}
-
-/** The object is stored, yet the writer is told `UNAVAILABLE`: the acknowledgement was lost. */
-export function losingAcknowledgement(aim: Aim = {}): Fault {
-  return (store) => {
-    const strikes = aimed(aim);
-    return around(store, {
-      async put(key, source, options): Promise<ObjectInfo> {
-        const info = await store.put(key, source, options);
-        if (strikes(key)) throw unavailable('put', key);
-        return info;
-      },
-    });
-  };
-}
-
-/** Every write and delete is refused with `ACCESS_DENIED`. */
-export function readOnly(): Fault {
-  const error = new KeyframeError('ACCESS_DENIED', 'the store is read-only');
-  return (store) => faulty(store, failing('put', { error }), failing('delete', { error }));
-}
-
-/** After `bytes` bytes in all, writes fail with `UNAVAILABLE` in the middle, as on a full disk. Deletes give nothing back. */
-export function fullAfter(bytes: number): Fault {
-  let room = bytes;
-  const limited = (source: ByteSource): ByteSource => ({
-    sizeBytes: source.sizeBytes,
-    open: async function* () {
-      for await (const chunk of source.open()) {
-        room -= chunk.length;
-        if (room < 0)
-          throw new KeyframeError('UNAVAILABLE', "the store's disk is full", { details: { system: 'ENOSPC' } });
-        yield chunk;
-      }
-    },
-  });
-  return (store) => around(store, { put: (key, source, options) => store.put(key, limited(source), options) });
-}
-
-type Change = (chunk: Uint8Array, offsetBytes: number) => Uint8Array | undefined;
-
-/** Passes what is read through `change`, which is told where in the object a chunk starts; `undefined` ends the stream. */
-function reading(aim: Aim, change: Change): Fault {
-  return (store) => {
-    const strikes = aimed(aim);
-    return around(store, {
-      async get(key: string, options: GetOptions = {}): Promise<ByteStream> {
-        const stream = await store.get(key, options);
-        return strikes(key) ? passedThrough(stream, options.range?.start ?? 0, change) : stream;
-      },
-    });
-  };
-}
-
-async function* passedThrough(stream: ByteStream, start: number, change: Change): ByteStream {
-  let at = start;
-  for await (const chunk of stream) {
-    const passed = change(chunk, at);
-    if (passed === undefined) return;
-    if (passed.length > 0) yield passed;
-    at += chunk.length;
-  }
-}
-
-/** One bit of the object reads wrong: bit `bit` (0 to 7) of the byte at `offsetBytes`. */
-export function flippedBit(offsetBytes: number, aim: Aim & { readonly bit?: number } = {}): Fault {
-  return reading(aim, (chunk, start) => {
-    const at = offsetBytes - start;
-    if (at < 0 || at >= chunk.length) return chunk;
-    const damaged = Uint8Array.from(chunk);
-    damaged[at] = (damaged[at] ?? 0) ^ (1 << (aim.bit ?? 0));
-    return damaged;
-  });
-}
-
-/** The object reads as if it ended after `sizeBytes` bytes, without a fault. */
-export function cutShort(sizeBytes: number, aim: Aim = {}): Fault {
-  return reading(aim, (chunk, start) => (start >= sizeBytes ? undefined : chunk.subarray(0, sizeBytes - start)));
-}
-
-/** Reading fails with `UNAVAILABLE` once `bytes` bytes of the object have passed. */
-export function breakingOff(bytes: number, aim: Aim = {}): Fault {
-  return reading(aim, (chunk, start) => {
-    if (start + chunk.length > bytes) throw unavailable('get', `after ${bytes} bytes`);
-    return chunk;
-  });
 }

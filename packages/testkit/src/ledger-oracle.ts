@@ -15,6 +15,7 @@ export type LedgerTarget = { readonly timeline?: TimelineId } & (
   | { readonly kind: 'latest' }
 );
 
+/** What a recovery must show, and whether it can get there. */
 export interface Expectation {
   /** Every ledger transaction that must be visible, and no other. */
   readonly xids: ReadonlySet<number>;

@@ -20,7 +20,7 @@ export interface SessionContext {
 export const ACCOUNTS = 20;
 
 /** One connection that runs transactions until told to stop, and connects again when the server went away. */
-export abstract class Session {
+abstract class Session {
   protected readonly context: SessionContext;
   protected readonly random: Random;
   protected readonly number: number;

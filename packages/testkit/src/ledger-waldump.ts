@@ -21,6 +21,7 @@ export interface TransactionEnd extends RecordPlace {
   readonly timeMicros: bigint;
 }
 
+/** A named restore point. */
 export interface RestorePoint extends RecordPlace {
   readonly kind: 'restore-point';
   readonly name: string;
@@ -37,6 +38,7 @@ export interface OtherRecord extends RecordPlace {
   readonly kind: 'other';
 }
 
+/** A record as far as recovery targets look at it. */
 export type WalRecord = TransactionEnd | RestorePoint | BackupEnd | OtherRecord;
 
 const LINE = /^rmgr: (Transaction|XLOG) .*?tx:\s*(\d+), lsn: (\S+), prev (\S+), desc: (\S+)\s?(.*)$/;

@@ -11,6 +11,7 @@ export interface LedgerCluster {
   sql(query: string, options?: SqlOptions): Promise<string>;
 }
 
+/** How busy a ledger is, and where. */
 export interface LedgerOptions {
   readonly seed: number;
   /** Sessions with mixed transactions, beside the one of the hash chain. Default 4. */

@@ -15,6 +15,7 @@ interface Entry {
   readonly info: ObjectInfo & { readonly version: string };
 }
 
+/** How a memory store differs from the fullest one. */
 export interface MemoryStoreOptions {
   /** Capabilities to do without, for code that must cope. Default: all but a size limit. */
   readonly capabilities?: StoreCapabilities;

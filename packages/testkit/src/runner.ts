@@ -11,6 +11,7 @@ export interface Finished {
   readonly stderr: string;
 }
 
+/** How a program is run. */
 export interface RunOptions {
   /** Written to standard input, which is then closed. */
   readonly input?: string | undefined;
@@ -26,7 +27,7 @@ let prefix: Promise<readonly string[]> | undefined;
  * Words put before a command so that PostgreSQL, which refuses root, runs: nothing for other users; for root a user
  * namespace in which our files belong to uid 1000. The namespace program replaces itself, so the pid is PostgreSQL's own.
  */
-export function unprivileged(): Promise<readonly string[]> {
+function unprivileged(): Promise<readonly string[]> {
   return (prefix ??= (async () => {
     if (process.getuid?.() !== 0) return [];
     const words = ['unshare', '--user', '--map-user=1000', '--map-group=1000'];

@@ -1,6 +1,7 @@
 import { crc32, gzip, type InflateRaw, inflateRaw, type ZlibOptions } from 'node:zlib';
 import { type Compressor, KeyframeError } from '@keyframe/contracts';
 
+/** Options as the compressor takes them. */
 export interface GzipOptions {
   /** 1 to 9. Default 1. */
   readonly level: number;

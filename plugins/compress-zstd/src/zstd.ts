@@ -6,6 +6,7 @@ import { frameLength } from './frame.ts';
 const compress: (data: Uint8Array, options: NodeOptions) => Promise<Buffer> = promisify(zstdCompress);
 const decompress: (data: Uint8Array, options: NodeOptions) => Promise<Buffer> = promisify(zstdDecompress);
 
+/** Options as the compressor takes them. */
 export interface ZstdOptions {
   /** 1 to 19, or -7 to -2. Default 1: on real WAL and heap it is smaller and quicker than zstd's own default 3. */
   readonly level: number;

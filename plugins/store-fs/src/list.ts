@@ -25,7 +25,7 @@ export async function* listObjects(
   const parent = prefix.slice(0, cut);
   if (parent !== '') assertObjectKey(parent.slice(0, -1));
   if (RESERVED.has(prefix.split('/', 1)[0] ?? '') && parent !== '') return;
-  const directory = await translated({ key: prefix, path: await root.path() }, async () => {
+  const directory = await translated({ key: prefix, path: join(root.directory, prefix) }, async () => {
     const path = join(await root.path(), parent);
     await root.assertPlain(path.replace(/\/$/, ''));
     return path;

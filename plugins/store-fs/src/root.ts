@@ -14,7 +14,8 @@ const REMEMBERED = 10_000;
 
 /** The store's directory: resolved once, watched for a change of the file system below it. */
 export class Root {
-  readonly #directory: string;
+  /** As configured. */
+  readonly directory: string;
   readonly #mode: number;
   readonly #host: Pick<Host, 'log' | 'now'>;
   readonly #plain = new Set<string>();
@@ -22,7 +23,7 @@ export class Root {
   #swept: Promise<void> | undefined;
 
   constructor(directory: string, mode: number, host: Pick<Host, 'log' | 'now'>) {
-    this.#directory = directory;
+    this.directory = directory;
     this.#mode = mode;
     this.#host = host;
   }
@@ -31,8 +32,8 @@ export class Root {
   async path(): Promise<string> {
     if (this.#seen !== undefined) return this.#seen.path;
     // The directory may itself be a symbolic link: that is the operator's way to name it.
-    const path = await realpath(this.#directory).catch(ignoringSystem('ENOENT'));
-    if (path === undefined) return this.#directory;
+    const path = await realpath(this.directory).catch(ignoringSystem('ENOENT'));
+    if (path === undefined) return this.directory;
     const { dev, ino } = await lstat(path);
     this.#seen = { path, dev, ino };
     return path;
