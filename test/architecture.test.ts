@@ -30,7 +30,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   repository: ['contracts', 'wal'],
   engine: ['contracts', 'wal', 'postgres', 'repository'],
   runtime: ['contracts', 'wal', 'postgres', 'repository', 'engine'],
-  cli: ['contracts', 'postgres', 'repository', 'engine', 'runtime'],
+  cli: ['contracts', 'postgres', 'engine', 'runtime'],
 };
 
 /** Libraries that only these packages may know; the test kit plays a client of its own. */

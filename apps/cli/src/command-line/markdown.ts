@@ -59,7 +59,7 @@ function sectionOf(command: Command): string[] {
       .join('\n'),
   );
   if (examples.length > 0) {
-    const lines = examples.flatMap(({ run, note }) => [...(note === undefined ? [] : [`# ${note}`]), run]);
+    const lines = examples.flatMap(({ run, note }) => (note === undefined ? [run] : [`# ${note}`, run]));
     parts.push('Examples:', ['```sh', ...lines, '```'].join('\n'));
   }
   return parts;
