@@ -103,6 +103,7 @@ interface Parameter {
   readonly origin: string;
 }
 
+/** All parameters that are set. */
 export type Parameters = ReadonlyMap<Keyword, Parameter>;
 
 /**

@@ -73,7 +73,7 @@ function decode(text: string, part: string): string {
 function malformed(part: string, reason: string, cause?: unknown): KeyframeError {
   return new KeyframeError('INVALID_OPTION', `malformed ${part} in the connection url: ${reason}`, {
     cause,
-    hint: 'Write the source url as postgresql://user@host:5432/database?parameter=value, percent-encoding special characters.',
+    hint: 'Write the source url as postgresql://user@host:5432/database?name=value, special characters as %XX.',
     details: { part },
   });
 }

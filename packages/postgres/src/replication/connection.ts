@@ -13,6 +13,7 @@ import { readLsn, readString, readTimeline } from './fields.ts';
 import type { ReplicationConnection } from './types.ts';
 import { parseServerVersion } from './version.ts';
 
+/** The signal ends the attempt to connect; commands take their own. */
 export interface ConnectReplicationOptions extends Abortable {
   /** Called for warnings and notices of the server. Default: they are dropped. */
   readonly onNotice?: ((notice: ServerNotice) => void) | undefined;

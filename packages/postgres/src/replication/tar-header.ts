@@ -1,5 +1,6 @@
 import { KeyframeError } from '@keyframe/contracts';
 
+/** Everything in an archive is a multiple of this. */
 export const BLOCK_BYTES = 512;
 
 /** A member of an archive. */

@@ -19,7 +19,7 @@ export interface BackupStart {
 
 /** A member of the backup. */
 export interface BackupEntry {
-  /** Relative to the data directory, `/` between parts; of a tablespace `pg_tblspc/<oid>/…`. Never leaves the directory. */
+  /** Relative to the data directory, and within it; `/` between parts. Of a tablespace `pg_tblspc/<oid>/…`. */
   readonly path: string;
   readonly type: 'file' | 'directory' | 'symlink';
   /** Permission bits. */
@@ -50,6 +50,7 @@ export interface BaseBackupSink {
   progress?(doneBytes: number): void;
 }
 
+/** What to ask of the server. WAL is never asked for. */
 export interface BaseBackupOptions extends Abortable {
   /** Stands in backup_label. No control characters, at most 1023 bytes. */
   readonly label: string;
@@ -63,6 +64,7 @@ export interface BaseBackupOptions extends Abortable {
   readonly verifyChecksums?: boolean | undefined;
 }
 
+/** What the server says after the last byte. */
 export interface BaseBackupResult {
   /** The backup is consistent once WAL up to here is replayed. */
   readonly stopLsn: Lsn;

@@ -8,6 +8,7 @@ import type { MessageSink } from './framer.ts';
 import { TYPE } from './message-type.ts';
 import { type ChannelBinding, type ScramExchange, startScram } from './scram.ts';
 
+/** Who logs in, and how much the channel must be bound to it. */
 export interface Credentials {
   readonly user: string;
   readonly password: Secret | undefined;
@@ -118,7 +119,7 @@ export class Authentication implements MessageSink {
     if (!encrypted || this.#credentials.channelBinding === 'disable') return { kind: 'none' };
     if (!mechanisms.includes(PLUS)) return { kind: 'not-offered' };
     const data = certificate === undefined ? undefined : serverEndPoint(certificate);
-    // A certificate whose signature has no hash cannot be bound to; saying "not offered" would be a lie that ends the exchange.
+    // A certificate whose signature has no hash cannot be bound to; the server would not believe "not offered".
     return data === undefined ? { kind: 'none' } : { kind: 'bound', data };
   }
 

@@ -27,7 +27,7 @@ interface Miss {
 
 /**
  * Tries the hosts of the target in libpq's order (each address of each host, with and without TLS as sslmode allows)
- * and resolves with the first session of the wanted kind. A refused login ends the search, an unreachable host does not.
+ * and resolves with the first session of the wanted kind. A refused login ends the search, a dead host does not.
  * @throws {KeyframeError} SERVER_UNREACHABLE with every place tried and its reason, SERVER_REFUSED, SERVER_ERROR
  * @see https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS
  */

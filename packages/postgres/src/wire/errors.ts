@@ -4,7 +4,8 @@ import type { ServerNotice } from './backend.ts';
 /** Hints by SQLSTATE, where PostgreSQL's own is missing or says nothing about Keyframe. */
 const HINTS: Readonly<Record<string, string>> = {
   '28000':
-    'Add a line to pg_hba.conf (`host replication <user> <address> scram-sha-256` for backups, or the database instead of `replication`), then run `select pg_reload_conf()`.',
+    'Add a line to pg_hba.conf (for backups `host replication <user> <address> scram-sha-256`), then run ' +
+    '`select pg_reload_conf()`.',
   '28P01': 'Correct the password in the source url, PGPASSWORD or the password file (~/.pgpass).',
   '3D000': 'Name an existing database in the source url.',
   '42501': 'Run `alter role <user> replication`, or print the needed rights by `keyframe setup`.',
@@ -20,6 +21,7 @@ function isRefusal({ code }: ServerNotice, starting: boolean): boolean {
   return code.startsWith('28') || (starting && (code === '42501' || code === '3D000'));
 }
 
+/** What an error's code and hint depend on beside what the server said. */
 export interface ServerErrorContext {
   /** True before the server accepted the connection. */
   readonly starting: boolean;

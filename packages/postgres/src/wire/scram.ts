@@ -21,6 +21,7 @@ export type ChannelBinding =
   | { readonly kind: 'not-offered' }
   | { readonly kind: 'none' };
 
+/** What an exchange starts from. */
 export interface ScramOptions {
   readonly password: string;
   readonly binding: ChannelBinding;

@@ -14,6 +14,7 @@ interface Exchange {
   readonly reject: (error: unknown) => void;
 }
 
+/** Of one connection. */
 export interface SessionOptions {
   readonly user: string;
   /** Takes warnings and notices. Default: they are dropped. */

@@ -16,6 +16,7 @@ export interface Endpoint {
   readonly encryption: 'plain' | 'tls';
 }
 
+/** How to open a socket. */
 export interface SocketOptions {
   readonly ssl: SslSettings;
   readonly keepAliveSeconds: number;

@@ -6,12 +6,14 @@ import { type Endpoint, openSocket, type SocketOptions } from './socket.ts';
 /** Takes what arrives. A promise stops reading until it settles; the view stays valid until then and no longer. */
 type Reader = (view: Uint8Array) => void | Promise<void>;
 
+/** Who takes what arrives. */
 export interface TransportEvents {
   readonly read: Reader;
   /** The reader failed, or the connection ended: with a cause when it broke. Called once. */
   readonly end: (fault: { readonly reader: unknown } | { readonly socket: Error | undefined }) => void;
 }
 
+/** How to open a transport. */
 export type TransportOptions = Omit<SocketOptions, 'onread'>;
 
 /**
