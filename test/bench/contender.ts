@@ -1,0 +1,54 @@
+/** What every contender of the benchmark can do. @packageDocumentation */
+import type { Cluster } from '@keyframe/testkit/postgres';
+import type { Command } from './measure.ts';
+
+/** Where one contender works. */
+export interface Site {
+  /** Its own empty directory. */
+  readonly directory: string;
+  /** The running server. */
+  readonly cluster: Cluster;
+  /** zstd level. */
+  readonly level: number;
+  /** A directory with pg_basebackup and its like that can do what the server's own may not: compress with zstd. */
+  readonly clientBin: string;
+}
+
+/** A contender that is set up in its site. Its commands run in any order that makes sense, each as often as wanted. */
+export interface Prepared {
+  /** Setting of the server, with `%p` and `%f`. */
+  readonly archiveCommand: string;
+  /** Setting of a server that recovers in `dataDirectory`. */
+  restoreCommand(dataDirectory: string): string;
+  readonly backup: Command;
+  /** Restores what {@link backup} made into an empty directory. */
+  restore(directory: string): Command;
+  /** What {@link backup} stored, WAL apart. */
+  readonly backups: string;
+  /** Where archived WAL comes to lie. */
+  readonly wal: string;
+  /** Work that belongs to archiving but is done for many segments at once, later. */
+  readonly afterPush?: Command | undefined;
+}
+
+/** One row of the tables. */
+export interface Contender {
+  readonly title: string;
+  /** Why it cannot run on this machine or with this server. */
+  readonly missing?: string | undefined;
+  readonly isKeyframe: boolean;
+  /** Rows of one group do comparable work and are set against each other. */
+  readonly group: string;
+  readonly level: number;
+  /** Takes part in the scenarios about base backups. Default true. */
+  readonly backups?: boolean | undefined;
+  /** Takes part in the scenarios about WAL. Default true. */
+  readonly wal?: boolean | undefined;
+  prepare(site: Site): Promise<Prepared>;
+}
+
+/** One word of a POSIX shell. */
+export const word = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+
+/** A pipeline for /bin/sh that fails when any part of it fails. */
+export const shell = (script: string): Command => ({ argv: ['bash', '-o', 'pipefail', '-euc', script] });

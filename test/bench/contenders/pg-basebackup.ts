@@ -1,0 +1,74 @@
+/** PostgreSQL's own: pg_basebackup, with cp for the WAL. @packageDocumentation */
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { type Contender, type Prepared, shell, type Site, word } from '../contender.ts';
+import { type Command, run } from '../measure.ts';
+
+interface Local {
+  readonly site: Site;
+  readonly base: string;
+  readonly wal: string;
+}
+
+async function local(site: Site): Promise<Local> {
+  const [base, wal] = [path.join(site.directory, 'base'), path.join(site.directory, 'wal')];
+  await mkdir(wal, { recursive: true });
+  return { site, base, wal };
+}
+
+const prepared = ({ base, wal }: Local, backup: Command, restore: (directory: string) => Command): Prepared => ({
+  archiveCommand: `cp %p ${word(wal)}/%f`,
+  restoreCommand: () => `cp ${word(wal)}/%f "%p"`,
+  backup,
+  restore,
+  backups: base,
+  wal,
+});
+
+const baseBackup = ({ site, base }: Local, ...args: readonly string[]): Command => ({
+  argv: [path.join(site.clientBin, 'pg_basebackup'), '-D', base, '-X', 'none', '-c', 'fast', ...args],
+  environment: site.cluster.connection,
+});
+
+/** A plain copy of the data directory: no compression on either side. */
+export const plainCopy: Contender = {
+  title: 'pg_basebackup plain + cp',
+  isKeyframe: false,
+  group: 'plain',
+  level: 0,
+  async prepare(site) {
+    const at = await local(site);
+    const restore = (directory: string): Command => shell(`cp -a ${word(at.base)}/. ${word(directory)} && sync -f .`);
+    return prepared(at, baseBackup(at, '-Fp'), restore);
+  },
+};
+
+/** A tar compressed by the client, restored by the command-line zstd. */
+export function compressedTar(level: number, missing: string | undefined): Contender {
+  return {
+    title: `pg_basebackup -Ft, client zstd ${level}, 2 workers`,
+    missing,
+    isKeyframe: false,
+    group: `zstd ${level}`,
+    level,
+    wal: false,
+    async prepare(site) {
+      const at = await local(site);
+      const restore = (directory: string): Command =>
+        shell(
+          `zstd -dcq ${word(at.base)}/base.tar.zst | tar -xf - -C ${word(directory)} && sync -f ${word(directory)}`,
+        );
+      return prepared(at, baseBackup(at, '-Ft', `--compress=client-zstd:level=${level},workers=2`), restore);
+    },
+  };
+}
+
+/** Why the programs in `bin` cannot compress with zstd; `undefined` when they can. */
+export async function zstdFault(bin: string): Promise<string | undefined> {
+  const argv = [path.join(bin, 'pg_basebackup'), '-Ft', '-D', '-', '-X', 'none', '--compress=client-zstd:1'];
+  // No server is there: a build with zstd gets as far as to say so.
+  return run({ argv: [...argv, '-d', 'host=/nonexistent'] }).then(
+    () => undefined,
+    (error: unknown) => (/connection to server/.test(String(error)) ? undefined : String(error)),
+  );
+}

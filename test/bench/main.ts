@@ -1,0 +1,151 @@
+/** `npm run bench`: Keyframe beside its peers, on the same data, in one run. Never a gate. @packageDocumentation */
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cpus, homedir, tmpdir, totalmem } from 'node:os';
+import path from 'node:path';
+import { Cluster, type Major } from '@keyframe/testkit/postgres';
+import { type Bench, loadNow } from './bench.ts';
+import type { Contender } from './contender.ts';
+import { barman, type Barman, ensureBarman } from './contenders/barman.ts';
+import { bundled, fromSource, keyframe } from './contenders/keyframe.ts';
+import { compressedTar, plainCopy, zstdFault } from './contenders/pg-basebackup.ts';
+import { pgBackRest, pgBackRestFault, pgBackRestVersion } from './contenders/pgbackrest.ts';
+import { copyDirectory, type Dataset, ensureDataset } from './data/dataset.ts';
+import { contents } from './measure.ts';
+import { type BenchOptions, HELP, parseOptions } from './options.ts';
+import { report } from './report.ts';
+import type { Sample } from './samples.ts';
+import { backupAndRestore } from './scenarios/backup.ts';
+import { limits } from './scenarios/limits.ts';
+import { starts } from './scenarios/start.ts';
+import { pushAndReplay, SEGMENTS_AGAIN } from './scenarios/wal.ts';
+
+const CACHE = path.join(process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache'), 'keyframe');
+
+const tell = (text: string): void => void process.stderr.write(`${text}\n`);
+
+interface Peers {
+  readonly barman: Barman;
+  readonly pgBackRest: string | undefined;
+  readonly clientBin: string;
+  readonly zstdFault: string | undefined;
+}
+
+async function findPeers(major: Major, bin: string): Promise<Peers> {
+  const installed = `/usr/lib/postgresql/${major}/bin`;
+  const own = await zstdFault(bin);
+  const other = own === undefined || !existsSync(installed) ? undefined : await zstdFault(installed);
+  const useOther = own !== undefined && existsSync(installed) && other === undefined;
+  const fault = own === undefined || useOther ? undefined : 'no pg_basebackup here compresses with zstd';
+  return {
+    barman: await ensureBarman(path.join(CACHE, 'peers')),
+    pgBackRest: await pgBackRestVersion(),
+    clientBin: useOther ? installed : bin,
+    zstdFault: fault,
+  };
+}
+
+async function contendersOf(
+  { major, levels, contenders }: BenchOptions,
+  peers: Peers,
+  home: string,
+): Promise<Contender[]> {
+  const bundle = await bundled(home);
+  const missing = pgBackRestFault(peers.pgBackRest, major);
+  const [first = 1] = levels;
+  const all = [
+    ...levels.flatMap((level) => [
+      keyframe(level, bundle),
+      ...(level === first ? [keyframe(level, fromSource())] : []),
+      pgBackRest(level, peers.pgBackRest, missing),
+      barman(level, peers.barman, peers.zstdFault),
+      compressedTar(level, peers.zstdFault),
+    ]),
+    plainCopy,
+  ];
+  const onlyBackups = (each: Contender): Contender =>
+    each.level > 0 && each.level !== first ? { ...each, wal: false } : each;
+  return all.map(onlyBackups).filter(({ title }) => contenders === undefined || contenders.test(title));
+}
+
+interface Measured {
+  readonly contenders: readonly Contender[];
+  readonly samples: readonly Sample[];
+  readonly failures: ReadonlyMap<string, string>;
+}
+
+async function measureAll(options: BenchOptions, dataset: Dataset): Promise<Measured> {
+  const samples: Sample[] = [];
+  const failures = new Map<string, string>();
+  const directory = await mkdtemp(path.join(tmpdir(), 'kf-bench-'));
+  try {
+    const data = path.join(directory, 'data');
+    await copyDirectory(dataset.base, data);
+    await using cluster = await Cluster.attach(data);
+    await cluster.start();
+    const peers = await findPeers(options.major, cluster.bin);
+    const contenders = await contendersOf(options, peers, path.join(directory, 'keyframe'));
+    const { rounds } = options;
+    const record = (sample: Sample): void => void samples.push(sample);
+    const failed = (title: string, error: unknown): void => {
+      tell(`${title}: ${String(error)}`);
+      failures.set(title, String(error));
+    };
+    const { clientBin } = peers;
+    const bench: Bench = { cluster, dataset, contenders, clientBin, directory, rounds, tell, record, failed };
+    const wants = (name: string): boolean => options.only?.has(name) ?? true;
+    if (wants('limits')) await limits(bench, options.levels);
+    if (wants('backup')) await backupAndRestore(bench);
+    if (wants('wal')) await pushAndReplay(bench);
+    if (wants('start'))
+      await starts(bench, {
+        barman: peers.barman.missing === undefined ? peers.barman.program : undefined,
+        pgBackRest: peers.pgBackRest,
+      });
+    return { contenders, samples, failures };
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function heading(options: BenchOptions, dataset: Dataset, samples: readonly Sample[]): Promise<string> {
+  const { bytes, files } = await contents(dataset.base);
+  const loads = samples.map(({ load }) => load).toSorted((a, b) => a - b);
+  const [low = 0, high = 0] = [loads[0], loads.at(-1)];
+  const cores = cpus();
+  const facts = [
+    new Date().toISOString().slice(0, 10),
+    `${cores.length} cores (${cores[0]?.model.trim() ?? 'unknown'}), ${Math.round(totalmem() / 2 ** 30)} GiB of memory, local disk`,
+    `Node.js ${process.versions.node}`,
+    `PostgreSQL ${options.major}, data checksums on, ${(bytes / 1e9).toFixed(2)} GB in ${files} files`,
+    `medians of ${options.rounds} rounds, contenders in turn`,
+    `load average ${low.toFixed(1)} to ${high.toFixed(1)} when a run began`,
+  ];
+  return `${facts.join('; ')}.\n\n`;
+}
+
+const MARKS = { begin: '<!-- figures: begin -->', end: '<!-- figures: end -->' } as const;
+
+async function update(file: string, text: string): Promise<void> {
+  const page = await readFile(file, 'utf8');
+  const [before, rest] = page.split(MARKS.begin);
+  const after = rest?.split(MARKS.end)[1];
+  if (before === undefined || after === undefined) throw new Error(`${file} has no ${MARKS.begin} … ${MARKS.end}`);
+  await writeFile(file, `${before}${MARKS.begin}\n\n${text}\n${MARKS.end}${after}`);
+}
+
+async function main(): Promise<void> {
+  const options = parseOptions(process.argv.slice(2));
+  if (options.help) return void process.stdout.write(HELP);
+  tell(`load average ${loadNow().toFixed(2)}`);
+  const dataset = await ensureDataset(path.join(CACHE, 'bench'), options, tell);
+  const measured = await measureAll(options, dataset);
+  const segments = dataset.segments.length;
+  const counts = { segments, segmentsAgain: Math.min(segments, SEGMENTS_AGAIN) };
+  const text = (await heading(options, dataset, measured.samples)) + report({ ...measured, ...counts });
+  process.stdout.write(text);
+  if (measured.failures.size > 0) process.exitCode = 1;
+  if (options.update !== undefined) await update(options.update, text);
+}
+
+await main();

@@ -1,0 +1,62 @@
+/** Command line of the benchmark. @packageDocumentation */
+import { parseArgs } from 'node:util';
+import { allMajors, type Major } from '@keyframe/testkit/postgres';
+
+export interface BenchOptions {
+  readonly major: Major;
+  readonly gigabytes: number;
+  readonly segments: number;
+  readonly rounds: number;
+  readonly levels: readonly number[];
+  readonly only: ReadonlySet<string> | undefined;
+  readonly contenders: RegExp | undefined;
+  readonly update: string | undefined;
+  readonly help: boolean;
+}
+
+export const HELP = `Runs Keyframe and its peers on the same data and prints a table.
+
+  --major N          PostgreSQL major, 14 to 18; pgBackRest of Debian 12 knows up to 15 (default 15)
+  --size GB          size of the database, about (default 1)
+  --segments N       WAL segments to archive and replay (default 48)
+  --rounds N         runs of each contender, of which the median counts (default 3)
+  --levels LIST      zstd levels of backups; WAL uses the first (default 1,3)
+  --only LIST        of: limits, backup (with restore), wal (push and replay), start
+  --contenders RE    only those whose title matches
+  --update FILE      put the tables between the marks of this file, too
+`;
+
+const OPTIONS = {
+  major: { type: 'string', default: '15' },
+  size: { type: 'string', default: '1' },
+  segments: { type: 'string', default: '48' },
+  rounds: { type: 'string', default: '3' },
+  levels: { type: 'string', default: '1,3' },
+  only: { type: 'string' },
+  contenders: { type: 'string' },
+  update: { type: 'string' },
+  help: { type: 'boolean', default: false },
+} as const;
+
+/** @throws {Error} for what it does not understand */
+export function parseOptions(args: readonly string[]): BenchOptions {
+  const { values } = parseArgs({ args: [...args], options: OPTIONS });
+  const major = allMajors.find((known) => known === Number(values.major));
+  if (major === undefined) throw new Error(`--major: one of ${allMajors.join(', ')}`);
+  const positive = (name: 'size' | 'segments' | 'rounds'): number => {
+    const value = Number(values[name]);
+    if (!(value > 0)) throw new Error(`--${name}: a number above 0`);
+    return value;
+  };
+  return {
+    major,
+    gigabytes: positive('size'),
+    segments: Math.ceil(positive('segments')),
+    rounds: Math.ceil(positive('rounds')),
+    levels: values.levels.split(',').map(Number),
+    only: values.only === undefined ? undefined : new Set(values.only.split(',')),
+    contenders: values.contenders === undefined ? undefined : new RegExp(values.contenders, 'i'),
+    update: values.update,
+    help: values.help,
+  };
+}

@@ -1,0 +1,159 @@
+/** The tables. @packageDocumentation */
+import type { Contender } from './contender.ts';
+import { figureOf, type Sample, type ScenarioName, wholeCpu } from './samples.ts';
+
+const seconds = (value: number | undefined): string =>
+  value === undefined ? '' : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+const millis = (value: number | undefined): string => (value === undefined ? '' : (value * 1000).toFixed(0));
+const megabytes = (value: number | undefined): string => (value === undefined ? '' : (value / 1e6).toFixed(0));
+const times = (value: number, best: number): string => `${(value / best).toFixed(2)}×`;
+
+type Column = readonly [heading: string, cell: (samples: readonly Sample[], best: Best) => string];
+
+/** Least of the peers in the same group. */
+interface Best {
+  readonly wall: number | undefined;
+  readonly cpu: number | undefined;
+}
+
+const ratio = (value: number | undefined, best: number | undefined): string =>
+  value === undefined || best === undefined ? '' : times(value, best);
+
+const WALL: Column = ['wall s', (samples) => seconds(figureOf(samples, 'wallSeconds'))];
+const CPU: Column = ['CPU s', (samples) => seconds(figureOf(samples, 'cpuSeconds'))];
+const SERVER: Column = ['server CPU s', (samples) => seconds(figureOf(samples, 'serverCpuSeconds'))];
+const RSS: Column = ['peak RSS MB', (samples) => megabytes(figureOf(samples, 'peakRssBytes'))];
+const STORED: Column = ['stored MB', (samples) => megabytes(figureOf(samples, 'storedBytes'))];
+const OBJECTS: Column = ['objects', (samples) => String(figureOf(samples, 'objects') ?? '')];
+const WALL_RATIO: Column = ['wall / best peer', (samples, { wall }) => ratio(figureOf(samples, 'wallSeconds'), wall)];
+const CPU_RATIO: Column = ['CPU / best peer', (samples, { cpu }) => ratio(wholeCpu(samples), cpu)];
+
+const per = (heading: string, count: number, figure: 'wallSeconds' | 'cpuSeconds'): Column => [
+  heading,
+  (samples) => {
+    const value = figureOf(samples, figure);
+    return value === undefined ? '' : ((value / count) * 1000).toFixed(0);
+  },
+];
+
+interface Table {
+  readonly scenario: ScenarioName;
+  readonly heading: string;
+  readonly columns: readonly Column[];
+}
+
+const tables = (segments: number, again: number): readonly Table[] => [
+  { scenario: 'limits', heading: 'What the machine can do', columns: [WALL, CPU, SERVER] },
+  {
+    scenario: 'backup',
+    heading: 'Full backup',
+    columns: [WALL, CPU, SERVER, RSS, STORED, OBJECTS, WALL_RATIO, CPU_RATIO],
+  },
+  {
+    scenario: 'restore',
+    heading: 'Restore into an empty directory',
+    columns: [WALL, CPU, RSS, WALL_RATIO, CPU_RATIO],
+  },
+  {
+    scenario: 'push',
+    heading: `WAL push: archive_command for ${segments} segments, one after the other`,
+    columns: [
+      WALL,
+      CPU,
+      per('wall ms a segment', segments, 'wallSeconds'),
+      per('CPU ms a segment', segments, 'cpuSeconds'),
+      RSS,
+      STORED,
+      WALL_RATIO,
+      CPU_RATIO,
+    ],
+  },
+  {
+    scenario: 'push-again',
+    heading: `The same for ${again} segments that are archived already`,
+    columns: [
+      per('wall ms a segment', again, 'wallSeconds'),
+      per('CPU ms a segment', again, 'cpuSeconds'),
+      WALL_RATIO,
+      CPU_RATIO,
+    ],
+  },
+  {
+    scenario: 'replay',
+    heading: `Replay of ${segments} segments with restore_command, PostgreSQL's own work included`,
+    columns: [WALL, CPU, WALL_RATIO, CPU_RATIO],
+  },
+  {
+    scenario: 'start',
+    heading: 'Process start',
+    columns: [
+      ['wall ms', (samples) => millis(figureOf(samples, 'wallSeconds'))],
+      ['CPU ms', (samples) => millis(figureOf(samples, 'cpuSeconds'))],
+      RSS,
+    ],
+  },
+];
+
+export interface Results {
+  readonly samples: readonly Sample[];
+  readonly contenders: readonly Contender[];
+  /** What went wrong, by title. */
+  readonly failures: ReadonlyMap<string, string>;
+  readonly segments: number;
+  /** Of which so many were pushed a second time. */
+  readonly segmentsAgain: number;
+}
+
+/** Markdown of everything that was measured. */
+export function report(results: Results): string {
+  const parts = tables(results.segments, results.segmentsAgain).flatMap((table) => {
+    const rows = results.samples.filter(({ scenario }) => scenario === table.scenario);
+    return rows.length === 0 ? [] : [`### ${table.heading}\n\n${lines(table, rows, results).join('\n')}\n`];
+  });
+  return parts.join('\n');
+}
+
+function lines(table: Table, samples: readonly Sample[], { contenders, failures }: Results): string[] {
+  const byTitle = Map.groupBy(samples, ({ title }) => title);
+  const known = contenders.filter(({ title }) => byTitle.has(title)).map(({ title }) => title);
+  const titles = [...known, ...[...byTitle.keys()].filter((title) => !known.includes(title))];
+  const rows = titles.map((title) => {
+    const own = byTitle.get(title) ?? [];
+    const best = bestPeer(contenders.find((each) => each.title === title)?.group, byTitle, contenders);
+    return [title].concat(table.columns.map(([, cell]) => cell(own, best)));
+  });
+  const reasonOf = ({ title, missing }: Contender): string | undefined => {
+    if (missing !== undefined) return `skipped: ${missing}`;
+    const failure = byTitle.has(title) ? undefined : failures.get(title);
+    return failure === undefined ? undefined : `failed: ${failure.replaceAll(/\s+/g, ' ').slice(0, 150)}`;
+  };
+  const absent = contenders
+    .filter((each) => takesPart(each, table.scenario))
+    .flatMap((each) => {
+      const reason = reasonOf(each);
+      return reason === undefined ? [] : [[each.title, reason].concat(table.columns.slice(1).map(() => ''))];
+    });
+  const headings = ['', ...table.columns.map(([heading]) => heading)];
+  const rule = headings.map((_, index) => (index === 0 ? '---' : '---:'));
+  return [headings, rule, ...rows, ...absent].map((cells) => `| ${cells.map(escaped).join(' | ')} |`);
+}
+
+const escaped = (cell: string): string => cell.replaceAll('|', '\\|');
+
+function takesPart({ backups, wal }: Contender, scenario: ScenarioName): boolean {
+  if (scenario === 'limits' || scenario === 'start') return false;
+  return scenario === 'backup' || scenario === 'restore' ? backups !== false : wal !== false;
+}
+
+function bestPeer(
+  group: string | undefined,
+  byTitle: ReadonlyMap<string, readonly Sample[]>,
+  contenders: readonly Contender[],
+): Best {
+  const peers = contenders.filter((each) => !each.isKeyframe && each.group === group);
+  const least = (figure: (samples: readonly Sample[]) => number | undefined): number | undefined => {
+    const values = peers.flatMap(({ title }) => figure(byTitle.get(title) ?? []) ?? []);
+    return values.length === 0 ? undefined : Math.min(...values);
+  };
+  return { wall: least((samples) => figureOf(samples, 'wallSeconds')), cpu: least(wholeCpu) };
+}
