@@ -1,7 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
+import { createGunzip, createGzip } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { ByteSource, ByteStream } from './bytes.ts';
-import { abortable, bytesOf, drain, openExact } from './streams.ts';
+import { abortable, bytesOf, drain, fromTransform, openExact, textOf, through } from './streams.ts';
 
 const claiming = (sizeBytes: number | undefined, ...chunks: string[]): ByteSource => ({
   sizeBytes,
@@ -78,5 +79,27 @@ describe('abortable', () => {
       throw fault;
     })();
     await expect(drain(abortable(broken, new AbortController().signal))).rejects.toBe(fault);
+  });
+});
+
+describe('fromTransform', () => {
+  const gzip = fromTransform(() => createGzip());
+  const gunzip = fromTransform(() => createGunzip());
+
+  test('makes a Node transform a step between streams, as often as one likes', async () => {
+    const source = textOf('through and back');
+    for (let round = 0; round < 2; round += 1)
+      expect((await drain(through(source.open(), gzip, gunzip))).toString()).toBe('through and back');
+    expect((await drain(through(source.open()))).toString()).toBe('through and back');
+  });
+
+  test('passes on the fault of its input and its own', async () => {
+    const fault = new Error('broken');
+    const broken: ByteStream = (async function* () {
+      yield Buffer.from('x');
+      throw fault;
+    })();
+    await expect(drain(through(broken, gzip))).rejects.toBe(fault);
+    await expect(drain(through(textOf('no gzip').open(), gunzip))).rejects.toMatchObject({ code: 'Z_DATA_ERROR' });
   });
 });
