@@ -75,9 +75,9 @@ export function spawnKeyframe(args: readonly string[], options: CallOptions = {}
 }
 
 /** The report of a command that must succeed. */
-export function reportOf<Report>({ status, stdout, stderr }: Ended, what: string): Report {
+export function reportOf({ status, stdout, stderr }: Ended, what: string): unknown {
   if (status !== 0) throw new Error(`keyframe ${what} ended with ${status}: ${stdout}${stderr}`);
-  return JSON.parse(stdout) as Report;
+  return JSON.parse(stdout);
 }
 
 /** The fault of a command that must fail with one; anything else it did is a fault of its own. */

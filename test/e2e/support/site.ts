@@ -112,7 +112,7 @@ export class Site implements AsyncDisposable {
     args: readonly string[],
     options: CallOptions & { readonly config?: string } = {},
   ): Promise<Report> {
-    return reportOf(await this.keyframe(args, options), args.join(' '));
+    return reportOf(await this.keyframe(args, options), args.join(' ')) as Report;
   }
 
   /** Runs a command that must fail with a typed error. */
