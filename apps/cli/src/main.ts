@@ -1,13 +1,16 @@
 #!/usr/bin/env node
 /** The process: streams, signals, status. It loads nothing but what the first words ask for. @packageDocumentation */
+import { statSync } from 'node:fs';
 import module from 'node:module';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 
-// Compiled code is kept in a directory of this user: Node's own default, under /tmp, could be prepared by another.
+// Compiled code is kept where only this user can write, since it is executed later: not in Node's own place under /tmp,
+// nor in the home of another (sudo may leave HOME as it was).
 const { XDG_CACHE_HOME, HOME, NODE_COMPILE_CACHE } = process.env;
-const caches = XDG_CACHE_HOME ?? (HOME === undefined ? undefined : path.join(HOME, '.cache'));
-if (NODE_COMPILE_CACHE === undefined && caches !== undefined) module.enableCompileCache(path.join(caches, 'keyframe'));
+const caches = XDG_CACHE_HOME ?? HOME;
+if (caches !== undefined && NODE_COMPILE_CACHE === undefined && isOurs(caches))
+  module.enableCompileCache(path.join(caches, XDG_CACHE_HOME === undefined ? '.cache' : '', 'keyframe/code'));
 
 // zstd, SHA and file access run in libuv's pool; it reads this once, when first used.
 process.env['UV_THREADPOOL_SIZE'] ??= String(Math.min(16, Math.max(4, availableParallelism())));
@@ -40,3 +43,12 @@ const status = await runKeyframe({
 // Both streams end when their last byte is out; then nothing that a library left behind may keep the process alive.
 await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write('', done))));
 process.exit(status);
+
+function isOurs(directory: string): boolean {
+  try {
+    return statSync(directory).uid === process.geteuid?.();
+  } catch {
+    // Absent or out of reach: then there is no cache, and nothing else changes.
+    return false;
+  }
+}
