@@ -74,7 +74,15 @@ export type {
 } from './sql/facts.ts';
 export { inspectServer, type InspectOptions } from './sql/inspect.ts';
 export { leastPrivilegeSql, quoteIdentifier, quoteLiteral } from './sql/least-privilege.ts';
-export { createRestorePoint, currentLsn, emitMessage, type EmitMessageOptions, switchWal } from './sql/operations.ts';
+export {
+  createRestorePoint,
+  currentLsn,
+  emitMessage,
+  type EmitMessageOptions,
+  probeRecovery,
+  type RecoveryProbe,
+  switchWal,
+} from './sql/operations.ts';
 export { connectSql, type SqlSession } from './sql/session.ts';
 
 // Programs and servers of this machine.
@@ -82,6 +90,6 @@ export { type EmbeddedPackage, findEmbeddedPackage, prepareEmbedded } from './lo
 export { findPostgres, type FindPostgresOptions, type Installation } from './local/find.ts';
 export { initdb, type InitdbOptions, runTool, type ToolOptions } from './local/initdb.ts';
 export { isRunning, type Postmaster, readPostmaster } from './local/postmaster.ts';
-export type { RecoveryProbe, StartProgress } from './local/progress.ts';
+export type { StartProgress } from './local/progress.ts';
 export { findRunner, type FindRunnerOptions, handOver, makeDirectory, type Runner } from './local/runner.ts';
 export { LocalServer, type StartOptions, type StartOutcome, stopServer, type WaitOptions } from './local/server.ts';

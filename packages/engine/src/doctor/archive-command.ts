@@ -33,6 +33,7 @@ const NOTHING: ArchiveCommand = {
 
 const WRAPPER = 'keyframe-archive-command';
 
+/** Judges by the text alone: whether the files are there is for others to see. */
 export function readArchiveCommand(setting: string): ArchiveCommand {
   if (setting.trim() === '') return NOTHING;
   const words = parseCommandSetting(setting);

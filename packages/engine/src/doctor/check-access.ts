@@ -11,6 +11,7 @@ function letInAdvice(sqlstate: string | undefined): string | undefined {
   return 'Make the role and let it in by pg_hba.conf as `keyframe setup` prints it, or name another role in source.url.';
 }
 
+/** Plain SQL. */
 export function checkConnection({ server }: Evidence): Finding {
   if ('value' in server) return ok('connection', `connected to PostgreSQL ${server.value.versionText}`);
   if ('absent' in server) return skipped('connection', 'the server was not asked', server.absent);
@@ -22,6 +23,7 @@ export function checkConnection({ server }: Evidence): Finding {
   );
 }
 
+/** The connection that a base backup needs, and that it ends at the same cluster. */
 export function checkReplication({ replication, server }: Evidence): Finding {
   const id = 'replication';
   if ('absent' in replication) return skipped(id, 'no replication connection was tried', replication.absent);
@@ -45,6 +47,7 @@ export function checkReplication({ replication, server }: Evidence): Finding {
   return ok(id, `replication connects, system identifier ${replication.value.systemIdentifier}`);
 }
 
+/** Whether the role may do its work, and no more. */
 export function checkRole({ role, inRecovery }: ServerFacts): Finding[] {
   const findings: Finding[] = [];
   if (role.superuser)
@@ -79,6 +82,7 @@ export function checkRole({ role, inRecovery }: ServerFacts): Finding[] {
   return findings;
 }
 
+/** Whether the store serves, and whether its repository is the one of this cluster. */
 export function checkRepository({ store, repository, server }: Evidence): Finding[] {
   return [checkStore(store), checkHistory(repository, server)];
 }

@@ -6,6 +6,7 @@ import { fail, type Finding, ok, skipped, warn } from './finding.ts';
 
 const APPLY = 'Run `keyframe setup --apply`, or set it in postgresql.conf as `keyframe setup` prints it.';
 
+/** The way of the WAL from pg_wal to the repository. */
 export function checkArchiving(
   facts: ServerFacts,
   host: Gathered<HostEvidence>,

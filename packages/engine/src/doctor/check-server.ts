@@ -5,6 +5,7 @@ import { fail, type Finding, ok, skipped, warn } from './finding.ts';
 const OLDEST = 14;
 const NEWEST = 18;
 
+/** Version and settings that backup and recovery rest on. */
 export function checkServer(facts: ServerFacts): Finding[] {
   return [
     checkVersion(facts),

@@ -7,6 +7,7 @@ import type { ArchiveExpectation, Evidence } from './evidence.ts';
 import type { Finding } from './finding.ts';
 import { gatherEvidence, type GatherContext } from './gather.ts';
 
+/** What the examination found, in the order of the checks. */
 export interface DoctorReport {
   readonly cluster: string;
   /** `fail` when a prerequisite is not met, else `warn` or `ok`. */

@@ -40,6 +40,7 @@ export interface HostEvidence {
   readonly walFreeBytes: number | undefined;
 }
 
+/** What the repository holds under the name of the cluster. */
 export interface RepositoryEvidence {
   /** `undefined`: there is none in the store. */
   readonly id: string | undefined;

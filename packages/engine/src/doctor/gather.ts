@@ -22,6 +22,7 @@ import type {
 } from './evidence.ts';
 import { probeStore } from './probe-store.ts';
 
+/** What is examined, and against which expectation. */
 export interface GatherContext {
   /** Resolves the connection; what it raises becomes evidence. `undefined`: leave the server out. */
   readonly target: (() => Promise<ConnectionTarget>) | undefined;
@@ -34,6 +35,7 @@ export interface GatherContext {
   readonly now: () => number;
 }
 
+/** Asks server, machine and repository at once; each fault stands where its answer would. */
 export async function gatherEvidence(context: GatherContext, options: Abortable = {}): Promise<Evidence> {
   const { target: resolve, repository, store } = context;
   const target = await attempt(resolve === undefined ? undefined : resolve, 'no server was named', options);

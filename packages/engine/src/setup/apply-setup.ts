@@ -3,6 +3,7 @@ import { type Abortable, KeyframeError } from '@keyframe/contracts';
 import { quoteLiteral, type SqlSession } from '@keyframe/postgres';
 import type { SetupPlan } from './plan-setup.ts';
 
+/** What was done, and what it takes to count. */
 export interface AppliedSetup {
   /** Statements that ran, in order. */
   readonly ran: readonly string[];

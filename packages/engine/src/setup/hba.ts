@@ -1,5 +1,6 @@
 /** Lines that let the role in. @packageDocumentation */
 
+/** Who comes from where. */
 export interface HbaRequest {
   readonly role: string;
   /** The database Keyframe connects to. */

@@ -3,6 +3,7 @@ import { leastPrivilegeSql, type ServerFacts } from '@keyframe/postgres';
 import { readArchiveCommand } from '../doctor/archive-command.ts';
 import { type HbaRequest, renderHba } from './hba.ts';
 
+/** What is wanted. */
 export interface SetupRequest extends HbaRequest {
   /** The value of archive_command. */
   readonly archiveCommand: string;
@@ -27,6 +28,7 @@ export interface SettingPlan {
   readonly why?: string | undefined;
 }
 
+/** Everything that has to be on the server, with what is there already. */
 export interface SetupPlan {
   readonly major: number;
   readonly role: string;
@@ -42,6 +44,7 @@ export interface SetupPlan {
 
 const WAL_SENDERS = 10;
 
+/** Pure. A server that was not looked at (`undefined`) gets everything. */
 export function planSetup(facts: ServerFacts | undefined, request: SetupRequest): SetupPlan {
   const major = facts?.major ?? request.majorIfUnknown;
   return {

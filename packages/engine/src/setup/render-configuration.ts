@@ -1,6 +1,7 @@
 /** The text of a first config file. @packageDocumentation */
 import type { ServerFacts } from '@keyframe/postgres';
 
+/** What goes into the file. */
 export interface FirstConfiguration {
   readonly clusterName: string;
   readonly repositoryName: string;

@@ -19,6 +19,7 @@ export interface Installation {
   readonly source: 'given' | 'path' | 'pg_config' | 'system' | 'embedded';
 }
 
+/** Where to look, and for what. */
 export interface FindPostgresOptions extends Abortable {
   /** Only this directory is looked at, and it must hold PostgreSQL. */
   readonly binDirectory?: string | undefined;

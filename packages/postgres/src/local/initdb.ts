@@ -6,6 +6,7 @@ import { quoteForConfig } from '../settings/quoting.ts';
 import type { Installation } from './find.ts';
 import { makeDirectory, type Runner, spawnWith } from './runner.ts';
 
+/** Which program, run how. */
 export interface ToolOptions extends Abortable {
   readonly installation: Pick<Installation, 'binDirectory'>;
   readonly runner: Runner;
@@ -55,6 +56,7 @@ export async function runTool(tool: string, args: readonly string[], options: To
   }
 }
 
+/** How the new cluster shall be. */
 export interface InitdbOptions extends ToolOptions {
   readonly installation: Pick<Installation, 'binDirectory' | 'major'>;
   /** Superuser's name. Default `postgres`. */

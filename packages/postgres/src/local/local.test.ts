@@ -1,9 +1,11 @@
 import { appendFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { lsn } from '@keyframe/contracts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findEmbeddedPackage, prepareEmbedded } from './embedded.ts';
-import { collectorLines, explainExit, followLog, readNews } from './log.ts';
+import { explainExit, followLog, readNews } from './log.ts';
+import { watchLogs } from './log-files.ts';
 import { isAlive, isRunning, parsePostmasterPid } from './postmaster.ts';
 import { createGauge, tryReadControl } from './progress.ts';
 
@@ -92,19 +94,47 @@ describe('explainExit', () => {
     expect(explainExit([line], 'status 1', '/log').hint).toContain(hint);
   });
 
+  it.each([
+    '2026-11-03 14:05:59.123 UTC,,,77,,6a,3,,2026-11-03 14:05:59 UTC,1/0,0,FATAL,XX000,"no ""x"" here",,,,,,,,,"","startup",,0',
+    '{"timestamp":"x","pid":77,"error_severity":"FATAL","state_code":"XX000","message":"no \\"x\\" here","backend_type":"startup"}',
+    '2026-11-03 14:05:59.123 UTC [77] FATAL:  no "x" here',
+  ])('reads %s', (line) => {
+    expect(explainExit([line], 'status 1', '/log').message).toBe('the server ended with status 1: no "x" here');
+  });
+
+  it('names the setting that a configuration file has wrong', () => {
+    const lines = [
+      'LOG:  invalid value for parameter "lc_messages": "xx"',
+      'FATAL:  configuration file "/d/postgresql.auto.conf" contains errors',
+    ];
+    expect(explainExit(lines, 'status 1', '/log').message).toContain('parameter "lc_messages"');
+  });
+
   it('has something to say about an empty or translated log', () => {
     expect(explainExit([], 'SIGKILL', '/log').message).toContain('SIGKILL');
     expect(explainExit(['FATAL gibt es nicht'], 'status 1', '/log').message).toContain('gibt es nicht');
   });
 });
 
-describe('collectorLines', () => {
-  it('reads the file that current_logfiles names', async () => {
-    expect(await collectorLines(directory)).toEqual([]);
+describe('watchLogs', () => {
+  it('goes on in the files of a logging collector, leaving out what came with the backup', async () => {
+    const [log, list] = [path.join(directory, 'stderr.log'), path.join(directory, 'current_logfiles')];
+    const at = (name: string): string => path.join(directory, 'log', name);
     await mkdir(path.join(directory, 'log'));
-    await writeFile(path.join(directory, 'current_logfiles'), 'stderr log/pg.log\n');
-    await writeFile(path.join(directory, 'log', 'pg.log'), 'FATAL:  x\n');
-    expect(await collectorLines(directory)).toEqual(['FATAL:  x']);
+    await writeFile(list, 'stderr log/old.log\n');
+    await writeFile(at('old.log'), 'FATAL:  of the origin\n');
+    await writeFile(at('Tue.log'), 'FATAL:  of another Tuesday\n');
+    const logs = await watchLogs(directory, log);
+    expect(await logs.read()).toEqual([]);
+    await writeFile(log, 'LOG:  redirecting log output to logging collector process\n');
+    await writeFile(list, 'csvlog log/Tue.csv\nstderr log/Tue.log\n'.split('\n').toReversed().join('\n'));
+    await appendFile(at('Tue.log'), 'one\ntwo');
+    expect(await logs.read()).toEqual(['LOG:  redirecting log output to logging collector process', 'one']);
+    await appendFile(at('Tue.log'), '\nthree\n');
+    await writeFile(list, 'stderr log/Wed.log\n');
+    await writeFile(at('Wed.log'), 'four\n');
+    expect(await logs.read(true)).toEqual(['two', 'three', 'four']);
+    expect(logs.recent).toHaveLength(5);
   });
 });
 
@@ -120,6 +150,9 @@ describe('createGauge', () => {
     gauge.noteLine('LOG:  redo starts at 0/4000028');
     gauge.noteLine('LOG:  redo starts at 0/3000028');
     expect(gauge.progress.replayLsn).toBe(0x400_0028n);
+    gauge.noteControl({ state: 'in archive recovery', minRecoveryPoint: lsn(0n), walSegmentSizeBytes: 1 << 20 });
+    gauge.noteLine('LOG:  restored log file "000000010000000000000050" from archive');
+    expect(gauge.progress.replayLsn).toBe(0x500_0000n);
   });
 
   it('knows a pause from a probe', () => {

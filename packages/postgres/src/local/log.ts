@@ -1,6 +1,5 @@
 /** Reads a server's log while it grows, and says what it means. @packageDocumentation */
-import { open, readFile, stat } from 'node:fs/promises';
-import path from 'node:path';
+import { open, stat } from 'node:fs/promises';
 import { StringDecoder } from 'node:string_decoder';
 import { KeyframeError, type Lsn, parseLsn } from '@keyframe/contracts';
 
@@ -52,22 +51,6 @@ export function followLog(file: string, start: number): LogTail {
   return { read, recent };
 }
 
-/** The last lines of the file that the logging collector writes instead of standard error; none without a collector. */
-export async function collectorLines(dataDirectory: string): Promise<readonly string[]> {
-  const list = await readFile(path.join(dataDirectory, 'current_logfiles'), 'utf8').catch(absentAsEmpty);
-  const name = /^(?:stderr|csvlog|jsonlog) (.+)$/m.exec(list)?.[1];
-  if (name === undefined) return [];
-  const file = path.resolve(dataDirectory, name);
-  const tail = followLog(file, Math.max(0, (await endOf(file)) - CHUNK));
-  await tail.read(true);
-  return tail.recent;
-}
-
-function absentAsEmpty(error: NodeJS.ErrnoException): string {
-  if (error.code === 'ENOENT') return '';
-  throw error;
-}
-
 /** What a log line tells about a recovery. Only the untranslated messages are understood. */
 export type RecoveryNews =
   | { readonly kind: 'restored'; readonly file: string }
@@ -87,7 +70,7 @@ const NEWS: readonly (readonly [RegExp, (match: string) => RecoveryNews])[] = [
   ],
   [/(recovery stopping (?:before|after|at) .*)/, (text) => ({ kind: 'stopped', text })],
   [/redo done at ([0-9A-F]+\/[0-9A-F]+)/, (text) => ({ kind: 'position', lsn: parseLsn(text) })],
-  [/LOG: {2}(pausing|recovery has paused)/, () => ({ kind: 'paused' })],
+  [/(pausing at the end of recovery|recovery has paused)/, () => ({ kind: 'paused' })],
   [/selected new timeline ID: (\d+)/, (text) => ({ kind: 'promoted', timeline: Number(text) })],
 ];
 
@@ -145,16 +128,15 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
 
 /** Why a server ended, from the last lines of its log: its last FATAL or PANIC with DETAIL, and what to do. */
 export function explainExit(lines: readonly string[], status: string, logFile: string): KeyframeError {
-  const faults = lines.filter((line) => /(?:FATAL|PANIC): {2}/.test(line));
+  const faults = lines.flatMap((line, index) => {
+    const message = faultOf(line);
+    return message === undefined ? [] : [{ message, detail: detailOf(message, lines, index) }];
+  });
   // "terminating connection due to …" and "the database system is …" are answers to clients, not the reason.
-  const reasons = faults.filter((line) => !/FATAL: {2}(?:the database system is|terminating )/.test(line));
-  const last = reasons.at(-1) ?? faults.at(-1);
-  const reason = last?.replace(/^.*?(?:FATAL|PANIC): {2}/, '');
-  const detail = last === undefined ? undefined : detailOf(lines, last);
-  const text = [
-    reason ?? lines.at(-1) ?? 'it wrote nothing to its log',
-    ...(detail === undefined ? [] : [`(${detail})`]),
-  ].join(' ');
+  const last =
+    faults.findLast(({ message }) => !/^(?:the database system is|terminating )/.test(message)) ?? faults.at(-1);
+  const reason = last?.message ?? lines.at(-1) ?? 'it wrote nothing to its log';
+  const text = last?.detail === undefined ? reason : `${reason} (${last.detail})`;
   const around = lines.slice(-20).join('\n');
   const hint =
     HINTS.find(([pattern]) => pattern.test(text))?.[1] ?? HINTS.find(([pattern]) => pattern.test(around))?.[1];
@@ -164,7 +146,19 @@ export function explainExit(lines: readonly string[], status: string, logFile: s
   });
 }
 
-function detailOf(lines: readonly string[], fault: string): string | undefined {
-  const next = lines[lines.lastIndexOf(fault) + 1];
-  return next === undefined ? undefined : /DETAIL: {2}(.*)$/.exec(next)?.[1];
+/** What stands behind a fatal line; for a wrong configuration file it stands before. */
+function detailOf(message: string, lines: readonly string[], index: number): string | undefined {
+  if (/^configuration file .* contains errors$/.test(message))
+    return /(?:LOG|ERROR): {2}(.*)$/.exec(lines[index - 1] ?? '')?.[1];
+  return /DETAIL: {2}(.*)$/.exec(lines[index + 1] ?? '')?.[1];
+}
+
+/** The message of a fatal line, in each of the forms of log_destination. */
+function faultOf(line: string): string | undefined {
+  const plain = /(?:FATAL|PANIC): {2}(.*)$/.exec(line)?.[1];
+  if (plain !== undefined) return plain;
+  const csv = /,(?:FATAL|PANIC),[0-9A-Z]{5},"((?:[^"]|"")*)"/.exec(line)?.[1];
+  if (csv !== undefined) return csv.replaceAll('""', '"');
+  const json = /"error_severity":"(?:FATAL|PANIC)".*?"message":("(?:[^"\\]|\\.)*")/.exec(line)?.[1];
+  return json === undefined ? undefined : String(JSON.parse(json));
 }

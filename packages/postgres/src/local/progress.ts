@@ -1,8 +1,9 @@
 /** How far a recovery is, from every source that is open to us. @packageDocumentation */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { hasCode, type Lsn } from '@keyframe/contracts';
+import { hasCode, type Lsn, parseWalFileName, segmentStart } from '@keyframe/contracts';
 import { type ControlData, readControlFile } from '../control/control-file.ts';
+import type { RecoveryProbe } from '../sql/operations.ts';
 import { readNews } from './log.ts';
 
 /** What a watcher of a starting server sees. Figures only grow. */
@@ -21,32 +22,30 @@ export interface StartProgress {
   readonly stoppedAt: string | undefined;
 }
 
-/** What a session on a hot standby can add. */
-export interface RecoveryProbe {
-  readonly replayLsn: Lsn | undefined;
-  readonly paused: boolean;
-}
-
 /** Gathers facts; every `note…` is cheap. */
 export interface ProgressGauge {
   noteLine(line: string): void;
   noteTitle(file: string | undefined): void;
-  noteControl(control: ControlData | undefined): void;
+  noteControl(control: Pick<ControlData, 'state' | 'minRecoveryPoint' | 'walSegmentSizeBytes'> | undefined): void;
   noteProbe(probe: RecoveryProbe | undefined): void;
   noteAccepting(): void;
   readonly progress: StartProgress;
 }
 
+const NOTHING_YET: StartProgress = {
+  phase: 'starting',
+  segmentsRestored: 0,
+  currentFile: undefined,
+  replayLsn: undefined,
+  consistentLsn: undefined,
+  stoppedAt: undefined,
+};
+
+/** A gauge at the start of a server. */
 export function createGauge(): ProgressGauge {
-  let progress: StartProgress = {
-    phase: 'starting',
-    segmentsRestored: 0,
-    currentFile: undefined,
-    replayLsn: undefined,
-    consistentLsn: undefined,
-    stoppedAt: undefined,
-  };
+  let progress = NOTHING_YET;
   let logSpeaks = false;
+  let segmentSizeBytes: number | undefined;
   const set = (change: Partial<StartProgress>): void => {
     progress = { ...progress, ...change };
   };
@@ -54,8 +53,11 @@ export function createGauge(): ProgressGauge {
     if (lsn !== undefined && lsn > (progress.replayLsn ?? 0n)) set({ replayLsn: lsn });
   };
   const restored = (file: string): void => {
-    const segment = /^[0-9A-F]{24}$/.test(file) && file !== progress.currentFile;
+    const name = parseWalFileName(file);
+    const segment = name?.kind === 'segment' && file !== progress.currentFile;
     set({ currentFile: file, segmentsRestored: progress.segmentsRestored + (segment ? 1 : 0) });
+    // A segment is fetched when the one before it has been read.
+    if (segment && segmentSizeBytes !== undefined) reached(segmentStart(name, segmentSizeBytes));
     if (progress.phase === 'starting') set({ phase: 'recovering' });
   };
   return {
@@ -78,6 +80,7 @@ export function createGauge(): ProgressGauge {
     },
     noteControl(control) {
       if (control === undefined) return;
+      segmentSizeBytes = control.walSegmentSizeBytes;
       if (control.state === 'in archive recovery') {
         if (progress.phase === 'starting') set({ phase: 'recovering' });
         reached(control.minRecoveryPoint);

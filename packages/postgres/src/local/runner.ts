@@ -26,6 +26,7 @@ export interface Runner {
   readonly identity: { readonly uid: number; readonly gid: number } | undefined;
 }
 
+/** For which data directory, and by which ways. */
 export interface FindRunnerOptions extends Abortable {
   /** A data directory of another user's is run as that user. */
   readonly dataDirectory?: string | undefined;
@@ -112,6 +113,7 @@ async function lookUp(name: string, { signal }: Abortable): Promise<typeof NOBOD
   return uid === undefined || gid === undefined ? undefined : { uid, gid };
 }
 
+/** How a program is started. */
 export interface SpawnOptions {
   readonly runner: Runner;
   /** The whole environment of the program. Variables that would steer PostgreSQL's programs are left out. */

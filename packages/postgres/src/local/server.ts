@@ -6,18 +6,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Abortable, KeyframeError } from '@keyframe/contracts';
 import type { Environment } from '../connection/target.ts';
 import type { Installation } from './find.ts';
-import { collectorLines, endOf, explainExit, followLog, type LogTail } from './log.ts';
+import { explainExit, type LogTail } from './log.ts';
+import { watchLogs } from './log-files.ts';
 import { isAlive, isRunning, readPostmaster } from './postmaster.ts';
-import {
-  createGauge,
-  type ProgressGauge,
-  type RecoveryProbe,
-  type StartProgress,
-  titleFile,
-  tryReadControl,
-} from './progress.ts';
+import { createGauge, type ProgressGauge, type StartProgress, titleFile, tryReadControl } from './progress.ts';
 import { type Runner, spawnWith } from './runner.ts';
+import type { RecoveryProbe } from '../sql/operations.ts';
 
+/** How a server is started. */
 export interface StartOptions {
   readonly installation: Pick<Installation, 'binDirectory'>;
   readonly runner: Runner;
@@ -25,12 +21,13 @@ export interface StartOptions {
   readonly environment: Environment;
   /** Standard error goes here, appended. Its directory must exist. */
   readonly logFile: string;
-  /** For this run alone, over the configuration files. */
+  /** For this run alone, over the configuration files. Messages are in English unless `lc_messages` stands here. */
   readonly settings?: Readonly<Record<string, string>> | undefined;
   /** Goes on when this process ends. Default false. */
   readonly detached?: boolean | undefined;
 }
 
+/** What is waited for, how long, and who hears about it. */
 export interface WaitOptions extends Abortable {
   /**
    * `accepting` (default): it answers queries, which a hot standby does before it has recovered to its target.
@@ -60,22 +57,16 @@ export class LocalServer implements AsyncDisposable {
   readonly pid: number;
   readonly detached: boolean;
   readonly #child: ChildProcess;
-  readonly #tail: LogTail;
+  readonly #logs: LogTail;
   readonly #gauge: ProgressGauge = createGauge();
 
-  private constructor(
-    child: ChildProcess,
-    pid: number,
-    dataDirectory: string,
-    options: StartOptions,
-    logStart: number,
-  ) {
+  private constructor(child: ChildProcess, pid: number, dataDirectory: string, options: StartOptions, logs: LogTail) {
     this.#child = child;
     this.pid = pid;
     this.dataDirectory = dataDirectory;
     this.logFile = options.logFile;
     this.detached = options.detached ?? false;
-    this.#tail = followLog(options.logFile, logStart);
+    this.#logs = logs;
   }
 
   /**
@@ -89,9 +80,13 @@ export class LocalServer implements AsyncDisposable {
         hint: `Stop it first: \`pg_ctl -D ${dataDirectory} stop\`.`,
         details: { dataDirectory, pid: running.pid },
       });
-    const logStart = await endOf(options.logFile);
+    const logs = await watchLogs(dataDirectory, options.logFile);
     await using log = await open(options.logFile, 'a', 0o600);
-    const settings = Object.entries(options.settings ?? {}).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+    // Progress and reasons are read from the log.
+    const settings = Object.entries({ lc_messages: 'C', ...options.settings }).flatMap(([name, value]) => [
+      '-c',
+      `${name}=${value}`,
+    ]);
     const program = path.join(options.installation.binDirectory, 'postgres');
     const child = spawnWith(program, ['-D', dataDirectory, ...settings], {
       ...options,
@@ -99,7 +94,7 @@ export class LocalServer implements AsyncDisposable {
     });
     const pid = await started(child, program);
     if (options.detached === true) child.unref();
-    return new LocalServer(child, pid, dataDirectory, options, logStart);
+    return new LocalServer(child, pid, dataDirectory, options, logs);
   }
 
   /** True until the postmaster has ended. */
@@ -139,8 +134,8 @@ export class LocalServer implements AsyncDisposable {
 
   /** The last lines of its log, oldest first. */
   async recentLog(): Promise<readonly string[]> {
-    for (const line of await this.#tail.read(!this.running)) this.#gauge.noteLine(line);
-    return this.#tail.recent;
+    for (const line of await this.#logs.read(!this.running)) this.#gauge.noteLine(line);
+    return this.#logs.recent;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -148,7 +143,7 @@ export class LocalServer implements AsyncDisposable {
   }
 
   async #look({ until = 'accepting', onLog, probe }: WaitOptions): Promise<StartOutcome | undefined> {
-    for (const line of await this.#tail.read(!this.running)) {
+    for (const line of await this.#logs.read(!this.running)) {
       onLog?.(line);
       this.#gauge.noteLine(line);
     }
@@ -166,11 +161,10 @@ export class LocalServer implements AsyncDisposable {
     return until === 'accepting' ? 'accepting' : undefined;
   }
 
-  async #ended(): Promise<StartOutcome> {
+  #ended(): StartOutcome {
     if (this.#child.exitCode === 0) return 'shut-down';
-    const collected = await collectorLines(this.dataDirectory);
     const status = this.#child.signalCode ?? `status ${this.#child.exitCode}`;
-    throw explainExit([...this.#tail.recent, ...collected], status, this.logFile);
+    throw explainExit(this.#logs.recent, status, this.logFile);
   }
 
   #tooSlow(timeoutMs: number): KeyframeError {

@@ -40,6 +40,7 @@ export interface ConfigSetting {
   readonly value: string;
 }
 
+/** How far the cleaning goes. */
 export interface CleanOptions {
   /**
    * `restored` (default) drops only archive settings that an earlier restore switched off; `all` drops every

@@ -37,12 +37,14 @@ export interface ArchiverFacts {
   readonly failing: boolean;
 }
 
+/** A tablespace of its own; pg_default and pg_global are left out. */
 export interface TablespaceFact {
   readonly oid: number;
   readonly name: string;
   readonly location: string;
 }
 
+/** A replication slot. `walStatus` is `lost` once its WAL is gone. */
 export interface SlotFact {
   readonly name: string;
   readonly physical: boolean;

@@ -17,6 +17,7 @@ import type { SqlSession } from './session.ts';
 /** Text of the server's answer; SQL null is `null`. */
 type Row = Readonly<Record<string, string | null>>;
 
+/** How a server is inspected. */
 export interface InspectOptions extends Abortable {
   /** Our clock in Unix milliseconds, to compare the server's with. */
   readonly now: () => number;
@@ -75,8 +76,8 @@ async function one(sql: SqlSession, text: string): Promise<Row | undefined> {
   return (await sql.query<Row>(text))[0];
 }
 
-/** 42501 is insufficient_privilege, 42883 an unknown function, 42P01 an unknown view: this topic is not for us. */
-const NOT_FOR_US: ReadonlySet<unknown> = new Set(['42501', '42883', '42P01']);
+/** No right (42501), or an older server without that function, view or column: this topic is not for us. */
+const NOT_FOR_US: ReadonlySet<unknown> = new Set(['42501', '42883', '42P01', '42703']);
 
 async function rowsOrUndefined(sql: SqlSession, text: string): Promise<readonly Row[] | undefined> {
   try {

@@ -31,6 +31,7 @@ export async function switchWal(sql: SqlSession): Promise<Lsn> {
   return position(sql, 'select pg_switch_wal()::text as lsn');
 }
 
+/** How a message is written. */
 export interface EmitMessageOptions {
   /** As a transaction of its own: leaves a commit record with a time, durable when this resolves. Default false. */
   readonly transactional?: boolean | undefined;
@@ -45,4 +46,21 @@ export async function emitMessage(sql: SqlSession, content: string, options: Emi
 /** A named recovery target at the current position. Names are 1 to 63 bytes and need not be unique. */
 export async function createRestorePoint(sql: SqlSession, name: string): Promise<Lsn> {
   return position(sql, 'select pg_create_restore_point($1::text)::text as lsn', [name]);
+}
+
+/** How far a recovering server is. */
+export interface RecoveryProbe {
+  readonly replayLsn: Lsn | undefined;
+  /** Stopped at its recovery target, waiting for pg_wal_replay_resume(). */
+  readonly paused: boolean;
+}
+
+/** Asks a hot standby how far it is; `undefined` once it has been promoted. */
+export async function probeRecovery(sql: SqlSession): Promise<RecoveryProbe | undefined> {
+  const [row] = await sql.query<{ recovering: boolean; lsn: string | null; paused: boolean | null }>(
+    `select pg_is_in_recovery() as recovering, pg_last_wal_replay_lsn()::text as lsn,
+            case when pg_is_in_recovery() then pg_get_wal_replay_pause_state() = 'paused' end as paused`,
+  );
+  if (row?.recovering !== true) return undefined;
+  return { replayLsn: row.lsn === null ? undefined : parseLsn(row.lsn), paused: row.paused === true };
 }
