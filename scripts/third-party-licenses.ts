@@ -26,7 +26,11 @@ export function thirdPartyLicenses(): LicensePlugin {
         }
       }
       const texts = [...homes].toSorted((left, right) => left.localeCompare(right)).map(licenseOf);
-      this.emitFile({ type: 'asset', fileName: 'THIRD-PARTY-LICENSES.txt', source: texts.join(`\n${'-'.repeat(80)}\n\n`) });
+      this.emitFile({
+        type: 'asset',
+        fileName: 'THIRD-PARTY-LICENSES.txt',
+        source: texts.join(`\n${'-'.repeat(80)}\n\n`),
+      });
     },
   };
 }
@@ -34,6 +38,7 @@ export function thirdPartyLicenses(): LicensePlugin {
 function licenseOf(home: string): string {
   const manifest = JSON.parse(readFileSync(path.join(home, 'package.json'), 'utf8')) as Record<string, string>;
   const file = readdirSync(home).find((name) => /^(licen[cs]e|copying)/i.test(name));
-  const text = file !== undefined && existsSync(path.join(home, file)) ? readFileSync(path.join(home, file), 'utf8') : '';
+  const text =
+    file !== undefined && existsSync(path.join(home, file)) ? readFileSync(path.join(home, file), 'utf8') : '';
   return `${manifest['name']} ${manifest['version']} (${manifest['license']})\n\n${text.trim()}\n`;
 }
