@@ -37,6 +37,8 @@ export interface FsStoreOptions {
 
 /** Follows no symbolic link and waits for no writer of a pipe. */
 const READ = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+/** Bytes per write. */
+const GATHER = 1024 * 1024;
 /** Bytes per read. */
 const CHUNK = 256 * 1024;
 /** A directory may be pruned between its making and our link into it; more often than this is no coincidence. */
@@ -92,7 +94,7 @@ async function stage(root: Root, mode: number, source: ByteSource, signal: Abort
       await root.renewStaging(); // removed by hand, or with the file system that was there
       return open(path, 'wx', mode);
     });
-    for await (const chunk of abortable(openExact(source), signal)) await writeAll(file, chunk);
+    await writeStream(file, abortable(openExact(source), signal), source.sizeBytes);
     await file.sync();
     signal?.throwIfAborted();
     return { path, info: await file.stat() };
@@ -100,6 +102,25 @@ async function stage(root: Root, mode: number, source: ByteSource, signal: Abort
     await rm(path, { force: true });
     throw error;
   }
+}
+
+/** Gathers small chunks, since each write costs a trip to the thread pool and an update of the file's metadata. */
+async function writeStream(file: FileHandle, stream: ByteStream, sizeBytes: number | undefined): Promise<void> {
+  const gathered = Buffer.allocUnsafeSlow(Math.min(sizeBytes ?? GATHER, GATHER));
+  let used = 0;
+  for await (const chunk of stream) {
+    if (used + chunk.length > gathered.length) {
+      await writeAll(file, gathered.subarray(0, used));
+      used = 0;
+    }
+    if (chunk.length >= gathered.length) {
+      await writeAll(file, chunk);
+    } else {
+      gathered.set(chunk, used);
+      used += chunk.length;
+    }
+  }
+  await writeAll(file, gathered.subarray(0, used));
 }
 
 async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
