@@ -12,6 +12,7 @@ export interface LeaseHolder {
   readonly command: string;
 }
 
+/** How long a lease lasts unless it is renewed, and how far clocks may differ. */
 export interface LeaseOptions extends Abortable {
   /** How long the lease lives without a renewal, in milliseconds. It is renewed at a third of that. */
   readonly ttlMs: number;

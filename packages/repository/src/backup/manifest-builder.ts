@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Compressor } from '@keyframe/contracts';
 import { type ChunkLine, CHUNK, encodeChunkIndex, SECTION, VERBATIM } from '../format/chunk-index.ts';
-import { encodeDirectory } from '../format/container.ts';
+import { encodeDirectory } from '../format/container-tail.ts';
 import { compressPayload, ContainerLayout, encodeFrame } from '../format/container-layout.ts';
 import { EntriesEncoder } from '../format/entries.ts';
 import { type ExtentRecord, ExtentsEncoder, type FrameRecord } from '../format/extents.ts';

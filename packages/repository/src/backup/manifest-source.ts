@@ -1,17 +1,16 @@
 import { hash } from 'node:crypto';
 import { hasCode, type KeyframeError, type Store } from '@keyframe/contracts';
 import { type ChunkLine, decodeChunkIndex, SECTION } from '../format/chunk-index.ts';
+import { assertSha256, decodeHead } from '../format/container.ts';
 import {
-  assertSha256,
   decodeDirectory,
   decodeFooter,
-  decodeHead,
   decodeTable,
   FOOTER_BYTES,
   type Footer,
   TABLE_ENTRY_BYTES,
   type TableEntry,
-} from '../format/container.ts';
+} from '../format/container-tail.ts';
 import type { Codecs } from '../objects/codecs.ts';
 import { damaged } from '../objects/damage.ts';
 import { readRange } from '../objects/read-range.ts';

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ByteSource, Store } from '@keyframe/contracts';
-import { assertSha256, type TableEntry } from '../format/container.ts';
+import { assertSha256 } from '../format/container.ts';
+import type { TableEntry } from '../format/container-tail.ts';
 import { CODEC_NONE, FRAME_HEADER_BYTES } from '../format/frame.ts';
 import { readRange } from '../objects/read-range.ts';
 import type { PackStream } from './pack-stream.ts';

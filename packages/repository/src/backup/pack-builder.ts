@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import type { ByteSource } from '@keyframe/contracts';
 import { SECTION } from '../format/chunk-index.ts';
-import { encodeDirectory, FOOTER_BYTES, type TableEntry } from '../format/container.ts';
+import { encodeDirectory, FOOTER_BYTES, type TableEntry } from '../format/container-tail.ts';
 import { ContainerLayout, type Payload } from '../format/container-layout.ts';
 import { FRAME_HEADER_BYTES, writeFrameHeader } from '../format/frame.ts';
 import type { PackLine } from '../format/manifest-tables.ts';

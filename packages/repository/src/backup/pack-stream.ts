@@ -1,5 +1,5 @@
 import type { Store } from '@keyframe/contracts';
-import type { TableEntry } from '../format/container.ts';
+import type { TableEntry } from '../format/container-tail.ts';
 import type { Payload } from '../format/container-layout.ts';
 import { FRAME_HEADER_BYTES } from '../format/frame.ts';
 import type { PackLine } from '../format/manifest-tables.ts';

@@ -16,7 +16,7 @@ export function encodeDescription(backup: DescribedBackup): Buffer {
 }
 
 /** @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
-export function decodeDescription(bytes: Buffer, key: string): DescribedBackup {
+function decodeDescription(bytes: Buffer, key: string): DescribedBackup {
   return readDescription(parseFields(bytes, key), key);
 }
 

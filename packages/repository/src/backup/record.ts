@@ -1,6 +1,7 @@
 import type { Lsn, TimelineId } from '@keyframe/contracts';
 import type { LeaseHolder } from '../lease.ts';
 
+/** Where a tablespace lay on the server. */
 export interface TablespaceLocation {
   readonly oid: number;
   readonly location: string;

@@ -13,6 +13,7 @@ export interface RestoreSink {
   done(file: ManifestEntry): void | Promise<void>;
 }
 
+/** How a backup is read. */
 export interface ReadOptions extends Abortable {
   /** Range reads under way at once. Default 4. */
   readonly concurrency?: number | undefined;
@@ -22,6 +23,7 @@ export interface ReadOptions extends Abortable {
   readonly only?: ((file: ManifestEntry) => boolean) | undefined;
 }
 
+/** What was read. */
 export interface ReadReport {
   readonly files: number;
   readonly plainBytes: number;

@@ -11,11 +11,13 @@ export interface NewEntry {
   readonly modifiedAtSeconds: number;
 }
 
+/** A file of the backup before its bytes come. */
 export interface NewFile extends NewEntry {
   /** Exactly as many bytes must be written. */
   readonly sizeBytes: number;
 }
 
+/** A symbolic link of the backup. */
 export interface NewSymlink extends NewEntry {
   readonly linkTarget: string;
 }

@@ -1,14 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Compressor } from '@keyframe/contracts';
-import {
-  type ContainerKind,
-  encodeFooter,
-  encodeHead,
-  encodeTable,
-  FOOTER_BYTES,
-  TABLE_ENTRY_BYTES,
-  type TableEntry,
-} from './container.ts';
+import { type ContainerKind, encodeHead } from './container.ts';
+import { encodeFooter, encodeTable, FOOTER_BYTES, TABLE_ENTRY_BYTES, type TableEntry } from './container-tail.ts';
 import { CODEC_NONE, FRAME_HEADER_BYTES, writeFrameHeader } from './frame.ts';
 import type { Json } from './sealed-json.ts';
 

@@ -4,7 +4,7 @@
  */
 import { damaged, tooNew } from '../objects/damage.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
-import type { TableEntry } from './container.ts';
+import type { TableEntry } from './container-tail.ts';
 
 const SECTION_FRAMES = 1;
 const SECTION_ZEROS = 2;

@@ -1,18 +1,14 @@
 import { createHash } from 'node:crypto';
 import { KeyframeError, type Store } from '@keyframe/contracts';
+import { assertSha256, type ContainerKind, decodeHead, decodeStart, START_BYTES } from '../format/container.ts';
 import {
-  assertSha256,
-  type ContainerKind,
   decodeFooter,
-  decodeHead,
-  decodeStart,
   decodeTable,
   FOOTER_BYTES,
   type Footer,
-  START_BYTES,
   TABLE_ENTRY_BYTES,
   type TableEntry,
-} from '../format/container.ts';
+} from '../format/container-tail.ts';
 import { openSealedJson } from '../format/sealed-json.ts';
 import { ByteCursor } from './byte-cursor.ts';
 import type { Codecs } from './codecs.ts';

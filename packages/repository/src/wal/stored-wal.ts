@@ -9,7 +9,7 @@ import {
 } from '@keyframe/contracts';
 
 import type { EpochContext } from '../epoch-context.ts';
-import { decodeFooter, FOOTER_BYTES } from '../format/container.ts';
+import { decodeFooter, FOOTER_BYTES } from '../format/container-tail.ts';
 import { FORMAT } from '../format/sealed-json.ts';
 import { walKey } from '../keys.ts';
 import { readRange } from '../objects/read-range.ts';

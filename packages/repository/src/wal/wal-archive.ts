@@ -10,6 +10,7 @@ export interface WalFacts {
   readonly segmentSizeBytes?: number | undefined;
 }
 
+/** A WAL file on its way into the archive. */
 export interface WalFile {
   /** As PostgreSQL names it: segment, `.history`, `.backup` or `.partial`. */
   readonly name: string;

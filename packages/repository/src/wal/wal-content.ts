@@ -5,16 +5,14 @@
 import { createHash, hash, type Hash } from 'node:crypto';
 import type { ByteStream } from '@keyframe/contracts';
 import type { EpochContext } from '../epoch-context.ts';
+import { assertSha256, decodeStart, START_BYTES } from '../format/container.ts';
 import {
-  assertSha256,
   decodeFooter,
-  decodeStart,
   decodeTable,
   FOOTER_BYTES,
-  START_BYTES,
   TABLE_ENTRY_BYTES,
   type TableEntry,
-} from '../format/container.ts';
+} from '../format/container-tail.ts';
 import { FRAME_HEADER_BYTES, readFrameHeader } from '../format/frame.ts';
 import { ByteCursor } from '../objects/byte-cursor.ts';
 import { damaged } from '../objects/damage.ts';

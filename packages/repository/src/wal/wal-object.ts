@@ -17,7 +17,7 @@ const KINDS = ['segment', 'history', 'backup', 'partial'] as const;
 export const HEADER_READ_BYTES = 4096;
 
 /** The header of an object of this archive, as JSON. */
-export function headerOf(context: EpochContext, header: WalObjectHeader): Readonly<Record<string, Json | undefined>> {
+function headerOf(context: EpochContext, header: WalObjectHeader): Readonly<Record<string, Json | undefined>> {
   const { format: _, ...rest } = header;
   return { repository: context.repositoryId, cluster: context.cluster, epoch: context.epoch.number, ...rest };
 }
