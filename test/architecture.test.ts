@@ -61,7 +61,7 @@ const withoutComments = (text: string): string => text.replaceAll(/\/\*[^]*?\*\/
 /** The specifiers of every static and dynamic import and re-export. */
 function importsOf(file: string): string[] {
   const text = withoutComments(read(file));
-  return [...text.matchAll(/(?:\bfrom\s+|\bimport\s*\(?\s*)'([^']+)'/g)].map((match) => match[1] ?? '');
+  return [...text.matchAll(/(?<!')\b(?:from\s+|import\s*\(?\s*)'([^'\n]+)'/g)].map((match) => match[1] ?? '');
 }
 
 const packageOf = (specifier: string): string =>

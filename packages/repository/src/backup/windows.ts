@@ -33,7 +33,7 @@ export async function* planWindows(
 }
 
 /** Groups sorted frames into reads of at most `windowBytes`, a larger frame aside. */
-export function* windowsOf(frames: readonly FrameRecord[], windowBytes: number): Generator<Window> {
+function* windowsOf(frames: readonly FrameRecord[], windowBytes: number): Generator<Window> {
   let window: (Omit<Window, 'end' | 'frames'> & { end: number; frames: FrameRecord[] }) | undefined;
   for (const frame of frames) {
     const end = frame.offset + frame.storedBytes;
