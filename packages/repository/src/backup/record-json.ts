@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { formatLsn, type Lsn, parseLsn } from '@keyframe/contracts';
-import { type Fields, FORMAT, type Json, openSealedJson, parseFields, sealJson } from '../format/sealed-json.ts';
+import { type Fields, FORMAT, type Json, openSealedJson, sealJson } from '../format/sealed-json.ts';
 import { damaged } from '../objects/damage.ts';
 import type { BackupIntent, BackupRecord } from './record.ts';
 
@@ -13,11 +13,6 @@ const METHODS = ['stream'] as const;
 /** The content of a `facts` chunk. */
 export function encodeDescription(backup: DescribedBackup): Buffer {
   return Buffer.from(JSON.stringify(description(backup)));
-}
-
-/** @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
-function decodeDescription(bytes: Buffer, key: string): DescribedBackup {
-  return readDescription(parseFields(bytes, key), key);
 }
 
 /** The bytes of `backup.json`. */
