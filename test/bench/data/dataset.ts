@@ -26,7 +26,7 @@ export interface Dataset {
 }
 
 /** Changed whenever the data would come out otherwise. */
-const EDITION = 1;
+const EDITION = 2;
 const RESTORE_POINT = 'bench_end';
 
 /** Settings of every server of the benchmark. `fsync` is the testkit's: off, for what the server itself writes. */
@@ -69,6 +69,7 @@ async function make(home: string, { major, gigabytes, segments }: DatasetParamet
   await cluster.start();
   await fill(cluster, gigabytes);
   await cluster.stop();
+  await dropOldWal(cluster);
   await copyDirectory(cluster.data, path.join(home, 'base'));
   const wal = path.join(home, 'wal');
   await mkdir(wal);
@@ -79,6 +80,15 @@ async function make(home: string, { major, gigabytes, segments }: DatasetParamet
   while (!existsSync(path.join(wal, last))) await sleep(100);
   // The archiver may still be copying it: a server that stops in order waits for that.
   await cluster.stop();
+}
+
+/** After an orderly stop only the segment of the last checkpoint is needed; the others are kept for reuse, and no backup has them. */
+async function dropOldWal(cluster: Cluster): Promise<void> {
+  const control = await cluster.exec('pg_controldata', ['-D', cluster.data]);
+  const needed = /REDO WAL file:\s+(\w+)/.exec(control)?.[1];
+  const directory = path.join(cluster.data, 'pg_wal');
+  for (const name of await readdir(directory))
+    if (/^[0-9A-F]{24}$/.test(name) && name !== needed) await rm(path.join(directory, name));
 }
 
 /** Copies a data directory as it is; shares blocks where the file system can. */
