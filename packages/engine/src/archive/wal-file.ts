@@ -27,7 +27,7 @@ export interface OfferedWalFile {
 const READ_BYTES = 1 << 20;
 
 /** A file as a re-openable source. */
-export function fileSource(path: string, sizeBytes: number): ByteSource {
+function fileSource(path: string, sizeBytes: number): ByteSource {
   return {
     sizeBytes,
     open: async function* () {

@@ -96,7 +96,7 @@ export async function restore(
 }
 
 /** Every refusal that needs no download, before the first change. */
-export async function checkEverything(plan: RecoveryPlan, request: RestoreRequest): Promise<Map<number, string>> {
+async function checkEverything(plan: RecoveryPlan, request: RestoreRequest): Promise<Map<number, string>> {
   const { backup } = plan;
   const known = new Set(backup.tablespaces.map(({ oid }) => oid));
   for (const oid of request.tablespaces.keys())
