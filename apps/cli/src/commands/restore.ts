@@ -101,7 +101,13 @@ The restored cluster has archive_mode = off: it never writes to the repository i
       const server = options.start
         ? await engine.startRestored(
             plan,
-            { directory: restored.directory, port: options.port, binDirectory: options.binDir, environment },
+            {
+              directory: restored.directory,
+              tablespaceDirectories: Object.values(restored.tablespaces),
+              port: options.port,
+              binDirectory: options.binDir,
+              environment,
+            },
             stage,
           )
         : undefined;

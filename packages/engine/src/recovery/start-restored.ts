@@ -18,6 +18,8 @@ import type { RecoveryPlan } from './plan.ts';
 /** Which restored directory to start, and how. */
 export interface StartRequest {
   readonly directory: string;
+  /** Where its tablespaces are: they belong to the server's user as well. */
+  readonly tablespaceDirectories: readonly string[];
   /** Over the port of the restored configuration. */
   readonly port?: number | undefined;
   readonly binDirectory?: string | undefined;
@@ -53,7 +55,7 @@ export async function startRestored(
   const major = Math.floor(plan.backup.postgresVersion / 10_000);
   const installation = await findInstallation(major, request, options);
   const runner = await findRunner({ dataDirectory: directory, signal: options.signal });
-  await handOver(directory, runner);
+  for (const each of [directory, ...request.tablespaceDirectories]) await handOver(each, runner);
   options.onEvent?.({
     kind: 'phase',
     phase: 'start',
