@@ -66,6 +66,23 @@ describe('on disk', () => {
     expect(await readdir(join(directory, '.keyframe-staging'))).toEqual([]);
   });
 
+  test('what cannot be published is not even made', async () => {
+    const store = open(newDirectory());
+    await store.put('a', textOf('x'), { ifAbsent: true });
+    let asked = 0;
+    const source = {
+      sizeBytes: 1,
+      open: () => {
+        asked += 1;
+        return textOf('y').open();
+      },
+    };
+    await expect(store.put('a', source, { ifAbsent: true })).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+    expect(asked).toBe(0);
+    await store.put('a', source);
+    expect(asked).toBe(1);
+  });
+
   test('the first put sweeps staging files older than a day', async () => {
     const directory = newDirectory();
     const staging = join(directory, '.keyframe-staging');

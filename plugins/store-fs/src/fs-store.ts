@@ -69,6 +69,7 @@ async function put(root: Root, mode: number, { key, source, how }: Put): Promise
   how.signal?.throwIfAborted();
   if (how.ifMatch !== undefined)
     throw new KeyframeError('UNSUPPORTED', `object '${key}': store-fs has no conditional replace`);
+  if (how.ifAbsent === true) await refuseExisting(root, key);
   const staged = await stage(root, mode, source, how.signal);
   try {
     const path = await root.locate(key);
@@ -78,6 +79,18 @@ async function put(root: Root, mode: number, { key, source, how }: Put): Promise
   } finally {
     await rm(staged.path, { force: true });
   }
+}
+
+/** Spares the making and writing of bytes that could not be published. What is not there yet, link(2) decides about. */
+async function refuseExisting(root: Root, key: string): Promise<void> {
+  const path = await root.locate(key);
+  const found = await lstat(path).catch(ignoringSystem('ENOENT', 'ENOTDIR'));
+  if (found === undefined) return;
+  const fault = Object.assign(new Error(`${path} exists`), { code: 'EEXIST', errno: -17 });
+  await assertNoClash(key, path, fault);
+  // The writer that was first may have crashed before this; who is told `exists` may take it for durable.
+  await syncDirectory(dirname(path));
+  throw fault;
 }
 
 interface Staged {
