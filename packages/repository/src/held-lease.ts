@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { hasCode, KeyframeError, type Store } from '@keyframe/contracts';
+import { hasCode, isKeyframeError, KeyframeError, type Store } from '@keyframe/contracts';
 import { bytesOf } from '@keyframe/contracts/streams';
 import { readHolder } from './backup/record-json.ts';
 import { openSealedJson, sealJson } from './format/sealed-json.ts';
@@ -11,6 +11,8 @@ import { readSmall } from './objects/read-range.ts';
 const DEFAULT_SKEW_MS = 30_000;
 /** Attempts when others take and drop the lease at the same moment. */
 const TRIES = 5;
+/** Listings whose highest object is gone when it is read. More in a row than a few is a store that lists what it has not. */
+const READ_TRIES = 20;
 
 /** One object of a lease: the highest number is the one that counts. */
 interface LeaseState {
@@ -28,7 +30,7 @@ export interface LeasePlace {
 
 /**
  * A lease made of numbered objects that are only ever created, so it needs no store that can replace.
- * After each creation the numbers are listed again: a slow process may create a number that was taken, passed and removed.
+ * After each creation the numbers are listed again, since a slow process may create one that was taken, passed and removed.
  */
 export class HeldLease implements Lease {
   readonly name: string;
@@ -39,8 +41,8 @@ export class HeldLease implements Lease {
   readonly #lost = new AbortController();
   readonly #acquiredAt: string;
   #number = 0;
-  #expires = 0;
   #timer: NodeJS.Timeout | undefined;
+  #deadline: NodeJS.Timeout | undefined;
   #renewing: Promise<void> | undefined;
   #released = false;
 
@@ -84,6 +86,7 @@ export class HeldLease implements Lease {
     if (this.#released) return;
     this.#released = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#deadline);
     await this.#renewing?.catch(() => undefined); // a lease that is lost needs no release
     if (!this.lost.aborted) await this.#create(this.#number + 1, true, undefined);
   }
@@ -114,13 +117,21 @@ export class HeldLease implements Lease {
       return false;
     }
     this.#number = number;
-    this.#expires = expires;
+    this.#watch(expires - now().getTime(), released);
     await remove(
       store,
       this.name,
       numbers.filter((other) => other < number),
     );
     return true;
+  }
+
+  /** Past its time the lease may be someone else's, whatever a renewal that hangs would still bring. */
+  #watch(leftMs: number, released: boolean): void {
+    clearTimeout(this.#deadline);
+    if (released || this.#released) return;
+    this.#deadline = setTimeout(() => this.#lost.abort(notRenewed(this.name)), leftMs);
+    this.#deadline.unref();
   }
 
   #schedule(): void {
@@ -133,8 +144,7 @@ export class HeldLease implements Lease {
     try {
       await this.renew();
     } catch (error) {
-      // One failed renewal is survived; past its time the lease may be someone else's.
-      if (this.#place.now().getTime() >= this.#expires) this.#lost.abort(error);
+      if (!isKeyframeError(error)) this.#lost.abort(error); // one failed renewal is survived, a defect is not
     }
     this.#schedule();
   }
@@ -155,7 +165,7 @@ async function listNumbers(store: Store, name: string, signal: AbortSignal | und
 
 /** The state that counts now; undefined when the lease was never taken. */
 async function readState(store: Store, name: string, signal: AbortSignal | undefined): Promise<LeaseState | undefined> {
-  for (;;) {
+  for (let tried = 0; tried < READ_TRIES; tried += 1) {
     const numbers = await listNumbers(store, name, signal);
     if (numbers.length === 0) return undefined;
     const number = Math.max(...numbers);
@@ -173,6 +183,7 @@ async function readState(store: Store, name: string, signal: AbortSignal | undef
       if (!hasCode(error, 'NOT_FOUND')) throw error; // it was renewed, and its old object removed, since the listing
     }
   }
+  throw unavailable(name);
 }
 
 async function isFree(state: LeaseState, now: Date, self: LeaseHolder, options: LeaseOptions): Promise<boolean> {
@@ -197,8 +208,15 @@ async function remove(store: Store, name: string, numbers: readonly number[]): P
 function locked(name: string, { holder, acquiredAt, expiresAt }: LeaseState): KeyframeError {
   const who = `${JSON.stringify(holder.command)} on ${holder.host} (process ${holder.pid})`;
   return new KeyframeError('LOCKED', `${who} holds the lease ${name} since ${acquiredAt}`, {
-    hint: `Wait until it ends, or end process ${holder.pid} on ${holder.host} and repeat the command after ${expiresAt}.`,
+    hint: `Wait for it, or end process ${holder.pid} on ${holder.host} and repeat the command after ${expiresAt}.`,
     details: { lease: name, host: holder.host, pid: holder.pid, command: holder.command, acquiredAt, expiresAt },
+  });
+}
+
+function notRenewed(name: string): KeyframeError {
+  return new KeyframeError('LOCKED', `the lease ${name} could not be renewed in time`, {
+    hint: 'Check that the repository can be reached with `keyframe doctor`, then repeat the command.',
+    details: { lease: name },
   });
 }
 

@@ -9,7 +9,7 @@ const LEASE = /^[a-z0-9][a-z0-9_.-]*(?:\/[a-z0-9][a-z0-9_.-]*)*$/;
 export function assertClusterName(name: string): void {
   if (!CLUSTER.test(name))
     throw new KeyframeError('INVALID_OPTION', `${JSON.stringify(name)} is no cluster name`, {
-      hint: 'Name the cluster under `clusters` with 1 to 63 of a-z, 0-9, `_` and `-`, beginning with a letter or digit.',
+      hint: 'Name it under `clusters` with 1 to 63 of a-z, 0-9, `_` and `-`, beginning with a letter or digit.',
     });
 }
 

@@ -26,7 +26,7 @@ export interface LeaseOptions extends Abortable {
 export interface Lease {
   readonly name: string;
   readonly holder: LeaseHolder;
-  /** Aborts, with a LOCKED error as its reason, when another process took the lease or it could not be renewed in time. */
+  /** Aborts, with a LOCKED error, when another process took the lease or it could not be renewed in time. */
   readonly lost: AbortSignal;
   /** Renews now. The timer calls it; a caller need not. */
   renew(): Promise<void>;

@@ -160,6 +160,9 @@ test('a record that was damaged is CORRUPT, and the listing says so', async () =
     .cluster('main')
     .at(1);
   await expect(archive.backups.list()).rejects.toMatchObject({ code: 'CORRUPT' });
+  const damage: string[] = [];
+  expect(await archive.backups.list({ onDamage: (fault) => damage.push(fault.message) })).toEqual([]);
+  expect(damage).toEqual([expect.stringContaining('backup.json')]);
 });
 
 test('a frame of a codec that is not installed says which one', async () => {

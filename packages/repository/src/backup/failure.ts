@@ -1,19 +1,16 @@
 /** The first fault of a job with many hands. Everybody stops at it, and it is what the caller gets to see. */
 export class Failure {
+  /** Aborts with the first fault. */
+  readonly signal: AbortSignal;
   readonly #controller = new AbortController();
 
   constructor(outer: AbortSignal | undefined) {
-    if (outer?.aborted === true) this.fail(outer.reason);
-    else outer?.addEventListener('abort', () => this.fail(outer.reason), { once: true });
-  }
-
-  /** Aborts with the first fault. */
-  get signal(): AbortSignal {
-    return this.#controller.signal;
+    // `any` holds nothing of ours from the outer signal, which may live as long as an agent does.
+    this.signal = AbortSignal.any([this.#controller.signal, ...(outer === undefined ? [] : [outer])]);
   }
 
   fail(reason: unknown): void {
-    if (!this.signal.aborted) this.#controller.abort(reason);
+    this.#controller.abort(reason);
   }
 
   /** Throws the first fault, if there is one. */

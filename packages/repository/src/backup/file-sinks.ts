@@ -47,7 +47,7 @@ function isZero(bytes: Buffer): boolean {
   return true;
 }
 
-/** Fills frames with one big file alone, so that its frames lie side by side and begin at multiples of the frame size. */
+/** Fills frames with one big file alone: they lie side by side and begin at multiples of the frame size. */
 export function dataSink(file: NewFile, ordinal: number, target: DataTarget): FileSink {
   const { pipeline } = target;
   const meter = new Meter(file);

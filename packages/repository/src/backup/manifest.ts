@@ -36,7 +36,7 @@ export interface Extent {
   readonly frameOffset: number;
 }
 
-/** Reads a manifest chunk by chunk, on demand. When the object is damaged or gone, its copy in the last pack is read. */
+/** Reads a manifest chunk by chunk, on demand; where the object is damaged or gone, from its copy in the last pack. */
 export interface ManifestReader {
   readonly record: BackupRecord;
   /** What was found damaged in the first copy so far, each once. Report it: the backup has lost its spare. */

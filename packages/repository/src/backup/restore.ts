@@ -1,4 +1,5 @@
 import type { EpochContext } from '../epoch-context.ts';
+import type { ChunkLine } from '../format/chunk-index.ts';
 import { assertSha256 } from '../format/container.ts';
 import type { ExtentRecord, FrameRecord } from '../format/extents.ts';
 import { damaged } from '../objects/damage.ts';
@@ -43,7 +44,10 @@ export class Restore {
     const share = Math.floor(memoryBudgetBytes / (concurrency * 2));
     const windowBytes = Math.min(Math.max(share, WINDOW_BYTES.least), WINDOW_BYTES.most);
     const isWanted = (extent: ExtentRecord): boolean => this.#isWanted(extent);
-    const tasks = planWindows(this.#manifest, isWanted, windowBytes, this.#failure.signal);
+    const holds = ({ first, last }: ChunkLine): boolean =>
+      this.#options.only === undefined || this.#missing.slice(first, last + 1).some((left) => left !== undefined);
+    const chunks = this.#manifest.extentChunks({ signal: this.#failure.signal }, holds);
+    const tasks = planWindows(chunks, isWanted, windowBytes);
     const workers = Array.from({ length: concurrency }, () => this.#failure.watch(this.#work(tasks, windowBytes)));
     await Promise.all(workers);
     this.#failure.check();

@@ -35,11 +35,15 @@ export class StoredCatalogue implements BackupCatalogue {
     this.#prefix = `${context.prefix}backups/`;
   }
 
-  async list(options: Abortable = {}): Promise<BackupRecord[]> {
+  async list(
+    options: Abortable & { readonly onDamage?: ((fault: KeyframeError) => void) | undefined } = {},
+  ): Promise<BackupRecord[]> {
     const found = await this.#find(options);
     const labels = [...found].filter(([, { names }]) => names.has('backup.json')).map(([label]) => label);
-    const records = await this.#each(labels, (label) => this.get(label, options));
-    return records.toSorted((one, other) => compare(one.stoppedAt, other.stoppedAt) || compare(one.label, other.label));
+    const records = await this.#each(labels, (label) => this.get(label, options).catch(takenBy(options.onDamage)));
+    return records
+      .filter((record) => record !== undefined)
+      .toSorted((one, other) => compare(one.stoppedAt, other.stoppedAt) || compare(one.label, other.label));
   }
 
   async unfinished(options: Abortable = {}): Promise<UnfinishedBackup[]> {
@@ -123,6 +127,14 @@ export class StoredCatalogue implements BackupCatalogue {
       results.push(...(await Promise.all(items.slice(start, start + READS).map((item) => read(item)))));
     return results;
   }
+}
+
+/** One record that cannot be used must not hide the others. */
+function takenBy(onDamage: ((fault: KeyframeError) => void) | undefined): (error: unknown) => undefined {
+  return (error) => {
+    if (onDamage === undefined || !hasCode(error, 'CORRUPT', 'REPOSITORY_FORMAT')) throw error;
+    onDamage(error);
+  };
 }
 
 function compare(one: string, other: string): number {

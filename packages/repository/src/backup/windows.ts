@@ -1,5 +1,4 @@
-import type { ExtentRecord, FrameRecord } from '../format/extents.ts';
-import type { StoredManifest } from './stored-manifest.ts';
+import type { ExtentRecord, ExtentsChunk, FrameRecord } from '../format/extents.ts';
 
 /** Unused bytes between two frames that are read through rather than asked for separately. */
 const GAP_BYTES = 128 << 10;
@@ -17,12 +16,11 @@ export type RestoreTask = { readonly window: Window } | { readonly zeros: readon
 
 /** Plans range reads chunk by chunk, in the order of the packs. Frames without a wanted extent are left out. */
 export async function* planWindows(
-  manifest: StoredManifest,
+  chunks: AsyncIterable<ExtentsChunk>,
   isWanted: (extent: ExtentRecord) => boolean,
   windowBytes: number,
-  signal: AbortSignal,
 ): AsyncGenerator<RestoreTask> {
-  for await (const { frames, zeros } of manifest.extentChunks({ signal })) {
+  for await (const { frames, zeros } of chunks) {
     const wanted = frames
       .filter((frame) => frame.extents.some(isWanted))
       .toSorted((one, other) => one.pack - other.pack || one.offset - other.offset);

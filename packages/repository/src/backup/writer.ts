@@ -24,7 +24,7 @@ export interface NewSymlink extends NewEntry {
 
 /** Takes the content of one file. Several may be open at once. */
 export interface FileSink {
-  /** Copies the view before it returns; a promise means: write no more until it settles. Throws what went wrong earlier. */
+  /** Copies the view before it returns. A promise means: write no more until it settles. Throws what failed earlier. */
   write(view: Uint8Array): void | Promise<void>;
   /** @throws {KeyframeError} INTERNAL unless exactly the announced size was written */
   end(): void | Promise<void>;
@@ -47,7 +47,7 @@ export interface BackupWriter {
   /** Writes `backup.json`. Before it the backup does not count, after it the backup is durable. */
   publish(prepared: PreparedBackup): Promise<BackupRecord>;
   /**
-   * Gives the backup up and removes what it stored. Once `publish` was tried nothing is removed: the record may be there.
+   * Gives the backup up and removes what it stored. Once `publish` was tried nothing is removed: it may have succeeded.
    * Never throws for a store that refuses to delete.
    */
   abandon(reason: unknown): Promise<void>;

@@ -76,7 +76,7 @@ export class ByteWriter {
   }
 }
 
-/** Reads what {@link ByteWriter} wrote. Never reads outside its bytes: a field that would is CORRUPT, naming the object. */
+/** Reads what {@link ByteWriter} wrote. A field that would lie outside its bytes is CORRUPT, naming the object. */
 export class ByteReader {
   readonly #bytes: Buffer;
   readonly #key: string;

@@ -1,5 +1,5 @@
 /**
- * Extents: which range of which file lies in which frame. A chunk names every frame it needs itself, so it can be used alone.
+ * Extents: which range of which file lies in which frame. A chunk names every frame it needs, so it can be used alone.
  * @packageDocumentation
  */
 import { damaged, tooNew } from '../objects/damage.ts';

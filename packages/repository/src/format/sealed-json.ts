@@ -1,5 +1,5 @@
 /**
- * Small JSON objects that prove their own bytes: the last member, on a line of its own, is the SHA-256 of all bytes before that line.
+ * Small JSON objects that prove their own bytes: the last member, on a line of its own, is the SHA-256 of what precedes.
  * @packageDocumentation
  */
 import { hash } from 'node:crypto';

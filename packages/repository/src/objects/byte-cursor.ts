@@ -1,7 +1,7 @@
 import type { ByteStream } from '@keyframe/contracts';
 import { damaged } from './damage.ts';
 
-/** Reads a stream in pieces of chosen sizes. Views are valid until the stream is closed; copying happens only across chunks. */
+/** Reads a stream in pieces of chosen sizes. Bytes are copied only where a piece spans chunks. */
 export class ByteCursor {
   readonly #chunks: AsyncIterator<Uint8Array>;
   readonly #key: string;

@@ -8,7 +8,7 @@ export function damaged(
 ): KeyframeError {
   return new KeyframeError('CORRUPT', `the object ${key} is damaged: ${what}`, {
     cause: init.cause,
-    hint: `Check the storage under the repository, keep ${key} for inspection, and take a new backup with \`keyframe backup\`.`,
+    hint: 'Check the storage under the repository, keep the object for inspection, and run `keyframe backup` anew.',
     details: { key, ...init.details },
   });
 }

@@ -2,8 +2,8 @@ import { ByteCursor } from './byte-cursor.ts';
 import { type ByteSource, type ByteStream, hasCode, KeyframeError, type Store } from '@keyframe/contracts';
 
 /**
- * Creates an object that nobody may replace. True: the object is there with these bytes. False: another object is there.
- * A store may keep an object and lose the answer; the next try is then refused, which is no fault as long as the bytes are ours.
+ * Creates an object that nobody may replace. True: it is there with these bytes. False: another object is there.
+ * A store may keep an object and lose the answer. The next try is then refused, which is no fault if the bytes are ours.
  */
 export async function createOnly(
   store: Store,
@@ -31,7 +31,7 @@ export async function putOnce(
 ): Promise<void> {
   if (await createOnly(store, key, source, signal)) return;
   throw new KeyframeError('CONFLICT', `the store holds another object ${key}`, {
-    hint: 'Check that no second Keyframe writes to this repository under the same lease, then run `keyframe backup` again.',
+    hint: 'Check that no second Keyframe writes to this repository, then run `keyframe backup` again.',
     details: { key },
   });
 }

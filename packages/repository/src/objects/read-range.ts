@@ -3,7 +3,10 @@ import { damaged } from './damage.ts';
 
 const SMALL_LIMIT = 16 << 20;
 
-/** Fills `target` with the bytes from `start` on. @throws {KeyframeError} CORRUPT when the object ends early or is gone */
+/**
+ * Fills `target` with the bytes from `start` on.
+ * @throws {KeyframeError} CORRUPT when the object ends early or is gone
+ */
 export async function readInto(
   store: Store,
   key: string,

@@ -104,7 +104,7 @@ export class StoredWal implements WalArchive {
       stored.systemIdentifier === offered.systemIdentifier;
     if (!same)
       throw new KeyframeError('WAL_MISMATCH', `the archive holds another WAL file ${offered.name}`, {
-        hint: 'Keep the file in pg_wal, and check with `keyframe doctor` that no second cluster archives to this repository.',
+        hint: 'Keep the file in pg_wal, and check with `keyframe doctor` that no second cluster archives here.',
         details: { key, archived: stored.sha256, offered: offered.sha256 },
       });
     const start = Math.max(0, sizeBytes - FOOTER_BYTES);

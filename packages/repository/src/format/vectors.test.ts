@@ -1,0 +1,85 @@
+import { bytesOf, drain } from '@keyframe/contracts/streams';
+import { createMemoryStore } from '@keyframe/testkit';
+import { expect, test } from 'vitest';
+import vectors from '../../../../docs/format/vectors.json' with { type: 'json' };
+import { openArchive } from '../../test/support.ts';
+import { ByteReader, ByteWriter } from './bytes.ts';
+import { decodeEntries, EntriesEncoder } from './entries.ts';
+import { decodeExtents, type ExtentRecord, ExtentsEncoder } from './extents.ts';
+import { readFrameHeader, writeFrameHeader } from './frame.ts';
+import { decodePacks, encodePacks } from './manifest-tables.ts';
+import { openSealedJson } from './sealed-json.ts';
+
+const bytes = (hex: string): Buffer => Buffer.from(hex, 'hex');
+
+test.each(vectors.varint)('the varint of $value is $hex', ({ value, hex }) => {
+  const writer = new ByteWriter();
+  writer.varint(value);
+  expect(writer.take().toString('hex')).toBe(hex);
+  expect(new ByteReader(bytes(hex), 'x').varint()).toBe(value);
+});
+
+test.each(vectors.signed)('the signed number $value is $hex', ({ value, hex }) => {
+  const writer = new ByteWriter();
+  writer.signed(value);
+  expect(writer.take().toString('hex')).toBe(hex);
+  expect(new ByteReader(bytes(hex), 'x').signed()).toBe(value);
+});
+
+test('a frame header is as specified', () => {
+  const { hex, ...header } = vectors.frameHeader;
+  const written = Buffer.alloc(32, 0xff);
+  writeFrameHeader(written, 0, header);
+  expect(written.toString('hex')).toBe(hex);
+  expect(readFrameHeader(bytes(hex), 'x')).toEqual(header);
+});
+
+test('sealed JSON is as specified', () => {
+  const fields = openSealedJson(Buffer.from(vectors.sealedJson.text), 'x');
+  expect(fields.text('label')).toBe(vectors.sealedJson.label);
+});
+
+test('entries are as specified', () => {
+  const { hex, entries } = vectors.entries;
+  const decoded = decodeEntries(bytes(hex), 0, 'x');
+  expect(decoded).toEqual(entries.map((entry, ordinal) => ({ ordinal, ...entry })));
+  const encoder = new EntriesEncoder();
+  for (const entry of decoded) encoder.add(entry);
+  expect(encoder.take().toString('hex')).toBe(hex);
+});
+
+test('extents are as specified', () => {
+  const { hex } = vectors.extents;
+  const { frames, zeros } = decodeExtents(bytes(hex), 'x');
+  const flat = (extents: readonly ExtentRecord[]): number[][] =>
+    extents.map((each) => [each.ordinal, each.fileOffset, each.sizeBytes, each.frameOffset]);
+  const listed = frames.map(({ pack, number, offset, storedBytes, plainBytes, sha256, extents }) => [
+    [pack, number, offset, storedBytes, plainBytes, Buffer.from(sha256).toString('hex')],
+    flat(extents),
+  ]);
+  expect([...listed, [null, flat(zeros)]]).toEqual(vectors.extents.frames);
+  const encoder = new ExtentsEncoder();
+  for (const frame of frames) encoder.add(frame);
+  for (const range of zeros) encoder.addZeros(range);
+  expect([encoder.first, encoder.last]).toEqual([1, 4]);
+  expect(encoder.take().toString('hex')).toBe(hex);
+});
+
+test('the list of packs is as specified', () => {
+  const packs = decodePacks(bytes(vectors.packs.hex), 'x');
+  expect(packs.map(({ epoch, label, number }) => [epoch, label, number])).toEqual([
+    [0, '', 1],
+    [1, '20261113T030000Z-full', 123_456],
+  ]);
+  expect(encodePacks(packs).toString('hex')).toBe(vectors.packs.hex);
+});
+
+test('a WAL object is as specified', async () => {
+  const { name, content, hex } = vectors.wal;
+  const store = createMemoryStore();
+  const archive = await openArchive(store);
+  await store.put(`clusters/main/1/wal/${name}`, bytesOf(bytes(hex)));
+  const found = await archive.wal.get(name);
+  expect(found?.header).toMatchObject({ kind: 'history', timeline: 2, segmentSizeBytes: undefined });
+  expect((await drain(found?.content ?? bytesOf().open())).toString()).toBe(content);
+});

@@ -1,0 +1,152 @@
+import { execFile } from 'node:child_process';
+import { hash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { lstat, mkdtemp, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import gzipPlugin from '@keyframe/compress-gzip';
+import zstdPlugin from '@keyframe/compress-zstd';
+import type { Compressor } from '@keyframe/contracts';
+import { bytesOf } from '@keyframe/contracts/streams';
+import fsPlugin from '@keyframe/store-fs';
+import { testHost } from '@keyframe/testkit';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import {
+  backUp,
+  compressible,
+  FACTS,
+  openArchive,
+  sampleTree,
+  SMALL,
+  SYSTEM_IDENTIFIER,
+  type Tree,
+} from './support.ts';
+
+const run = promisify(execFile);
+const folder = fileURLToPath(new URL('../../../test/format-reader/', import.meta.url));
+const vectors = fileURLToPath(new URL('../../../docs/format/vectors.json', import.meta.url));
+
+let python = '';
+let work = '';
+
+beforeAll(async () => {
+  python = await virtualEnvironment(path.join(folder, 'requirements.txt'));
+  work = await mkdtemp(path.join(tmpdir(), 'keyframe-reader-'));
+});
+afterAll(() => rm(work, { recursive: true, force: true }));
+
+/** Python with the pinned packages, made once per version of the pins and kept between runs. */
+async function virtualEnvironment(requirements: string): Promise<string> {
+  const caches = process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache');
+  const home = path.join(
+    caches,
+    'keyframe',
+    `format-reader-${hash('sha256', await readFile(requirements)).slice(0, 16)}`,
+  );
+  const made = path.join(home, 'bin', 'python');
+  if (existsSync(made)) return made;
+  const aside = `${home}.${process.pid}`;
+  try {
+    // Debian's python3 has venv but not the pip that would go into one.
+    await run('python3', ['-m', 'venv', '--without-pip', aside]);
+    const flags = ['--quiet', '--disable-pip-version-check', '--require-hashes', '--only-binary=:all:', '--no-deps'];
+    const into = ['-m', 'pip', '--python', path.join(aside, 'bin', 'python')];
+    await run('python3', [...into, 'install', ...flags, '--requirement', requirements]);
+    await rename(aside, home).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error; // another process was first
+    });
+  } finally {
+    await rm(aside, { recursive: true, force: true });
+  }
+  return made;
+}
+
+async function read(...args: string[]): Promise<string> {
+  const { stderr } = await run(python, [path.join(folder, 'reader.py'), ...args]);
+  return stderr;
+}
+
+async function makeRepository(name: string, compressor: Compressor, tree: Tree) {
+  const directory = path.join(work, name);
+  const store = fsPlugin.create({ directory, fileMode: 0o640, directoryMode: 0o750 }, testHost());
+  const archive = await openArchive(store, { compressor, tuning: SMALL });
+  return { directory, store, archive, record: await backUp(archive, tree) };
+}
+
+async function expectRestored(target: string, tree: Tree): Promise<void> {
+  const found = await Promise.all([...tree.keys()].map(async (name) => [name, await describeFile(target, name)]));
+  const expected = [...tree].map(([name, content]) => [name, describeContent(name, content)]);
+  expect(Object.fromEntries(found)).toEqual(Object.fromEntries(expected));
+}
+
+async function describeFile(target: string, name: string): Promise<object> {
+  const file = path.join(target, name);
+  const info = await lstat(file);
+  if (info.isSymbolicLink()) return { link: await readlink(file) };
+  const mode = info.mode & 0o777;
+  return info.isDirectory() ? { mode } : { mode, mtimeMs: info.mtimeMs, sha256: hash('sha256', await readFile(file)) };
+}
+
+function describeContent(name: string, content: Uint8Array | string): object {
+  if (name.endsWith('/')) return { mode: 0o700 };
+  if (typeof content === 'string') return { link: content };
+  return { mode: 0o600, mtimeMs: 1_763_600_000_000, sha256: hash('sha256', content) };
+}
+
+const compressors = [
+  ['zstd', zstdPlugin.create({ level: 1 }, testHost())],
+  ['gzip', gzipPlugin.create({ level: 1 }, testHost())],
+] as const;
+
+/** Members of a tablespace lie behind a link, which here would lead out of the target. */
+const treeWithoutTablespace = new Map([...sampleTree()].filter(([name]) => !name.startsWith('pg_tblspc/16400/')));
+
+test.each(compressors)(
+  'a reader that knows only the specification restores a backup compressed with %s',
+  async (name, compressor) => {
+    const { directory, record } = await makeRepository(name, compressor, treeWithoutTablespace);
+    const target = path.join(work, `${name}-restored`);
+    await read('restore', directory, 'main', record.label, target);
+    await expectRestored(target, treeWithoutTablespace);
+    expect(await readFile(`${target}.backup_manifest`)).toEqual(Buffer.from(FACTS.serverManifest));
+  },
+);
+
+test('that reader fetches WAL files', async () => {
+  const { directory, archive } = await makeRepository('wal', compressors[0][1], new Map());
+  const segment = compressible(16 << 20);
+  const facts = { systemIdentifier: SYSTEM_IDENTIFIER, timeline: 1, segmentSizeBytes: segment.length };
+  await archive.wal.put({ name: '000000010000000000000003', content: bytesOf(segment), facts });
+  const text = Buffer.from('1\t0/3000000\tno recovery target specified\n');
+  const history = { name: '00000002.history', content: bytesOf(text), facts: { systemIdentifier: SYSTEM_IDENTIFIER } };
+  await archive.wal.put(history);
+  const target = path.join(work, 'fetched');
+  await read('wal', directory, 'main', '1', '000000010000000000000003', target);
+  expect(Buffer.compare(await readFile(target), segment)).toBe(0);
+  await read('wal', directory, 'main', '1', '00000002.history', target);
+  expect(await readFile(target)).toEqual(text);
+});
+
+test('that reader takes the copy of a damaged manifest, and refuses a damaged pack', async () => {
+  const { directory, record } = await makeRepository('damaged', compressors[0][1], treeWithoutTablespace);
+  await flip(path.join(directory, record.manifest.key), 200);
+  const target = path.join(work, 'copy-restored');
+  await read('restore', directory, 'main', record.label, target);
+  await expectRestored(target, treeWithoutTablespace);
+  await flip(path.join(directory, record.manifest.copy.key), 2000);
+  const refused = read('restore', directory, 'main', record.label, path.join(work, 'refused'));
+  await expect(refused).rejects.toMatchObject({ stderr: expect.stringContaining('damaged: frame') });
+});
+
+test('that reader agrees with the test vectors of the specification', async () => {
+  expect(await read('vectors', vectors)).toBe('');
+});
+
+async function flip(file: string, at: number): Promise<void> {
+  const bytes = await readFile(file);
+  bytes[at] = (bytes[at] ?? 0) ^ 1;
+  await rm(file);
+  await writeFile(file, bytes);
+}

@@ -1,0 +1,421 @@
+#!/usr/bin/env python3
+"""Reads a Keyframe repository without Keyframe. Written from docs/format/repository-v1.md alone.
+
+  reader.py restore REPOSITORY CLUSTER LABEL TARGET    restores the files of a base backup
+  reader.py wal REPOSITORY CLUSTER EPOCH NAME FILE     fetches a WAL file
+  reader.py vectors FILE                               checks this reader against vectors.json
+"""
+import gzip
+import hashlib
+import json
+import os
+import struct
+import sys
+import zlib
+
+try:
+    import zstandard
+except ImportError:  # only needed for the codec zstd
+    zstandard = None
+
+FORMAT = 1
+SEAL = 81
+FOOTER = 160
+MAGIC = {"pack": b"KFPACK1\n", "wal": b"KFWALS1\n", "manifest": b"KFMANI1\n"}
+
+
+class Damaged(Exception):
+    pass
+
+
+class TooNew(Exception):
+    pass
+
+
+def must(condition, what):
+    if not condition:
+        raise Damaged(what)
+
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
+# --- numbers -----------------------------------------------------------------------------------------------------
+
+class Cursor:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def left(self):
+        return len(self.data) - self.at
+
+    def take(self, count):
+        must(count <= self.left(), "ends early")
+        self.at += count
+        return self.data[self.at - count:self.at]
+
+    def varint(self):
+        value = shift = 0
+        while True:
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            must(value < 1 << 53, "a number is too large")
+            if byte < 0x80:
+                return value
+
+    def signed(self):
+        value = self.varint()
+        return value // 2 if value % 2 == 0 else -(value + 1) // 2
+
+    def bytes(self):
+        return self.take(self.varint())
+
+
+# --- sealed JSON, containers, frames -----------------------------------------------------------------------------
+
+def parse_json(data):
+    value = json.loads(data.decode("utf-8"))
+    if value["format"] > FORMAT:
+        raise TooNew("format %d" % value["format"])
+    return value
+
+
+def sealed_json(data):
+    must(len(data) >= SEAL, "too short for a seal")
+    body, seal = data[:-SEAL], data[-SEAL:]
+    must(seal == b'  "sha256": "' + hashlib.sha256(body).hexdigest().encode() + b'"\n}\n', "seal")
+    return parse_json(data)
+
+
+def parse_head(data, kind):
+    must(data[:8] == MAGIC[kind], "magic")
+    length, crc = struct.unpack("<II", data[8:16])
+    header = data[16:16 + length]
+    must(len(header) == length and zlib.crc32(header, zlib.crc32(data[:12])) == crc, "header checksum")
+    return parse_json(header), 16 + length
+
+
+class Footer:
+    def __init__(self, data, size):
+        must(len(data) == FOOTER and data[:8] == b"KFFOOT1\n", "footer")
+        must(struct.unpack("<I", data[156:])[0] == zlib.crc32(data[:156]), "footer checksum")
+        object_size, self.table, self.frames, flags, self.tail, self.tail_length = struct.unpack("<QQIIQQ", data[8:48])
+        if flags:
+            raise TooNew("footer flags")
+        self.head_sha, self.table_sha, self.tail_sha = data[48:80], data[80:112], data[112:144]
+        must(object_size == size and self.tail == self.table + 48 * self.frames, "footer figures")
+        must(size == self.tail + self.tail_length + FOOTER, "footer figures")
+
+
+def parse_table(data):
+    return [struct.unpack("<QII32s", data[at:at + 48]) for at in range(0, len(data), 48)]
+
+
+def sections(tail):
+    if not tail:
+        return {}
+    count = struct.unpack("<I", tail[-4:])[0]
+    start = len(tail) - 4 - 24 * count
+    must(start >= 0, "tail directory")
+    found = {}
+    for at in range(start, len(tail) - 4, 24):
+        ident, _, offset, length = struct.unpack("<IIQQ", tail[at:at + 24])
+        found[ident] = tail[offset:offset + length]
+    return found
+
+
+def parse_frame_header(data):
+    must(len(data) >= 32 and data[:4] == b"KFRM", "frame magic")
+    fmt, flags, key, codec, plain, payload, number, crc = struct.unpack("<BBH8sIIII", data[4:32])
+    must(zlib.crc32(data[:28]) == crc, "frame checksum")
+    if fmt > FORMAT or flags or key:
+        raise TooNew("frame format %d, flags %d, key %d" % (fmt, flags, key))
+    return codec.rstrip(b"\0").decode("ascii"), plain, payload, number
+
+
+def open_frame(stored, number, plain_length):
+    codec, plain, payload, own = parse_frame_header(stored)
+    must((own, plain, payload) == (number, plain_length, len(stored) - 32), "frame %d is another" % number)
+    content = stored[32:]
+    if codec == "zstd":
+        content = zstandard.ZstdDecompressor().decompress(content, max_output_size=plain)
+    elif codec == "gzip":
+        content = gzip.decompress(content)
+    elif codec != "none":
+        raise TooNew("codec " + codec)
+    must(len(content) == plain, "frame %d has another length" % number)
+    return content
+
+
+# --- the store: a directory --------------------------------------------------------------------------------------
+
+class Store:
+    def __init__(self, directory):
+        self.directory = directory
+
+    def path(self, key):
+        return os.path.join(self.directory, *key.split("/"))
+
+    def read(self, key, start=0, end=None):
+        with open(self.path(key), "rb") as file:
+            file.seek(start)
+            return file.read(-1 if end is None else end - start)
+
+
+# --- manifests ---------------------------------------------------------------------------------------------------
+
+class Manifest:
+    def __init__(self, store, record, prefix):
+        reference = record["manifest"]
+        copy = reference["copy"]
+        self.store = store
+        self.places = [(reference["key"], 0), (copy["key"], copy["offset"])]
+        size = reference["sizeBytes"]
+        root = bytes.fromhex(reference["root"])
+        footer = Footer(self.proven(size - FOOTER, size, root), size)
+        self.table = parse_table(self.proven(footer.table, footer.tail, footer.table_sha))
+        head_end = self.table[0][0] if self.table else footer.table
+        parse_head(self.proven(0, head_end, footer.head_sha), "manifest")
+        tail = self.proven(footer.tail, footer.tail + footer.tail_length, footer.tail_sha)
+        index = Cursor(sections(tail)[1])
+        self.index = []
+        while index.left():
+            self.index.append((index.varint(), index.varint(), index.varint()))
+        must(len(self.index) == len(self.table) == footer.frames, "chunk index")
+        for kind, _, _ in self.index:
+            if kind < 64 and not 1 <= kind <= 6:
+                raise TooNew("chunk kind %d" % kind)
+        self.packs = [pack for _, chunk in self.chunks(6) for pack in parse_packs(chunk, prefix, record["label"])]
+
+    def proven(self, start, end, expected):
+        for key, base in self.places:
+            try:
+                data = self.store.read(key, base + start, base + end)
+            except OSError:
+                continue
+            if len(data) == end - start and sha256(data) == expected:
+                return data
+        raise Damaged("manifest bytes %d to %d" % (start, end))
+
+    def chunks(self, wanted):
+        for number, (kind, first, last) in enumerate(self.index):
+            if kind == wanted:
+                offset, stored, plain, digest = self.table[number]
+                yield (first, last), open_frame(self.proven(offset, offset + stored, digest), number, plain)
+
+    def facts(self):
+        return [parse_json(chunk) for _, chunk in self.chunks(1)][0]
+
+    def verbatim(self, which):
+        return b"".join(chunk for (text, _), chunk in self.chunks(2) if text == which)
+
+    def entries(self):
+        entries = []
+        for (first, last), chunk in self.chunks(3):
+            must(first == len(entries), "entries do not follow each other")
+            entries += parse_entries(chunk)
+            must(len(entries) == last + 1, "number of entries")
+        return entries
+
+
+def parse_packs(chunk, prefix, label):
+    cursor = Cursor(chunk)
+    while cursor.left():
+        record = Cursor(cursor.bytes())
+        epoch, other, number = record.varint(), record.bytes().decode(), record.varint()
+        base = prefix if epoch == 0 else "%s/%d" % (prefix.rsplit("/", 1)[0], epoch)
+        yield "%s/backups/%s/pack-%05d" % (base, other or label, number)
+
+
+def parse_entries(chunk):
+    cursor, path, entries = Cursor(chunk), b"", []
+    while cursor.left():
+        record = Cursor(cursor.bytes())
+        kind, shared = record.varint(), record.varint()
+        if kind > 2:
+            raise TooNew("entry type %d" % kind)
+        must(shared <= len(path), "shared path")
+        path = path[:shared] + record.bytes()
+        must(b"\0" not in path and all(part not in (b"", b".", b"..") for part in path.split(b"/")), "path %r" % path)
+        mode, modified = record.varint(), record.signed()
+        size = record.varint() if kind == 0 else 0
+        target = record.bytes() if kind == 2 else None
+        entries.append({"type": kind, "path": path, "mode": mode, "modified": modified, "size": size, "target": target})
+    return entries
+
+
+def parse_extents(chunk):
+    """Yields (frame or None, [(ordinal, file offset, length, frame offset)])."""
+    cursor = Cursor(chunk)
+    while cursor.left():
+        ident, body = cursor.varint(), Cursor(cursor.bytes())
+        if ident == 1:
+            yield from parse_frames(body)
+        elif ident == 2:
+            yield None, parse_zeros(body)
+        elif ident < 64:
+            raise TooNew("extents section %d" % ident)
+
+
+def parse_frames(body):
+    ordinal = file_end = 0
+    while body.left():
+        pack, first, offset, count = body.varint(), body.varint(), body.varint(), body.varint()
+        for number in range(first, first + count):
+            stored, plain, digest = body.varint(), body.varint(), body.take(32)
+            extents, frame_end = [], 0
+            for _ in range(body.varint()):
+                step = body.signed()
+                ordinal += step
+                file_offset = body.signed() + (file_end if step == 0 else 0)
+                length = body.varint()
+                frame_offset = body.signed() + frame_end
+                must(0 <= frame_offset and frame_offset + length <= plain, "extent outside its frame")
+                file_end, frame_end = file_offset + length, frame_offset + length
+                extents.append((ordinal, file_offset, length, frame_offset))
+            yield {"pack": pack, "number": number, "offset": offset, "stored": stored, "plain": plain,
+                   "sha256": digest}, extents
+            offset += stored
+
+
+def parse_zeros(body):
+    ordinal = file_end = 0
+    extents = []
+    while body.left():
+        step = body.signed()
+        ordinal += step
+        file_offset = body.signed() + (file_end if step == 0 else 0)
+        length = body.varint()
+        file_end = file_offset + length
+        extents.append((ordinal, file_offset, length, 0))
+    return extents
+
+
+# --- what a user wants -------------------------------------------------------------------------------------------
+
+def restore(directory, cluster, label, target):
+    store = Store(directory)
+    sealed_json(store.read("keyframe.json"))
+    epochs = sorted(int(name[:-5]) for name in os.listdir(store.path("clusters/%s/epochs" % cluster)))
+    for epoch in epochs:
+        sealed_json(store.read("clusters/%s/epochs/%d.json" % (cluster, epoch)))
+    found = [epoch for epoch in epochs
+             if os.path.exists(store.path("clusters/%s/%d/backups/%s/backup.json" % (cluster, epoch, label)))]
+    must(found, "no such backup")
+    prefix = "clusters/%s/%d" % (cluster, found[0])
+    record = sealed_json(store.read("%s/backups/%s/backup.json" % (prefix, label)))
+    manifest = Manifest(store, record, prefix)
+    entries = manifest.entries()
+    base = os.fsencode(target)
+    missing = []
+    for entry in entries:
+        path = os.path.join(base, entry["path"])
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if entry["type"] == 1:
+            os.makedirs(path, exist_ok=True)
+        elif entry["type"] == 2:
+            os.symlink(entry["target"], path)
+        else:
+            with open(path, "wb") as file:
+                file.truncate(entry["size"])
+        missing.append(entry["size"])
+    for _, chunk in manifest.chunks(4):
+        for frame, extents in parse_extents(chunk):
+            plain = read_frame(store, manifest.packs[frame["pack"]], frame) if frame else None
+            for ordinal, file_offset, length, frame_offset in extents:
+                entry = entries[ordinal]
+                must(entry["type"] == 0 and 0 <= file_offset and file_offset + length <= entry["size"], "extent")
+                missing[ordinal] -= length
+                if plain is not None:
+                    with open(os.path.join(base, entry["path"]), "r+b") as file:
+                        file.seek(file_offset)
+                        file.write(plain[frame_offset:frame_offset + length])
+    must(not any(missing), "bytes of a file are missing or come twice")
+    for entry in reversed(entries):
+        path = os.path.join(base, entry["path"])
+        if entry["type"] != 2:
+            os.chmod(path, entry["mode"])
+            os.utime(path, (entry["modified"], entry["modified"]))
+    facts = manifest.facts()
+    known = {name: value for name, value in record.items() if name not in ("manifest", "storedBytes", "sha256")}
+    must(facts == known, "facts and record differ")
+    must(manifest.verbatim(2).decode() == record["backupLabel"], "backup_label")
+    with open(target + ".backup_manifest", "wb") as file:
+        file.write(manifest.verbatim(1))
+
+
+def read_frame(store, key, frame):
+    stored = store.read(key, frame["offset"], frame["offset"] + frame["stored"])
+    must(sha256(stored) == frame["sha256"], "frame %d of %s" % (frame["number"], key))
+    return open_frame(stored, frame["number"], frame["plain"])
+
+
+def wal(directory, cluster, epoch, name, target):
+    store = Store(directory)
+    sealed_json(store.read("keyframe.json"))
+    folder = "" if name.endswith(".history") else "%s/%s/" % (name[:8], name[8:16])
+    content, header = read_wal(store.read("clusters/%s/%s/wal/%s%s" % (cluster, epoch, folder, name)))
+    must(header["name"] == name, "name")
+    with open(target, "wb") as file:
+        file.write(content)
+
+
+def read_wal(data):
+    footer = Footer(data[-FOOTER:], len(data))
+    header, at = parse_head(data, "wal")
+    must(sha256(data[:at]) == footer.head_sha, "header hash")
+    table = data[footer.table:footer.tail]
+    must(sha256(table) == footer.table_sha, "table hash")
+    must(sha256(data[footer.tail:footer.tail + footer.tail_length]) == footer.tail_sha, "tail hash")
+    content = b""
+    for number, (offset, stored, plain, digest) in enumerate(parse_table(table)):
+        must(offset == at and sha256(data[at:at + stored]) == digest, "frame %d" % number)
+        content += open_frame(data[at:at + stored], number, plain)
+        at += stored
+    must(at == footer.table, "frames end elsewhere")
+    must(len(content) == header["sizeBytes"] and sha256(content).hex() == header["sha256"], "content")
+    return content, header
+
+
+def vectors(path):
+    with open(path, encoding="utf-8") as file:
+        known = json.load(file)
+    for each in known["varint"]:
+        must(Cursor(bytes.fromhex(each["hex"])).varint() == each["value"], "varint %r" % each)
+    for each in known["signed"]:
+        must(Cursor(bytes.fromhex(each["hex"])).signed() == each["value"], "signed %r" % each)
+    frame = known["frameHeader"]
+    expected = (frame["codec"], frame["plainBytes"], frame["payloadBytes"], frame["number"])
+    must(parse_frame_header(bytes.fromhex(frame["hex"])) == expected, "frame header")
+    must(sealed_json(known["sealedJson"]["text"].encode())["label"] == known["sealedJson"]["label"], "sealed JSON")
+    entries = parse_entries(bytes.fromhex(known["entries"]["hex"]))
+    for entry, each in zip(entries, known["entries"]["entries"], strict=True):
+        must(entry["path"].decode() == each["path"] and entry["mode"] == each["mode"], "entry %r" % each)
+        must(("file", "directory", "symlink")[entry["type"]] == each["type"], "entry %r" % each)
+        must(entry["modified"] == each["modifiedAtSeconds"] and entry["size"] == each["sizeBytes"], "entry %r" % each)
+        must((entry["target"] or b"").decode() == each.get("linkTarget", ""), "entry %r" % each)
+    found = [[frame and [frame["pack"], frame["number"], frame["offset"], frame["stored"], frame["plain"],
+                         frame["sha256"].hex()], [list(extent) for extent in extents]]
+             for frame, extents in parse_extents(bytes.fromhex(known["extents"]["hex"]))]
+    must(found == known["extents"]["frames"], "extents %r" % found)
+    packs = list(parse_packs(bytes.fromhex(known["packs"]["hex"]), "clusters/main/2", "20261120T030000Z-full"))
+    must(packs == known["packs"]["keys"], "packs %r" % packs)
+    content, header = read_wal(bytes.fromhex(known["wal"]["hex"]))
+    must(content.decode() == known["wal"]["content"] and header["name"] == known["wal"]["name"], "WAL object")
+
+
+def main(arguments):
+    commands = {"restore": restore, "wal": wal, "vectors": vectors}
+    if not arguments or arguments[0] not in commands:
+        sys.exit(__doc__)
+    try:
+        commands[arguments[0]](*arguments[1:])
+    except Damaged as fault:
+        sys.exit("damaged: %s" % fault)
+    except TooNew as fault:
+        sys.exit("needs a newer reader: %s" % fault)
+
+
+main(sys.argv[1:])
