@@ -61,7 +61,7 @@ test('a lease of a host that went away is free after its time and the tolerated 
   await take(OTHER);
 });
 
-test('a lease of a dead process of this boot is free at once; of a living one, or of another host, it is not', async () => {
+test('a lease of a dead process of this boot is free at once, of a living one or another host it is not', async () => {
   const { take } = await makeLeases();
   await take(HOLDER);
   const next = { ...HOLDER, pid: 4712 };

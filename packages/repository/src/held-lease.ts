@@ -11,7 +11,7 @@ import { readSmall } from './objects/read-range.ts';
 const DEFAULT_SKEW_MS = 30_000;
 /** Attempts when others take and drop the lease at the same moment. */
 const TRIES = 5;
-/** Listings whose highest object is gone when it is read. More in a row than a few is a store that lists what it has not. */
+/** Listings in a row whose highest object is gone when it is read, before the store is taken to be wrong. */
 const READ_TRIES = 20;
 
 /** One object of a lease: the highest number is the one that counts. */
@@ -30,7 +30,7 @@ export interface LeasePlace {
 
 /**
  * A lease made of numbered objects that are only ever created, so it needs no store that can replace.
- * After each creation the numbers are listed again, since a slow process may create one that was taken, passed and removed.
+ * After each creation the numbers are listed again: a slow process may create one that was taken and removed since.
  */
 export class HeldLease implements Lease {
   readonly name: string;

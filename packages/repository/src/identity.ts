@@ -38,7 +38,7 @@ export async function readIdentity(store: Store, signal: AbortSignal | undefined
     if (!hasCode(error, 'NOT_FOUND')) throw error;
     throw new KeyframeError('REPOSITORY_MISSING', `there is no repository here: ${IDENTITY_KEY} does not exist`, {
       cause: error,
-      hint: 'Check that the store is mounted and `repositories.<name>.stores` names it; a new repository is made by `keyframe repository create`.',
+      hint: 'Check that what `repositories.<name>.stores` names is mounted, or run `keyframe repository create`.',
     });
   }
 }

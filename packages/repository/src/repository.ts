@@ -24,8 +24,8 @@ export interface Repository {
    */
   identity(options?: Abortable): Promise<RepositoryIdentity>;
   /**
-   * Asks the store again who it is. A store that is not mounted any more looks empty, so nothing may be concluded from an
-   * absent object without it.
+   * Asks the store again who it is. A store that is not mounted any more looks empty, so nothing may be concluded from
+   * an absent object without it.
    * @throws {KeyframeError} REPOSITORY_MISSING, CONFLICT when another repository answers
    */
   confirm(options?: Abortable): Promise<void>;

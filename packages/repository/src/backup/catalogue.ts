@@ -13,7 +13,7 @@ export interface UnfinishedBackup extends BackupIntent {
 
 /** The base backups of one epoch. */
 export interface BackupCatalogue {
-  /** Published backups in the order they stopped. A damaged record throws, naming it, unless `onDamage` takes the fault. */
+  /** Published backups in the order they stopped. A damaged record throws, unless `onDamage` takes the fault. */
   list(
     options?: Abortable & { readonly onDamage?: ((fault: KeyframeError) => void) | undefined },
   ): Promise<BackupRecord[]>;

@@ -29,7 +29,7 @@ export interface FramePipelineOptions {
   place(job: FrameJob, payload: Payload): Promise<void>;
 }
 
-/** Compresses frames side by side in the thread pool, hands them on in order, and owns the buffers they are filled in. */
+/** Compresses frames side by side in the thread pool and hands them on in order. Owns their buffers. */
 export class FramePipeline {
   readonly #options: FramePipelineOptions;
   readonly #free: Buffer[] = [];

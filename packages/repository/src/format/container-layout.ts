@@ -21,7 +21,7 @@ export class ContainerLayout {
 
   /** Enters a finished frame, header and payload in one view. */
   add(stored: Uint8Array, plainBytes: number): TableEntry {
-    // 0.6 ms a MB. The same in the thread pool (webcrypto) was measured to cost twice the CPU, half of it on this thread.
+    // 0.6 ms a MB. In the thread pool (webcrypto) it was measured to cost twice the CPU, half of it on this thread.
     const sha256 = hash('sha256', stored, 'buffer');
     const entry = { offset: this.offset, storedBytes: stored.length, plainBytes, sha256 };
     this.entries.push(entry);

@@ -1,4 +1,7 @@
-/** What follows the frames of a container: frame table, tail (sections and their directory), footer. @packageDocumentation */
+/**
+ * What follows the frames of a container: frame table, tail (sections and their directory), footer.
+ * @packageDocumentation
+ */
 import { crc32 } from 'node:zlib';
 import { damaged, tooNew } from '../objects/damage.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';

@@ -1,5 +1,5 @@
 /**
- * Small JSON objects that prove their own bytes: the last member, on a line of its own, is the SHA-256 of what precedes.
+ * Small JSON objects that prove their own bytes: the last member, on its own line, is the SHA-256 of what precedes.
  * @packageDocumentation
  */
 import { hash } from 'node:crypto';

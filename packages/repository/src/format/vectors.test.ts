@@ -42,7 +42,7 @@ test('sealed JSON is as specified', () => {
 test('entries are as specified', () => {
   const { hex, entries } = vectors.entries;
   const decoded = decodeEntries(bytes(hex), 0, 'x');
-  expect(decoded).toEqual(entries.map((entry, ordinal) => ({ ordinal, ...entry })));
+  expect(decoded).toEqual(entries.map((entry, ordinal) => Object.assign({ ordinal }, entry)));
   const encoder = new EntriesEncoder();
   for (const entry of decoded) encoder.add(entry);
   expect(encoder.take().toString('hex')).toBe(hex);

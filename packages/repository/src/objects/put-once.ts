@@ -3,7 +3,7 @@ import { type ByteSource, type ByteStream, hasCode, KeyframeError, type Store } 
 
 /**
  * Creates an object that nobody may replace. True: it is there with these bytes. False: another object is there.
- * A store may keep an object and lose the answer. The next try is then refused, which is no fault if the bytes are ours.
+ * A store may keep an object and lose the answer. The next try is then refused: no fault if the bytes are ours.
  */
 export async function createOnly(
   store: Store,

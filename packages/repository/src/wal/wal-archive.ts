@@ -43,7 +43,7 @@ export interface WalArchive {
   put(file: WalFile, options?: Abortable): Promise<'archived' | 'already-archived'>;
   /**
    * Opens a file; `undefined` when the store answered that there is none.
-   * The content throws CORRUPT before its last piece unless all bytes are the ones that were archived, so use nothing of
+   * The content throws CORRUPT before its last piece unless all bytes are the ones that were archived: use nothing of
    * it before its end. Read it, or leave it by a loop: an unread one keeps the store's stream open.
    * @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT
    */
