@@ -5,8 +5,11 @@ import type { Command } from '../command.ts';
  * The file is the name with a hyphen for the space and exports `command`.
  */
 export const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command: Command }>>> = {
+  init: () => import('./init.ts'),
   'config validate': () => import('./config-validate.ts'),
   'config schema': () => import('./config-schema.ts'),
+  doctor: () => import('./doctor.ts'),
+  setup: () => import('./setup.ts'),
   demo: () => import('./demo.ts'),
   'repository create': () => import('./repository-create.ts'),
   backup: () => import('./backup.ts'),
