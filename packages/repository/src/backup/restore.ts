@@ -27,6 +27,8 @@ export class Restore {
   readonly #files: ManifestEntry[] = [];
   /** Bytes of each file that are still to come, by ordinal; undefined for what is not wanted. */
   readonly #missing: (number | undefined)[] = [];
+  /** The same, less what is being written: known before a byte of an extent reaches the sink. */
+  readonly #unclaimed: number[] = [];
   readonly #report = { files: 0, plainBytes: 0, storedBytes: 0, requests: 0 };
 
   constructor(context: EpochContext, manifest: StoredManifest, sink: RestoreSink, options: ReadOptions) {
@@ -63,6 +65,7 @@ export class Restore {
       this.#files.push(entry);
       const wanted = entry.type === 'file' && only(entry);
       this.#missing.push(wanted ? entry.sizeBytes : undefined);
+      this.#unclaimed.push(entry.sizeBytes);
       if (wanted && entry.sizeBytes === 0) await this.#done(entry);
     }
   }
@@ -102,7 +105,7 @@ export class Restore {
     assertSha256(stored, frame.sha256, key, `frame ${frame.number}`);
     const plain = await this.#context.codecs.open(stored, frame, key);
     for (const extent of frame.extents.filter((each) => this.#isWanted(each))) {
-      const file = this.#fileOf(extent);
+      const file = this.#claim(extent);
       const data = plain.subarray(extent.frameOffset, extent.frameOffset + extent.sizeBytes);
       await this.#sink.write(file, extent.fileOffset, data);
       await this.#arrived(file, extent.sizeBytes);
@@ -110,7 +113,7 @@ export class Restore {
   }
 
   async #zeros(extent: ExtentRecord): Promise<void> {
-    const file = this.#fileOf(extent);
+    const file = this.#claim(extent);
     const { fileOffset, sizeBytes } = extent;
     if (this.#sink.zeros !== undefined) await this.#sink.zeros(file, fileOffset, sizeBytes);
     else
@@ -119,17 +122,20 @@ export class Restore {
     await this.#arrived(file, sizeBytes);
   }
 
-  /** The file of an extent, which must lie inside it. */
-  #fileOf({ ordinal, fileOffset, sizeBytes }: ExtentRecord): ManifestEntry {
+  /** The file of an extent, which must lie inside it and bring no byte twice. */
+  #claim({ ordinal, fileOffset, sizeBytes }: ExtentRecord): ManifestEntry {
+    const { key } = this.#manifest.record.manifest;
     const file = this.#files[ordinal];
     if (file?.type !== 'file' || fileOffset < 0 || fileOffset + sizeBytes > file.sizeBytes)
-      throw damaged(this.#manifest.record.manifest.key, 'an extent lies outside its file');
+      throw damaged(key, 'an extent lies outside its file');
+    const unclaimed = (this.#unclaimed[ordinal] ?? 0) - sizeBytes;
+    if (unclaimed < 0) throw damaged(key, `two extents hold the same bytes of ${file.path}`);
+    this.#unclaimed[ordinal] = unclaimed;
     return file;
   }
 
   async #arrived(file: ManifestEntry, sizeBytes: number): Promise<void> {
     const left = (this.#missing[file.ordinal] ?? 0) - sizeBytes;
-    if (left < 0) throw damaged(this.#manifest.record.manifest.key, `two extents hold the same bytes of ${file.path}`);
     this.#missing[file.ordinal] = left;
     if (left === 0) await this.#done(file);
   }
