@@ -1,6 +1,6 @@
 /** Recoveries to random targets of all kinds, each compared with what PostgreSQL's own tools say must be there. @packageDocumentation */
 import { rm } from 'node:fs/promises';
-import { formatLsn, parseLsn } from '@keyframe/contracts';
+import { formatLsn, type Lsn, parseLsn } from '@keyframe/contracts';
 import {
   Cluster,
   describeTarget,
@@ -65,35 +65,29 @@ export async function recoveries(major: Major, { targets, seed }: RecoveryOption
 function chooseAims({ oracle, backups, fork }: Story, random: Random, count: number): Aim[] {
   const [oldest, second, newest] = backups;
   if (oldest === undefined || second === undefined || newest === undefined) throw new Error('too few backups');
-  const from = parseLsn(oldest.stopLsn);
   const old = Math.max(2, Math.floor(count / 5));
   const crossing = Math.max(1, Math.floor(count / 10));
-  const pick = (wanted: number, start: typeof fork, backup: BackupFacts, timeline: number): readonly LedgerTarget[] => {
-    const drawn = oracle.randomTargets(Math.max(wanted, 9), random, {
-      from: start,
-      timeline,
-      backupStart: parseLsn(backup.startLsn),
-    });
-    return wanted >= drawn.length ? drawn : shuffled(drawn, random).slice(0, wanted);
+  const draw = (wanted: number, from: Lsn, backup: BackupFacts | undefined, timeline: number): LedgerTarget[] => {
+    const backupStart = backup === undefined ? undefined : parseLsn(backup.startLsn);
+    const drawn = oracle.randomTargets(Math.max(wanted, 9), random, { from, timeline, backupStart });
+    return wanted >= drawn.length ? [...drawn] : shuffled(drawn, random).slice(0, wanted);
   };
-  const aim = (target: LedgerTarget, prefix: string, more: readonly string[]): Aim => {
-    const start =
-      target.kind === 'immediate' ? backups.find((each) => parseLsn(each.startLsn) === target.backupStart) : undefined;
-    const backup =
-      start === undefined ? more : ['--backup', start.label, ...more.filter((word) => !isBackup(word, more))];
-    return { target, label: prefix + kindOf(target), args: [...argumentsOf(target), ...backup] };
-  };
+  const aim = (target: LedgerTarget, label: string, more: readonly string[]): Aim => ({
+    target,
+    label: label + kindOf(target),
+    args: [...argumentsOf(target), ...more],
+  });
+  const immediate = ({ kind }: LedgerTarget, { label }: BackupFacts): string[] =>
+    kind === 'immediate' ? ['--backup', label] : [];
   return [
-    ...pick(count - old - crossing, from, newest, 2).map((target) => aim(target, '', [])),
-    ...pick(old, fork, second, 1).map((target) => aim(target, 'old ', ['--timeline', '1'])),
-    ...pick(crossing, fork, newest, 2)
-      .filter(({ kind }) => kind !== 'immediate')
-      .map((target) => aim(target, 'crossing ', ['--backup', oldest.label])),
+    ...draw(count - old - crossing, parseLsn(oldest.stopLsn), newest, 2).map((each) =>
+      aim(each, '', immediate(each, newest)),
+    ),
+    ...draw(old, fork, second, 1).map((each) => aim(each, 'old ', ['--timeline', '1', ...immediate(each, second)])),
+    // Without a backup to begin from, none of them is `immediate`.
+    ...draw(crossing, fork, undefined, 2).map((each) => aim(each, 'crossing ', ['--backup', oldest.label])),
   ];
 }
-
-const isBackup = (word: string, words: readonly string[]): boolean =>
-  word === '--backup' || words[words.indexOf(word) - 1] === '--backup';
 
 function shuffled<Item>(items: readonly Item[], random: Random): Item[] {
   return items

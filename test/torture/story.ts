@@ -52,8 +52,8 @@ export async function tellStory(site: Site, major: Major, random: Random): Promi
   backups.push(await site.report(['backup'], { config: continued.config }));
   await stretch(continued.cluster, 'late on the new timeline');
   await second.stop();
-  await site.archiveAll(continued.cluster);
-  const wal = await readWal(major, [join(origin.data, 'pg_wal'), await completeWal(site, continued.cluster)]);
+  const last = await site.archiveAll(continued.cluster);
+  const wal = await readWal(major, [join(origin.data, 'pg_wal'), await completeWal(site, continued.cluster, last)]);
   await continued.cluster.stop();
   const began = new Map<TimelineId, ReadonlySet<number>>([
     [1, first.attempted],
@@ -97,14 +97,13 @@ async function continueFrom(site: Site, time: string): Promise<Continued> {
   return { cluster, config, adopted };
 }
 
-/** The new timeline's whole segments, those from before archiving was on included. */
-async function completeWal(site: Site, cluster: Cluster): Promise<string> {
-  const current = await cluster.sql('select pg_walfile_name(pg_current_wal_lsn())');
+/** The new timeline's segments up to that one, those from before archiving was on included. */
+async function completeWal(site: Site, cluster: Cluster, last: string): Promise<string> {
   const from = join(cluster.data, 'pg_wal');
   const directory = join(site.directory, 'witness');
   await mkdir(directory);
   for (const name of await readdir(from)) {
-    const isComplete = /^00000002[0-9A-F]{16}$/.test(name) && name < current;
+    const isComplete = /^00000002[0-9A-F]{16}$/.test(name) && name <= last;
     if (isComplete || name === '00000002.history') await link(join(from, name), join(directory, name));
   }
   return directory;
