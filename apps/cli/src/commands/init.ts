@@ -107,11 +107,17 @@ async function firstConfiguration(
   const role = facts === undefined || facts.role.superuser ? DEFAULT_ROLE : facts.role.name;
   return {
     ...given,
-    url: given.url ?? connectionUrl(target, role),
+    url: given.url === undefined ? connectionUrl(target, role) : urlOf(given.url, facts?.role.superuser === true, role),
     dataDirectory: facts === undefined ? undefined : await localDataDirectory(facts, target),
     server: facts,
     schema: './keyframe.schema.json',
   };
+}
+
+/** The URI as it was given, but for the superuser in it; one that names its user among the parameters is left as it is. */
+function urlOf(url: string, isSuperuser: boolean, role: string): string {
+  if (!isSuperuser || /[?&]user=/.test(url)) return url;
+  return url.replace(/^([a-z]+:\/\/)(?:[^@/?]*@)?/i, (_, scheme: string) => `${scheme}${encodeURIComponent(role)}@`);
 }
 
 /** Written aside, validated as it will be read, then put in its place: a file that is there is never half replaced. */
