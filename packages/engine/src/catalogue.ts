@@ -36,13 +36,17 @@ export async function findBackup(
   options: Abortable = {},
 ): Promise<{ readonly archive: EpochArchive; readonly record: BackupRecord }> {
   const labels: string[] = [];
+  const damaged: KeyframeError[] = [];
+  const onDamage = (fault: KeyframeError): void => void damaged.push(fault);
   for (const { number } of (await history.epochs(options)).toReversed()) {
     const archive = await history.at(number, options);
-    const records = await archive.backups.list(options);
+    const records = await archive.backups.list({ ...options, onDamage });
     const record = label === 'latest' ? records.at(-1) : records.find((each) => each.label === label);
     if (record !== undefined) return { archive, record };
     labels.push(...records.map((each) => each.label));
   }
+  // What was asked for may be the one that is damaged.
+  if (damaged[0] !== undefined) throw damaged[0];
   if (labels.length === 0)
     throw new KeyframeError('NO_BACKUP', `there is no backup of cluster ${history.name}`, {
       hint: 'Take one with `keyframe backup`.',

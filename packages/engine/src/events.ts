@@ -1,4 +1,4 @@
-import type { Lsn } from '@keyframe/contracts';
+import type { KeyframeError, Lsn } from '@keyframe/contracts';
 
 /** What a running stage tells its caller. Facts for a screen or a log; never bulk bytes, never a secret. */
 export type EngineEvent =
@@ -26,4 +26,9 @@ export type OnEvent = (event: EngineEvent) => void;
 export interface StageOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: OnEvent | undefined;
+}
+
+/** Takes a fault that does not stop the stage and tells it as a warning. */
+export function warnOf({ onEvent }: StageOptions): (fault: KeyframeError) => void {
+  return ({ message, hint }) => onEvent?.({ kind: 'warning', message, hint });
 }

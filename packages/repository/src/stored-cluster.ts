@@ -55,7 +55,7 @@ export class StoredCluster implements ClusterHistory {
         details: { cluster: this.name },
       });
     throw new KeyframeError('WRONG_CLUSTER', `the cluster ${this.name} has another system identifier`, {
-      hint: 'Check `source.url` and `--cluster`; after pg_upgrade or initdb begin a new epoch with `keyframe backup`.',
+      hint: 'Check `source.url` and `--cluster`; after pg_upgrade begin the next epoch with `keyframe backup --new-epoch`.',
       details: { cluster: this.name, systemIdentifier, expected: newest.systemIdentifier },
     });
   }

@@ -9,6 +9,7 @@ export const command: Command = defineCommand({
 The backup counts only when every WAL segment from its start to its stop is in the repository too, so archive_command must work. Interrupted, it leaves nothing that is listed, and the next run needs no repair. Only one backup of a cluster runs at a time.`,
   examples: [
     { run: 'keyframe backup', note: 'start at once with a fast checkpoint' },
+    { run: 'keyframe backup --new-epoch', note: 'the first one after pg_upgrade' },
     { run: 'keyframe backup --checkpoint spread --max-rate 50MiB', note: 'gentle on a busy server' },
   ],
   positionals: [],
@@ -28,6 +29,11 @@ The backup counts only when every WAL segment from its start to its stop is in t
       choices: ['stream'],
       default: 'stream',
       description: 'how to read the cluster',
+    },
+    newEpoch: {
+      kind: 'boolean',
+      flag: '--new-epoch',
+      description: 'after pg_upgrade: accept the new system identifier as the continuation of this cluster',
     },
     checkpoint: {
       kind: 'string',
@@ -75,6 +81,7 @@ The backup counts only when every WAL segment from its start to its stop is in t
         },
         {
           checkpoint: options.checkpoint,
+          newEpoch: options.newEpoch,
           maxRateKiB: maxRateBytes === undefined ? undefined : Math.max(32, Math.floor(maxRateBytes / 1024)),
         },
         { signal, onEvent: shown.onEvent },

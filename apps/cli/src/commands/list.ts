@@ -1,3 +1,4 @@
+import type { KeyframeError } from '@keyframe/contracts';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 import { formatSize, formatTime } from '../output/format.ts';
 import { type BackupReport, describeBackup } from '../output/backup-report.ts';
@@ -17,17 +18,20 @@ export const command: Command = defineCommand({
     const history = app.repository.cluster(app.clusterName);
     const backups: BackupReport[] = [];
     const unfinished = [];
+    const damaged: KeyframeError[] = [];
+    const onDamage = (fault: KeyframeError): void => void damaged.push(fault);
     for (const { number } of await history.epochs({ signal })) {
       const archive = await history.at(number, { signal });
-      backups.push(...(await archive.backups.list({ signal })).map(describeBackup));
+      backups.push(...(await archive.backups.list({ signal, onDamage })).map(describeBackup));
       unfinished.push(...(await archive.backups.unfinished({ signal })));
     }
     return {
-      exit: 0,
+      exit: damaged.length === 0 ? 0 : 4,
       report: {
         cluster: app.clusterName,
         repository: app.repositoryName,
         backups,
+        damaged: damaged.map(({ message, hint }) => ({ message, hint })),
         unfinished: unfinished.map(({ label, startedAt, holder, storedBytes }) => ({
           label,
           startedAt,
@@ -37,7 +41,7 @@ export const command: Command = defineCommand({
       },
     };
   },
-  renderText({ cluster, repository, backups, unfinished }, out) {
+  renderText({ cluster, repository, backups, damaged, unfinished }, out) {
     if (backups.length === 0) out.line(`no backup of ${cluster} in ${repository}: run keyframe backup`);
     out.table(
       ['backup', 'stopped (UTC)', 'timeline', 'start LSN', 'stop LSN', 'size', 'stored'],
@@ -52,6 +56,7 @@ export const command: Command = defineCommand({
       ]),
       { right: [2, 5, 6] },
     );
+    for (const { message, hint } of damaged) out.line(`${out.style('bad', 'damaged')}: ${message}; ${hint}`);
     for (const { label, startedAt, host, storedBytes } of unfinished)
       out.line(
         out.style(

@@ -16,17 +16,20 @@ A target that cannot be reached is refused here, with the nearest one that can.`
   positionals: [],
   options: TARGET_OPTIONS,
   exits: { 0: 'the target can be reached', 4: 'something in the repository is damaged', ...FAULT_EXITS },
-  async run({ openApp, options, signal }) {
+  async run({ openApp, options, signal, log, progress }) {
     const { describePlan, parseTarget, planRecovery } = await import('@keyframe/engine');
+    const { showEvents } = await import('../output/events.ts');
     const { localZone } = await import('../output/zone.ts');
     const app = await openApp();
     await app.repository.identity({ signal });
     const target = parseTarget(targetInput(options), { localZone: localZone(), now: app.host.now });
+    const shown = showEvents(progress, log);
     const plan = await planRecovery(
       { history: app.repository.cluster(app.clusterName) },
       { target, backup: options.backup },
-      { signal },
+      { signal, onEvent: shown.onEvent },
     );
+    shown.finish();
     return { exit: 0, report: describePlan(plan) };
   },
   renderText: renderPlan,

@@ -10,11 +10,13 @@ export const command: Command = defineCommand({
   positionals: [],
   options: {},
   exits: { 0: 'no gap after any backup', 3: 'a gap cuts a backup off from what follows it', ...FAULT_EXITS },
-  async run({ openApp, signal }) {
+  async run({ openApp, signal, log, progress }) {
     const { archiveAt, readArchiver, walStatus } = await import('@keyframe/engine');
+    const { showEvents } = await import('../output/events.ts');
     const app = await openApp();
     const archive = await archiveAt(app.repository, app.clusterName, undefined, { signal });
-    const status = await walStatus(archive, { signal });
+    const { onEvent } = showEvents(progress, log);
+    const status = await walStatus(archive, { signal, onEvent });
     const server = await readArchiver(await app.connectionTarget(), () => app.host.now().getTime(), { signal });
     return { exit: status.brokenBy.length > 0 ? 3 : 0, report: { cluster: app.clusterName, ...status, server } };
   },

@@ -10,6 +10,9 @@ interface ShownEvents {
 }
 
 /** Turns engine events into lines and progress. */
+/** Reading fewer segments is over before one could read that it goes on. */
+const SCAN_WORTH_SHOWING = 16;
+
 export function showEvents(progress: Progress, log: Log): ShownEvents {
   let task: ProgressTask | undefined;
   let phase: string | undefined;
@@ -41,6 +44,7 @@ export function showEvents(progress: Progress, log: Log): ShownEvents {
           switchTo(event.phase, event.phase, 'bytes').update(event.doneBytes, event.totalBytes);
           break;
         case 'scan': {
+          if (event.total < SCAN_WORTH_SHOWING) break;
           const shown = switchTo('scan', 'reading WAL', 'items');
           shown.update(event.done, event.total);
           shown.note(event.segment);

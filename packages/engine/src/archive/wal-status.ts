@@ -5,6 +5,7 @@ import type { TimelineHistory } from '@keyframe/postgres';
 import type { BackupRecord, EpochArchive, WalInventory } from '@keyframe/repository';
 import { createWalScanner } from '@keyframe/wal';
 import { formatMicros } from '../target/index.ts';
+import { type StageOptions, warnOf } from '../events.ts';
 import { readHistories } from './histories.ts';
 
 export interface ArchivedRange {
@@ -40,11 +41,11 @@ export interface WalStatus {
 }
 
 /** @throws {KeyframeError} CORRUPT, UNAVAILABLE, ACCESS_DENIED */
-export async function walStatus(archive: EpochArchive, options: Abortable = {}): Promise<WalStatus> {
+export async function walStatus(archive: EpochArchive, options: StageOptions = {}): Promise<WalStatus> {
   const inventory = await archive.wal.inventory(options);
   const histories = await readHistories(archive, inventory, options);
   const timelines = inventory.timelines.map((timeline) => timelineStatus(inventory, histories, timeline));
-  const backups = await archive.backups.list(options);
+  const backups = await archive.backups.list({ ...options, onDamage: warnOf(options) });
   const continuity = backups.map((backup) => ({ backup: backup.label, gap: firstGapAfter(inventory, backup) }));
   return {
     epoch: archive.epoch.number,

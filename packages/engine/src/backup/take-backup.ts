@@ -43,6 +43,8 @@ export interface BackupContext {
 export interface BackupInput {
   /** `fast` starts at once with an immediate checkpoint; `spread` is gentler and may wait minutes. */
   readonly checkpoint: 'fast' | 'spread';
+  /** The server has another system identifier since a pg_upgrade: begin the next epoch of the cluster with it. */
+  readonly newEpoch?: boolean | undefined;
   /** Limit of what the server sends, KiB per second, 32 to 1048576. */
   readonly maxRateKiB?: number | undefined;
 }
@@ -91,7 +93,7 @@ async function underLease(
   const connection = await connectReplication(context.target, { signal: options.signal });
   try {
     const source = await readSource(connection);
-    const archive = await epochOf(context, source, options);
+    const archive = await epochOf(context, input, source, options);
     await pushHistory(connection, archive, source, options);
     const writer = await archive.backups.begin(
       { type: 'full', method: 'stream', holder: context.holder, tool: context.tool },
@@ -195,10 +197,16 @@ async function readSource(connection: ReplicationConnection): Promise<SourceFact
   };
 }
 
-async function epochOf(context: BackupContext, source: SourceFacts, options: StageOptions): Promise<EpochArchive> {
+async function epochOf(
+  context: BackupContext,
+  { newEpoch = false }: BackupInput,
+  source: SourceFacts,
+  options: StageOptions,
+): Promise<EpochArchive> {
   const { systemIdentifier, postgresVersion } = source;
   return context.history.find(systemIdentifier, options).catch((error: unknown) => {
-    if (!hasCode(error, 'NOT_FOUND')) throw error;
+    const mayBegin = hasCode(error, 'NOT_FOUND') || (newEpoch && hasCode(error, 'WRONG_CLUSTER'));
+    if (!mayBegin) throw error;
     return context.history.create({ systemIdentifier, postgresVersion }, options);
   });
 }

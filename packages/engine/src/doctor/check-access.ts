@@ -118,7 +118,7 @@ function checkHistory(repository: Evidence['repository'], server: Evidence['serv
       'backups cannot be found or made',
       repository.fault.hint ?? 'Run `keyframe list` to see what it holds.',
     );
-  const { id: name, systemIdentifiers, backups, newestBackup } = repository.value;
+  const { id: name, systemIdentifiers, backups, damagedBackups, newestBackup } = repository.value;
   const ours = 'value' in server ? server.value.systemIdentifier : undefined;
   if (name === undefined)
     return fail(
@@ -132,7 +132,14 @@ function checkHistory(repository: Evidence['repository'], server: Evidence['serv
       id,
       `the repository holds system ${systemIdentifiers.join(', ')} under this name, the server is ${ours}`,
       'its WAL will be refused',
-      'Choose another cluster name in the config file, or, after pg_upgrade, take a full backup with `keyframe backup`.',
+      'Choose another cluster name in the config file, or, after pg_upgrade, run `keyframe backup --new-epoch`.',
+    );
+  if (damagedBackups > 0)
+    return fail(
+      id,
+      `${damagedBackups} of the backups in the repository have a damaged record`,
+      'they cannot be restored',
+      'Run `keyframe list` to see which, take a new one with `keyframe backup`, and check the disk of the store.',
     );
   if (backups === 0)
     return warn(

@@ -23,7 +23,7 @@ function evidence(
     replication: { value: { systemIdentifier: '7' } },
     host: { value: { ...healthyHost, ...host } },
     store: { value: { createOnly: true, milliseconds: 4 } },
-    repository: { value: { id: 'r', systemIdentifiers: ['7'], backups: 2, newestBackup: 'b2' } },
+    repository: { value: { id: 'r', systemIdentifiers: ['7'], backups: 2, damagedBackups: 0, newestBackup: 'b2' } },
     ...rest,
   };
 }
@@ -176,19 +176,29 @@ describe('judge', () => {
       'no repository',
       'repository',
       'fail',
-      { repository: { value: { id: undefined, systemIdentifiers: [], backups: 0, newestBackup: undefined } } },
+      {
+        repository: {
+          value: { id: undefined, systemIdentifiers: [], backups: 0, damagedBackups: 0, newestBackup: undefined },
+        },
+      },
     ],
     [
       'another cluster of this name',
       'repository',
       'fail',
-      { repository: { value: { id: 'r', systemIdentifiers: ['8'], backups: 1, newestBackup: 'b' } } },
+      {
+        repository: { value: { id: 'r', systemIdentifiers: ['8'], backups: 1, damagedBackups: 0, newestBackup: 'b' } },
+      },
     ],
     [
       'no backup',
       'repository',
       'warn',
-      { repository: { value: { id: 'r', systemIdentifiers: [], backups: 0, newestBackup: undefined } } },
+      {
+        repository: {
+          value: { id: 'r', systemIdentifiers: [], backups: 0, damagedBackups: 0, newestBackup: undefined },
+        },
+      },
     ],
   ])('%s: %s is %s', (_, id, status, rest) => {
     expect(statusOf(evidence({}, {}, rest), id)).toBe(status);

@@ -47,6 +47,8 @@ export interface RepositoryEvidence {
   /** System identifiers of the epochs kept under this cluster's name. */
   readonly systemIdentifiers: readonly string[];
   readonly backups: number;
+  /** Published backups whose record does not prove itself any more. */
+  readonly damagedBackups: number;
   readonly newestBackup: string | undefined;
 }
 

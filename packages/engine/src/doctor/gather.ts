@@ -118,7 +118,8 @@ async function timed(
 }
 
 async function readKept(repository: Repository, clusterName: string, options: Abortable): Promise<RepositoryEvidence> {
-  const nothing = { systemIdentifiers: [], backups: 0, newestBackup: undefined };
+  const nothing = { systemIdentifiers: [], backups: 0, damagedBackups: 0, newestBackup: undefined };
+  let damagedBackups = 0;
   let id: string;
   try {
     ({ id } = await repository.identity(options));
@@ -129,12 +130,13 @@ async function readKept(repository: Repository, clusterName: string, options: Ab
   const history = repository.cluster(clusterName);
   const epochs = await history.epochs(options);
   const archive = await history.newest(options);
-  const records = (await archive?.backups.list(options)) ?? [];
+  const records = await archive?.backups.list({ ...options, onDamage: () => (damagedBackups += 1) });
   return {
     id,
     systemIdentifiers: epochs.map(({ systemIdentifier }) => systemIdentifier),
-    backups: records.length,
-    newestBackup: records.at(-1)?.label,
+    backups: records?.length ?? 0,
+    damagedBackups,
+    newestBackup: records?.at(-1)?.label,
   };
 }
 

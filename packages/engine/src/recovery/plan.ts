@@ -7,7 +7,7 @@ import { formatLsn, hasCode, historyName, KeyframeError, type Lsn, type Timeline
 import { historyReaches, type RecoveryStop, type TimelineHistory } from '@keyframe/postgres';
 import type { BackupRecord, ClusterHistory, EpochArchive, WalInventory } from '@keyframe/repository';
 import { readHistories } from '../archive/histories.ts';
-import type { StageOptions } from '../events.ts';
+import { type StageOptions, warnOf } from '../events.ts';
 import {
   describeTarget,
   formatMicros,
@@ -58,7 +58,7 @@ export async function planRecovery(
   let refused: KeyframeError | undefined;
   for (const { number } of epochs) {
     const archive = await context.history.at(number, options);
-    const backups = await archive.backups.list(options);
+    const backups = await archive.backups.list({ ...options, onDamage: warnOf(options) });
     if (backups.length === 0) continue;
     try {
       return await planInEpoch(archive, backups, request, options);
