@@ -74,6 +74,7 @@ export const attempts: Readonly<Record<Victim, Kill>> = {
     await cluster.start();
     await cluster.waitPromoted();
     await assertHolds(cluster, known, attempt.ledger);
+    await cluster.stop('immediate');
     await rm(to, { recursive: true });
     return hit;
   },
