@@ -38,9 +38,17 @@ function run(wrapper: string, args: readonly string[], environment: Record<strin
 const withFake = (wrapper: string, does: string): number | null =>
   run(wrapper, [fake, 'main.mjs', 'x'], { DO: does }).status;
 
+/** What a fetch that succeeds leaves behind. */
+const FETCHES = 'for to; do :; done; : > "$to"; exit 0';
+
 describe('keyframe-restore-command', () => {
+  it('takes a success without the file for none', () => {
+    const to = path.join(directory, 'fetched');
+    expect(run(RESTORE, [fake, 'm', 'f', to], { DO: 'exit 0' }).status).toBe(200);
+    expect(run(RESTORE, [fake, 'm', 'f', to], { DO: FETCHES }).status).toBe(0);
+  });
+
   it.each([
-    ['exit 0', 0],
     ['exit 64', 1],
     ['exit 1', 200],
     ['exit 2', 200],
@@ -56,8 +64,14 @@ describe('keyframe-restore-command', () => {
   ])('turns `%s` into %i', (does, status) => expect(withFake(RESTORE, does)).toBe(status));
 
   it('passes every word as it is, and prints nothing', async () => {
-    const words = ['--config', path.join(directory, 'k y.yaml'), '--', '00000002.history', `pg_wal/${ODD}`, ''];
-    const result = run(RESTORE, [fake, `${directory}/main.mjs`, ...words], { DO: 'exit 0' });
+    const words = [
+      '--config',
+      path.join(directory, 'k y.yaml'),
+      '--',
+      '00000002.history',
+      path.join(directory, `to ${ODD}`),
+    ];
+    const result = run(RESTORE, [fake, `${directory}/main.mjs`, ...words], { DO: FETCHES });
     expect(result).toEqual({ status: 0, stdout: '', stderr: '' });
     const { readFile } = await import('node:fs/promises');
     const got = (await readFile(path.join(directory, 'words'), 'utf8')).split('\n');
@@ -101,7 +115,10 @@ describe('keyframe-restore-command', () => {
 
 describe('keyframe-archive-command', () => {
   it.each([
-    ['exit 0', 0],
+    ['echo archived 1; exit 0', 0],
+    ['echo 1 was archived before; exit 0', 0],
+    ['exit 0', 1],
+    ['echo archived 1; exit 3', 3],
     ['exit 1', 1],
     ['exit 2', 2],
     ['exit 64', 64],
@@ -114,7 +131,8 @@ describe('keyframe-archive-command', () => {
   ])('turns `%s` into %i', (does, status) => expect(withFake(ARCHIVE, does)).toBe(status));
 
   it('is silent on success and passes the reason of a fault on', () => {
-    expect(run(ARCHIVE, [fake, 'm', 'x'], { DO: 'exit 0' })).toEqual({ status: 0, stdout: '', stderr: '' });
+    const archives = { DO: 'echo archived x; exit 0' };
+    expect(run(ARCHIVE, [fake, 'm', 'x'], archives)).toEqual({ status: 0, stdout: '', stderr: '' });
     expect(run(ARCHIVE, [fake, 'm', 'x'], { DO: 'echo why >&2; exit 1' }).stderr).toBe('why\n');
   });
 
@@ -122,5 +140,17 @@ describe('keyframe-archive-command', () => {
     expect(run(ARCHIVE, ['/no/such/node', MAIN, '--', 'p']).status).toBe(1);
     expect(run(ARCHIVE, [process.execPath, MAIN, '--config', '/no/such.yaml', '--', 'p']).status).toBe(2);
     expect(run(ARCHIVE, []).status).toBe(1);
+  });
+
+  it('never takes a program that does nothing for success', async () => {
+    const hollow = path.join(directory, 'hollow.mjs');
+    for (const code of ['', '// cut off', 'process.exit(0)']) {
+      await writeFile(hollow, code);
+      const { status, stderr } = run(ARCHIVE, [process.execPath, hollow, '--', 'p']);
+      expect(status).toBe(1);
+      expect(stderr).toContain('archived nothing');
+    }
+    expect(run(ARCHIVE, ['/bin/true', MAIN, '--', 'p']).status).toBe(1);
+    expect(run(ARCHIVE, [process.execPath, MAIN, '--help']).status).toBe(1);
   });
 });
