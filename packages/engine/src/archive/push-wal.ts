@@ -4,7 +4,8 @@
  * @see https://www.postgresql.org/docs/18/continuous-archiving.html#BACKUP-ARCHIVING-WAL
  * @packageDocumentation
  */
-import { access } from 'node:fs/promises';
+import { hash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Abortable, hasCode, historyName, KeyframeError, type TimelineId } from '@keyframe/contracts';
 import type { ClusterHistory, EpochArchive } from '@keyframe/repository';
@@ -51,22 +52,35 @@ async function archiveOf(context: PushContext, offered: OfferedWalFile, options:
 }
 
 /**
- * A segment of a later timeline is accepted only once the repository knows that timeline's history:
- * two clusters promoted to the same timeline id then collide on the history file, not somewhere in their data.
+ * A segment of a later timeline is accepted only once the repository knows that timeline's history, and only from a cluster
+ * that has the same one: two clusters promoted to the same timeline id then collide here, not somewhere in their data.
  */
 async function fenceTimeline(archive: EpochArchive, offered: OfferedWalFile, options: Abortable): Promise<void> {
   const { file, path } = offered;
   if (file.kind === 'history' || file.timeline === 1) return;
   const history = historyName(file.timeline);
-  if (await archive.wal.has(history, options)) return;
   const beside = join(dirname(path), history);
-  const present = await access(beside).then(
-    () => true,
-    () => false,
-  );
-  if (!present) throw unknownTimeline(file.name, file.timeline);
+  const own = await readFile(beside).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  const known = await archive.wal.header(history, options);
+  if (known === undefined && own === undefined) throw unknownTimeline(file.name, file.timeline);
   // A cluster promoted before it had this repository never offers its history file again.
-  await put(archive, await openWalFile(beside), options);
+  if (known === undefined) await put(archive, await openWalFile(beside), options);
+  // A standby that recovers from the archive may be without the file.
+  else if (own !== undefined && hash('sha256', own) !== known.sha256) throw otherBranch(file.name, file.timeline);
+}
+
+function otherBranch(name: string, timeline: TimelineId): KeyframeError {
+  return new KeyframeError(
+    'WRONG_TIMELINE',
+    `WAL file ${name} is of another timeline ${timeline} than the repository's: the history files differ`,
+    {
+      hint: 'Of two copies promoted to one timeline id only one may archive here: restore this one again, then run `keyframe adopt`.',
+      details: { timeline },
+    },
+  );
 }
 
 function unknownTimeline(name: string, timeline: TimelineId): KeyframeError {
