@@ -1,10 +1,5 @@
-import { defineConfig, type UserConfig } from 'tsdown';
+import type { UserConfig } from 'tsdown';
+import { libraryBuild } from '../../scripts/library-build.ts';
 
-const config: UserConfig = defineConfig({
-  entry: { index: 'src/index.ts', store: 'src/store/retry.ts', wal: 'src/wal.ts' },
-  platform: 'node',
-  target: 'node24',
-  dts: true,
-  sourcemap: false,
-});
+const config: UserConfig = libraryBuild({ index: 'src/index.ts', store: 'src/store/retry.ts', wal: 'src/wal.ts' });
 export default config;

@@ -1,10 +1,5 @@
-import { defineConfig, type UserConfig } from 'tsdown';
+import type { UserConfig } from 'tsdown';
+import { libraryBuild } from '../../scripts/library-build.ts';
 
-const config: UserConfig = defineConfig({
-  entry: ['src/index.ts'],
-  platform: 'node',
-  target: 'node24',
-  dts: true,
-  sourcemap: false,
-});
+const config: UserConfig = libraryBuild();
 export default config;
