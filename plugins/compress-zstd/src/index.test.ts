@@ -46,6 +46,49 @@ test('a frame holds its content size and a checksum', async () => {
   expect(zstdDecompressSync(frame)).toHaveLength(1000);
 });
 
+test('frames of many sizes come out right, many at once and one after the other', async () => {
+  const compressor = make(1);
+  const noise = randomBytes(3_000_000);
+  const inputs = Array.from({ length: 120 }, (_, index) => {
+    const data = Buffer.alloc((index * 37_123) % 1_100_000);
+    if (index % 3 > 0) noise.copy(data, 0, index, index + (data.length >> (index % 3)));
+    return data;
+  });
+  for (let at = 0; at < inputs.length; at += 12)
+    await Promise.all(
+      inputs.slice(at, at + 12).map(async (data) => {
+        const frame = await compressor.compress(data);
+        expect(zstdDecompressSync(frame).equals(data)).toBe(true);
+        expect(Buffer.from(await compressor.decompress(frame, data.length)).equals(data)).toBe(true);
+      }),
+    );
+  await compressor.close?.();
+});
+
+test('a fault leaves nothing behind for the next frame', async () => {
+  const compressor = make(1);
+  const data = randomBytes(50_000);
+  const frame = await compressor.compress(data);
+  for (let round = 0; round < 20; round += 1) {
+    const damaged = Uint8Array.from(frame);
+    damaged[20 + round * 1000] = (damaged[20 + round * 1000] ?? 0) ^ 1;
+    await expect(compressor.decompress(damaged, data.length)).rejects.toMatchObject({ code: 'CORRUPT' });
+    await expect(compressor.decompress(frame, data.length - 1)).rejects.toMatchObject({ code: 'CORRUPT' });
+    expect(Buffer.from(await compressor.decompress(frame, data.length)).equals(data)).toBe(true);
+  }
+});
+
+test('what was given out is never written again', async () => {
+  const compressor = make(1);
+  const data = Array.from({ length: 64 }, (_, index) => Buffer.alloc(256 << 10, `some row ${index} `));
+  const frames: Uint8Array[] = [];
+  const plain: Uint8Array[] = [];
+  for (const each of data) frames.push(await compressor.compress(each));
+  for (const each of frames) plain.push(await compressor.decompress(each, 256 << 10));
+  expect(frames.every((frame, index) => zstdDecompressSync(frame).equals(data[index] ?? Buffer.of()))).toBe(true);
+  expect(plain.every((each, index) => Buffer.from(each).equals(data[index] ?? Buffer.of()))).toBe(true);
+});
+
 test.each([0, 1, 300, 70_000, 131_072, 1_000_000])('the length of a frame of %i bytes is known', async (size) => {
   for (const data of [Buffer.alloc(size), randomBytes(size)]) {
     const frame = await make(1).compress(data);

@@ -1,23 +1,23 @@
-import { promisify } from 'node:util';
-import { constants, zstdCompress, zstdDecompress, type ZstdOptions as NodeOptions } from 'node:zlib';
+import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { type Compressor, KeyframeError } from '@keyframe/contracts';
+import { CoderPool } from './coder.ts';
 import { frameLength } from './frame.ts';
 
-const compress: (data: Uint8Array, options: NodeOptions) => Promise<Buffer> = promisify(zstdCompress);
-const decompress: (data: Uint8Array, options: NodeOptions) => Promise<Buffer> = promisify(zstdDecompress);
-
-/** Options as the compressor takes them. */
 export interface ZstdOptions {
   /** 1 to 19, or -7 to -2. Default 1: on real WAL and heap it is smaller and quicker than zstd's own default 3. */
   readonly level: number;
 }
 
-/** Room for incompressible data and for a last call that writes nothing, so that one chunk takes the whole output. */
+/** More than the header, the checksum and the block headers of a frame that could not be made smaller. */
 const SPARE = 8 * 1024;
+/** What zstd itself wants as room to work without a buffer of its own. */
+const boundOf = (sizeBytes: number): number => sizeBytes + (sizeBytes >> 8) + SPARE;
+/** Each write is a whole frame: it gets its content size from that. */
+const flush = constants.ZSTD_e_end;
 
 /**
- * Frames by the one-shot calls of node:zlib, which work in the thread pool. Never `nbWorkers`: with it the one-shot
- * form returns an empty buffer (nodejs/node#59899).
+ * Frames by streams of node:zlib, which work in the thread pool. Never `nbWorkers`: with it a stream hangs or breaks
+ * (nodejs/node#59899).
  */
 export function createZstdCompressor({ level }: ZstdOptions): Compressor {
   const params = {
@@ -25,21 +25,28 @@ export function createZstdCompressor({ level }: ZstdOptions): Compressor {
     // Without it a flipped bit can decode to other data.
     [constants.ZSTD_c_checksumFlag]: 1,
   };
+  const writers = new CoderPool((chunkSize) => createZstdCompress({ params, flush, chunkSize }));
+  const readers = new CoderPool((chunkSize) => createZstdDecompress({ flush, chunkSize }));
   return {
     id: 'zstd',
-    compress: (frame) =>
-      compress(frame, { params, pledgedSrcSize: frame.length, chunkSize: frame.length + (frame.length >> 8) + SPARE }),
+    async compress(plain) {
+      const bound = boundOf(plain.length);
+      const frame = await writers.run(plain, bound, bound);
+      if (frameLength(frame) === frame.length) return frame;
+      throw new KeyframeError('INTERNAL', `zstd made no single frame of ${plain.length} bytes`);
+    },
     async decompress(frame, sizeBytes) {
       // Node decodes the first frame and drops what follows without a word, so the end is checked here.
       if (frameLength(frame) !== frame.length) throw damaged(sizeBytes, 'it is not exactly one frame');
-      const plain = await decompress(frame, {
-        chunkSize: sizeBytes + SPARE,
-        maxOutputLength: Math.max(sizeBytes, 1),
-      }).catch((cause: unknown) => {
+      const plain = await readers.run(frame, sizeBytes, sizeBytes).catch((cause: unknown) => {
         throw damaged(sizeBytes, 'it does not decode', cause);
       });
       if (plain.length !== sizeBytes) throw damaged(sizeBytes, `it holds ${plain.length} bytes`);
       return plain;
+    },
+    async close() {
+      writers.close();
+      readers.close();
     },
   };
 }
