@@ -70,8 +70,12 @@ async function resolve(
     timeline: first?.timeline ?? backup.timeline,
     redo: backup.startLsn,
     consistentAt: backup.stopLsn,
+    stoppedMicros: stoppedMicros(backup),
   });
 }
+
+/** Rounded up: a backup record may tell microseconds, Date only milliseconds. */
+const stoppedMicros = ({ stoppedAt }: BackupRecord): bigint => BigInt(Date.parse(stoppedAt)) * 1000n + 999n;
 
 /** An archived segment is whole, so invalid WAL in it is damage. PostgreSQL would take it for the end and open the database. */
 function damagedWal({ wal }: MomentRequest, { at, message }: WalEnd): KeyframeError {

@@ -87,7 +87,7 @@ async function planInEpoch(
   const histories = await readHistories(archive, inventory, options);
   const history = chooseTimeline(histories, inventory, request.target.timeline);
   const candidates = chooseCandidates(backups, history, request.backup);
-  const refused: Refusals = { first: undefined, tooEarly: false, gap: undefined };
+  const refused: Refusals = { first: undefined, last: undefined, gap: undefined };
   let before: Lsn | undefined;
   for (const backup of candidates) {
     const { target } = request;
@@ -103,7 +103,7 @@ async function planInEpoch(
       return { archive, target, stop: stopOf(target), timeline: history.timeline, backup, wal, moment, frozen };
     }
     refused.first ??= resolution;
-    refused.tooEarly ||= resolution.why.reason === 'before-consistency';
+    refused.last = resolution;
     if (!resolution.why.mayBeEarlier) break;
     before = backup.startLsn;
   }
@@ -111,20 +111,24 @@ async function planInEpoch(
 }
 
 interface Refusals {
+  /** From the newest backup. */
   first: Unreachable | undefined;
-  tooEarly: boolean;
+  /** From the oldest backup that was tried. */
+  last: Unreachable | undefined;
   gap: KeyframeError | undefined;
 }
 
 /** Where a hole could hide the target, the hole is the reason. */
 function refusal(
-  { first, tooEarly, gap }: Refusals,
+  { first, last, gap }: Refusals,
   candidates: readonly BackupRecord[],
   target: RecoveryTarget,
 ): KeyframeError {
   if (gap !== undefined && (first === undefined || first.why.mayBeEarlier)) return gap;
-  if (first === undefined || tooEarly) return beforeEveryBackup(candidates, target);
-  return unreachableError(first.why, first.nearest);
+  if (first === undefined || last?.why.reason === 'before-consistency') return beforeEveryBackup(candidates, target);
+  // What an older backup knows for certain, such as the last commit of all, a newer one may have had no way to see.
+  const { why, nearest } = last?.why.mayBeEarlier === false ? last : first;
+  return unreachableError(why, nearest);
 }
 
 type Unreachable = Extract<Resolution, { reachable: false }>;

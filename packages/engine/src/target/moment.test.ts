@@ -61,15 +61,16 @@ function factsOf(records: readonly Rec[], target: RecoveryTarget, consistentAt: 
 async function resolve(
   target: RecoveryTarget,
   records: readonly Rec[],
-  options: { consistentAt?: bigint; countLost?: boolean } = {},
+  options: { consistentAt?: bigint; stoppedMicros?: bigint; countLost?: boolean } = {},
 ): Promise<Resolution> {
   const consistentAt = lsn(options.consistentAt ?? REDO);
+  const { stoppedMicros, countLost } = options;
   const end = records.at(-1)?.endLsn ?? REDO;
   async function* facts() {
     yield* factsOf(records, target, consistentAt);
   }
   const scan = { facts: facts(), position: () => end, ended: () => undefined };
-  return resolveMoment(target, scan, { timeline: 1, redo: REDO, consistentAt }, { countLost: options.countLost });
+  return resolveMoment(target, scan, { timeline: 1, redo: REDO, consistentAt, stoppedMicros }, { countLost });
 }
 
 interface Digest {
@@ -299,6 +300,17 @@ describe('resolveMoment', () => {
     });
     const latest = await resolve({ kind: 'latest' }, records, { consistentAt: 9999n });
     expect(latest).toMatchObject({ why: { reason: 'never-consistent', code: 'TARGET_UNREACHABLE' } });
+  });
+
+  it.each<[string, bigint, Draft[], object]>([
+    ['before it, with later transactions after it', 15n, [commit(5, 30n)], { why: { reason: 'before-consistency' } }],
+    ['before it, with nothing after it', 15n, [], { why: { reason: 'before-consistency', mayBeEarlier: true } }],
+    ['before it by a clock that WAL proves wrong', 15n, [commit(5, 10n), commit(6, 30n)], { reachable: true }],
+    ['after it', 25n, [commit(5, 30n)], { reachable: true }],
+    ['after it and all transactions', 25n, [], { why: { reason: 'after-end', mayBeEarlier: false } }],
+  ])('judges a backup that stopped at 20 for a time %s', async (_, micros, shapes, outcome) => {
+    const target = { kind: 'time', micros, inclusive: true, text: '', utc: '' } as const;
+    expect(await resolve(target, layOut(shapes), { stoppedMicros: 20n })).toMatchObject(outcome);
   });
 
   it('names the transaction whose part a subtransaction is', async () => {

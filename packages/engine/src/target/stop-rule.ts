@@ -43,6 +43,8 @@ export interface ReplayStart {
   readonly redo: Lsn;
   /** The backup's stop LSN, from which on the data are consistent. */
   readonly consistentAt: Lsn;
+  /** When the backup stopped, microseconds since 1970-01-01 UTC: an earlier time is no target for it. */
+  readonly stoppedMicros?: bigint | undefined;
 }
 
 interface Stop {
@@ -77,6 +79,7 @@ export class StopRule {
   #firstLost: TransactionPoint | undefined;
   #committedKept = 0;
   #committedLost = 0;
+  #hasEarlierEnd = false;
   readonly #seen: Seen = {
     names: [],
     firstXid: undefined,
@@ -96,9 +99,19 @@ export class StopRule {
     return this.#stop !== undefined && (this.#firstLost !== undefined || this.isTooEarly);
   }
 
-  /** The target lies where the data are not consistent yet; PostgreSQL refuses that. */
+  /** The target lies where the data are not consistent yet, which PostgreSQL refuses, or before the backup altogether. */
   get isTooEarly(): boolean {
-    return this.#stop !== undefined && this.#stop.stopsAt < this.#start.consistentAt;
+    return this.#stop !== undefined && (this.#stop.stopsAt < this.#start.consistentAt || this.#isBeforeBackup);
+  }
+
+  /**
+   * PostgreSQL compares a time with the ends of transactions in the WAL it replays, and knows of none before the backup: it
+   * would keep all that the backup holds, later than the target or not. An end in time in that WAL proves that it fits.
+   */
+  get #isBeforeBackup(): boolean {
+    const { stoppedMicros } = this.#start;
+    if (this.#target.kind !== 'time' || this.#hasEarlierEnd || stoppedMicros === undefined) return false;
+    return this.#target.micros < stoppedMicros;
   }
 
   /** Takes the facts in the order of the WAL. */
@@ -140,6 +153,7 @@ export class StopRule {
     // The record that begins a timeline already counts as part of it.
     if (fact.kind === 'end-of-recovery' || (fact.kind === 'checkpoint' && fact.shutdown))
       this.#timeline = fact.timeline;
+    if (fact.kind === 'commit' || fact.kind === 'abort') this.#hasEarlierEnd = true;
     if (fact.kind !== 'commit') return;
     this.#lastKept = pointOf(fact);
     this.#committedKept += 1;
@@ -166,7 +180,7 @@ export class StopRule {
   resolve(end: ScanEnd): Resolution {
     const { consistentAt } = this.#start;
     const isLatest = this.#target.kind === 'latest' && end.position >= consistentAt;
-    const { isTooEarly } = this;
+    const isTooEarly = this.isTooEarly || this.#isBeforeBackup;
     if (!isTooEarly && (this.#stop !== undefined || isLatest)) return { reachable: true, moment: this.#moment(end) };
     const nearest: Nearest = { lastCommit: this.#lastKept, end: end.position, consistentAt };
     const why = whyUnreachable(this.#target, { seen: this.#seen, nearest, isTooEarly, ended: end.ended });
