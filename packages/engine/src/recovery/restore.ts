@@ -28,9 +28,9 @@ import {
   isUnfinished,
   local,
   prepareTarget,
-  RESTORE_MARKER,
   syncDirectory,
 } from './target-directory.ts';
+import { assertClaimed, newClaim, RESTORE_MARKER, type RestoreClaim } from './restore-claim.ts';
 
 /** Where and how a plan is carried out. */
 export interface RestoreRequest {
@@ -75,13 +75,15 @@ export async function restore(
   const { backup } = plan;
   const tablespaces = await checkEverything(plan, request);
   const manifest = await plan.archive.backups.manifest(backup, options);
-  await prepareTarget({ ...request, neededBytes: backup.sizeBytes });
-  for (const directory of tablespaces.values()) await clearRepeated(directory);
+  const claim = await newClaim();
+  await prepareTarget({ ...request, neededBytes: backup.sizeBytes }, claim);
+  for (const directory of tablespaces.values()) await clearRepeated(directory, claim);
   options.onEvent?.({ kind: 'phase', phase: 'restore', message: `restoring backup ${backup.label}` });
   const counted = await local(request.directory, () => writeFiles(plan, { request, tablespaces }, options));
   await local(request.directory, () => placeForkCopies(plan, request, options));
+  await assertClaimed(request.directory, claim);
   await local(request.directory, () => configure(manifest, plan, request));
-  await local(request.directory, () => publish(request, counted.writer));
+  await local(request.directory, () => publish(request, counted.writer, claim));
   return {
     directory: request.directory,
     backup: backup.label,
@@ -127,8 +129,8 @@ function checkApart(directories: readonly string[]): void {
 }
 
 /** A tablespace directory half filled by the same restore before: it has the marker too. */
-async function clearRepeated(directory: string): Promise<void> {
-  await prepareTarget({ directory, force: false, neededBytes: 0 });
+async function clearRepeated(directory: string, claim: RestoreClaim): Promise<void> {
+  await prepareTarget({ directory, force: false, neededBytes: 0 }, claim);
 }
 
 interface Written {
@@ -200,8 +202,9 @@ async function writeDurably(path: string, content: string | Uint8Array): Promise
   await writeFile(path, content, { mode: 0o600, flush: true });
 }
 
-async function publish({ directory, sync }: RestoreRequest, writer: FileWriter): Promise<void> {
+async function publish({ directory, sync }: RestoreRequest, writer: FileWriter, claim: RestoreClaim): Promise<void> {
   if (sync) for (const each of writer.directories) await syncDirectory(each);
+  for (const each of writer.roots) await assertClaimed(each, claim);
   await rename(join(directory, CONTROL_PENDING), join(directory, CONTROL_FILE));
   if (sync) await syncDirectory(join(directory, 'global'));
   for (const each of writer.roots) await rm(join(each, RESTORE_MARKER), { force: true });

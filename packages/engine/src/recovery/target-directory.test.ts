@@ -1,11 +1,18 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ErrorCode, isKeyframeError } from '@keyframe/contracts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { checkTablespaceDirectory, checkTarget, prepareTarget, RESTORE_MARKER } from './target-directory.ts';
+import { thisProcess } from '../backup/holder.ts';
+import { assertClaimed, newClaim, RESTORE_MARKER, writeClaim } from './restore-claim.ts';
+import {
+  checkTablespaceDirectory,
+  checkTarget,
+  prepareTarget as prepare,
+  type TargetRequest,
+} from './target-directory.ts';
 
 let root = '';
 beforeEach(async () => {
@@ -19,6 +26,7 @@ const codeOf = async (action: Promise<unknown>): Promise<ErrorCode | undefined> 
     () => undefined,
     (error: unknown) => (isKeyframeError(error) ? error.code : undefined),
   );
+const prepareTarget = async (wanted: TargetRequest): Promise<void> => prepare(wanted, await newClaim());
 async function dataDirectory(name: string): Promise<string> {
   await mkdir(join(root, name, 'global'), { recursive: true });
   await writeFile(join(root, name, 'PG_VERSION'), '17\n');
@@ -69,6 +77,33 @@ describe('prepareTarget', () => {
     await writeFile(join(directory, RESTORE_MARKER), '');
     await prepareTarget(request('half'));
     expect(await readdir(directory)).toEqual([RESTORE_MARKER]);
+  });
+
+  it('never touches a directory that another process is restoring into', async () => {
+    const directory = await dataDirectory('busy');
+    const other = spawn('sleep', ['60']);
+    await once(other, 'spawn');
+    const stat = await readFile(`/proc/${other.pid}/stat`, 'utf8');
+    const processStart = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+    const holder = { ...(await thisProcess('keyframe restore')), pid: other.pid ?? 0, processStart };
+    await writeClaim(directory, { ...holder, token: 'x' });
+    expect(await codeOf(prepareTarget(request('busy')))).toBe('TARGET_DIRECTORY');
+    expect(await codeOf(prepareTarget(request('busy', true)))).toBe('TARGET_DIRECTORY');
+    expect(await readdir(directory)).toContain('PG_VERSION');
+    other.kill();
+    await once(other, 'exit');
+    await prepareTarget(request('busy'));
+    expect(await readdir(directory)).toEqual([RESTORE_MARKER]);
+  });
+
+  it('notices that a restore from elsewhere has taken the directory', async () => {
+    const mine = await newClaim();
+    await prepare(request('shared'), mine);
+    await assertClaimed(join(root, 'shared'), mine);
+    await prepareTarget(request('shared'));
+    expect(await codeOf(assertClaimed(join(root, 'shared'), mine))).toBe('TARGET_DIRECTORY');
+    await rm(join(root, 'shared'), { recursive: true });
+    expect(await codeOf(assertClaimed(join(root, 'shared'), mine))).toBe('TARGET_DIRECTORY');
   });
 
   it('refuses before it touches anything when the files will not fit', async () => {

@@ -1,11 +1,9 @@
 /** Makes a target directory ready for a restore, and refuses whatever could be somebody's data. @packageDocumentation */
-import { mkdir, open, readdir, readFile, realpath, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, realpath, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
 import { KeyframeError } from '@keyframe/contracts';
 import { isRunning } from '@keyframe/postgres';
-
-/** Lies in a target from the first byte of a restore to the last: such a directory may be restored over again. */
-export const RESTORE_MARKER = '.keyframe-restore-incomplete';
+import { refuseRunningRestore, RESTORE_MARKER, type RestoreClaim, writeClaim } from './restore-claim.ts';
 
 export interface TargetRequest {
   readonly directory: string;
@@ -16,18 +14,16 @@ export interface TargetRequest {
 }
 
 /**
- * Creates or empties the directory and leaves the marker in it. All refusals come before the first change.
+ * Creates or empties the directory and leaves the claim in it. All refusals come before the first change.
  * @throws {KeyframeError} TARGET_DIRECTORY, DISK_FULL, ACCESS_DENIED, INVALID_OPTION
  */
-export async function prepareTarget(request: TargetRequest): Promise<void> {
+export async function prepareTarget(request: TargetRequest, claim: RestoreClaim): Promise<void> {
   const { directory } = request;
   await checkTarget(request);
   await local(directory, async () => {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     // The marker goes first in and is kept by the wipe, so a second death on the way is still a restore that can be repeated.
-    await writeFile(join(directory, RESTORE_MARKER), 'An unfinished restore by Keyframe: run it again.\n', {
-      flush: true,
-    });
+    await writeClaim(directory, claim);
     await syncDirectory(directory);
     await empty(directory, RESTORE_MARKER);
   });
@@ -40,7 +36,7 @@ export async function checkTarget({ directory, force, neededBytes }: TargetReque
       hint: 'Name a directory of its own, such as --to /var/lib/postgresql/restored.',
     });
   const names = await local(directory, () => namesIn(directory));
-  await checkContents(directory, names, force);
+  await local(directory, () => checkContents(directory, names, force));
   await checkSpace(directory, neededBytes, names.length > 0 ? await usedBytes(directory) : 0);
 }
 
@@ -60,7 +56,7 @@ async function checkContents(directory: string, names: readonly string[], force:
     throw new KeyframeError('TARGET_DIRECTORY', `a PostgreSQL server is running in ${directory}`, {
       hint: 'Stop it with pg_ctl stop, or choose another directory with `--to`; `--force` does not override this.',
     });
-  if (names.includes(RESTORE_MARKER)) return;
+  if (names.includes(RESTORE_MARKER)) return refuseRunningRestore(directory);
   const looksLikeData = names.includes('PG_VERSION') && names.includes('global');
   if (force && looksLikeData) return;
   throw new KeyframeError('TARGET_DIRECTORY', `the target directory ${directory} is not empty`, {
