@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ErrorCode, isKeyframeError } from '@keyframe/contracts';
@@ -37,6 +37,12 @@ describe('prepareTarget', () => {
   it('creates the directory, private, with the marker', async () => {
     await prepareTarget(request('new/data'));
     expect(await readdir(join(root, 'new/data'))).toEqual([RESTORE_MARKER]);
+  });
+
+  it('makes an empty directory private, else PostgreSQL would not start there', async () => {
+    await mkdir(join(root, 'open'), { mode: 0o755 });
+    await prepareTarget(request('open'));
+    expect((await stat(join(root, 'open'))).mode & 0o777).toBe(0o700);
   });
 
   it('refuses a directory that holds anything, and leaves it as it is', async () => {
@@ -83,8 +89,8 @@ describe('prepareTarget', () => {
     const directory = await dataDirectory('busy');
     const other = spawn('sleep', ['60']);
     await once(other, 'spawn');
-    const stat = await readFile(`/proc/${other.pid}/stat`, 'utf8');
-    const processStart = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+    const line = await readFile(`/proc/${other.pid}/stat`, 'utf8');
+    const processStart = line.slice(line.lastIndexOf(')') + 2).split(' ')[19] ?? '';
     const holder = { ...(await thisProcess('keyframe restore')), pid: other.pid ?? 0, processStart };
     await writeClaim(directory, { ...holder, token: 'x' });
     expect(await codeOf(prepareTarget(request('busy')))).toBe('TARGET_DIRECTORY');

@@ -1,5 +1,5 @@
 /** Makes a target directory ready for a restore, and refuses whatever could be somebody's data. @packageDocumentation */
-import { mkdir, open, readdir, readFile, realpath, rm, stat, statfs } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, readFile, realpath, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
 import { KeyframeError } from '@keyframe/contracts';
 import { isRunning } from '@keyframe/postgres';
@@ -22,6 +22,8 @@ export async function prepareTarget(request: TargetRequest, claim: RestoreClaim)
   await checkTarget(request);
   await local(directory, async () => {
     await mkdir(directory, { recursive: true, mode: 0o700 });
+    // PostgreSQL refuses to start in a directory that others may read, as a plain mkdir(1) leaves it.
+    if (((await stat(directory)).mode & 0o027) !== 0) await chmod(directory, 0o700);
     // The marker goes first in and is kept by the wipe, so a second death on the way is still a restore that can be repeated.
     await writeClaim(directory, claim);
     await syncDirectory(directory);
