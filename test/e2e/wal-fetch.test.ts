@@ -80,6 +80,8 @@ describe('wal fetch', () => {
     const broken = join(await site.makeDirectory('install'), 'main.ts');
     await writeFile(broken, "import './gone.ts';\n");
     expect(await fetch({ main: broken })).toBe(STOPS);
+    await writeFile(broken, '');
+    expect(await fetch({ main: broken })).toBe(STOPS);
     await writeFile(broken, 'process.kill(process.pid, "SIGSEGV"); setTimeout(() => {}, 5000);\n');
     expect(await fetch({ main: broken })).toBe(STOPS);
   });

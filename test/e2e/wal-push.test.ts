@@ -148,6 +148,9 @@ describe('wal push', () => {
     expectRefused(await wrapper([SELF.node, SELF.main, '--no-such-option', ...rest]));
     expectRefused(await wrapper([SELF.node, SELF.main, ...rest, 'too', 'much']));
     expectRefused(await wrapper([SELF.node, SELF.main, ...rest], { NODE_OPTIONS: '--bogus' }));
+    const empty = join(await site.makeDirectory('install'), 'main.ts');
+    await writeFile(empty, '');
+    expectRefused(await wrapper([SELF.node, empty, ...rest]));
     expect(await wrapper([SELF.node, SELF.main, ...rest])).toBe(0);
   });
 });

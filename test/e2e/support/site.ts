@@ -97,6 +97,12 @@ export class Site implements AsyncDisposable {
     await writeFile(file, `${lines.join('\n')}\n`);
   }
 
+  /** Sets the archive_command that works, on a running server that had another. */
+  async useArchiveCommand(): Promise<void> {
+    await this.origin.sql(`alter system set archive_command = '${archiveCommand(this.config).replaceAll("'", "''")}'`);
+    await this.origin.sql('select pg_reload_conf()');
+  }
+
   /** Starts `keyframe` on this site's config file. */
   spawn(args: readonly string[], options: CallOptions & { readonly config?: string } = {}): Running {
     return spawnKeyframe(['--config', options.config ?? this.config, '--json', ...args], options);
