@@ -51,7 +51,7 @@ export function parseTarget(
   const all = KINDS.map(flagOf).join(', ');
   if (kind === undefined) throw invalid('no recovery target is given', `Give one of ${all}.`);
   const flags = given.map(flagOf).join(' and ');
-  if (given.length > 1) throw invalid(`${flags} were combined`, 'Give one recovery target; PostgreSQL takes no two.');
+  if (given.length > 1) throw invalid(`${flags} were combined`, `Give only one of ${all}; PostgreSQL takes no two.`);
   const exclusive = options.exclusive === true;
   if (exclusive && kind !== 'time' && kind !== 'xid' && kind !== 'lsn')
     throw invalid(`--exclusive does not go with ${flags}`, 'Use it with --time, --xid or --lsn.');
