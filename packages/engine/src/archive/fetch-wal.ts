@@ -6,7 +6,9 @@
  * @see https://www.postgresql.org/docs/18/runtime-config-wal.html#GUC-RESTORE-COMMAND
  * @packageDocumentation
  */
-import { open, rename, rm } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { open, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { type Abortable, type ByteStream, KeyframeError, parseWalFileName } from '@keyframe/contracts';
 import { type EpochArchive, parseWalInventory, type Repository, type WalObjectHeader } from '@keyframe/repository';
 
@@ -77,16 +79,34 @@ interface StoredWalFile {
   readonly content: ByteStream;
 }
 
+const TEMPORARY = '.keyframe-tmp-';
+
+/**
+ * The file appears whole. When PostgreSQL is killed its restore_command may live on and write for the same destination as the
+ * next one's: each has a file of its own, and whoever comes later takes away the one that the earlier would put in place.
+ */
 async function writeWhole(found: StoredWalFile, destination: string): Promise<void> {
-  const temporary = `${destination}.keyframe-tmp`;
+  const temporary = `${destination}${TEMPORARY}${randomUUID()}`;
   try {
-    await using handle = await open(temporary, 'w', 0o600);
-    for await (const chunk of found.content) await handle.writeFile(chunk);
+    await removeEarlier(destination);
+    await write(found.content, temporary);
+    await rename(temporary, destination);
   } catch (error) {
     await rm(temporary, { force: true });
     throw localFault(error, destination);
   }
-  await rename(temporary, destination);
+}
+
+async function removeEarlier(destination: string): Promise<void> {
+  const directory = dirname(destination);
+  const prefix = basename(destination) + TEMPORARY;
+  for (const name of await readdir(directory))
+    if (name.startsWith(prefix)) await rm(join(directory, name), { force: true });
+}
+
+async function write(content: ByteStream, path: string): Promise<void> {
+  await using handle = await open(path, 'wx', 0o600);
+  for await (const chunk of content) await handle.writeFile(chunk);
 }
 
 function localFault(error: unknown, destination: string): unknown {
