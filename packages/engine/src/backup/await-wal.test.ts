@@ -1,4 +1,4 @@
-import { hasCode, type Lsn, parseLsn } from '@keyframe/contracts';
+import { hasCode, KeyframeError, type Lsn, parseLsn } from '@keyframe/contracts';
 import type { WalArchive } from '@keyframe/repository';
 import { describe, expect, it } from 'vitest';
 import { awaitWal, segmentsOf, type WalNudge } from './await-wal.ts';
@@ -46,6 +46,14 @@ describe('awaitWal', () => {
     const wal = archive(1);
     await awaitWal({ wal, nudge: nudge(), timeoutMs: 5_000 }, needed, {});
     expect(wal.asked).toBe(2);
+  });
+
+  it('ends with the reason of the abort: who took the lease', async () => {
+    const abort = new AbortController();
+    const lost = new KeyframeError('LOCKED', 'another backup took the lease');
+    const wait = awaitWal({ wal: archive(1e9), nudge: nudge(), timeoutMs: 5_000 }, needed, { signal: abort.signal });
+    setTimeout(() => abort.abort(lost), 10);
+    await expect(wait).rejects.toBe(lost);
   });
 
   it('asks an idle primary once to switch, then names what is missing and why', async () => {

@@ -1,8 +1,8 @@
 /** Waits until the repository holds every WAL segment a backup needs. @packageDocumentation */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { formatLsn, KeyframeError, type Lsn, segmentName, type TimelineId } from '@keyframe/contracts';
 import type { WalArchive } from '@keyframe/repository';
 import type { StageOptions } from '../events.ts';
+import { pause } from '../pause.ts';
 
 /** The LSN range whose WAL a backup needs. */
 export interface WalRange {
@@ -57,7 +57,7 @@ export async function awaitWal(context: AwaitContext, range: WalRange, options: 
       nudged = true;
       refusal = await context.nudge.switchWal();
     }
-    await sleep(POLL_MS, undefined, { signal: options.signal });
+    await pause(POLL_MS, options.signal);
     missing = await absent(context.wal, missing, options);
   }
 }

@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Abortable, KeyframeError } from '@keyframe/contracts';
 import { quoteLiteral, type SqlSession } from '@keyframe/postgres';
+import { pause } from '../pause.ts';
 import type { SetupPlan } from './plan-setup.ts';
 
 /** What was done, and what it takes to count. */
@@ -61,6 +61,6 @@ async function notTaken(sql: SqlSession, names: readonly string[], { signal }: A
       [names],
     );
     if (rows.length === 0 || performance.now() > deadline) return rows.map(({ name }) => name);
-    await sleep(50, undefined, { signal });
+    await pause(50, signal);
   }
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { hasCode, KeyframeError, type Store } from '@keyframe/contracts';
 import { drain, textOf } from '@keyframe/contracts/streams';
 import { describe, expect, it } from 'vitest';
@@ -80,6 +81,28 @@ describe('retrying', () => {
     const put = retrying(store, { deadlineMs: 30, firstPauseMs: 5, maxPauseMs: 10 }).put('k', textOf('abc'));
     await expect(put).rejects.toSatisfy((error) => hasCode(error, 'UNAVAILABLE'));
     expect(store.calls.length).toBeLessThan(20);
+  });
+
+  it('tries an upload again that took longer than the deadline before it failed', async () => {
+    const quick = flaky({ put: 1 });
+    const slow: Store = {
+      ...quick,
+      put: async (key, source, options) => {
+        if (quick.calls.length === 0) await sleep(60);
+        return quick.put(key, source, options);
+      },
+    };
+    await retrying(slow, { deadlineMs: 30, firstPauseMs: 1, maxPauseMs: 2 }).put('k', textOf('abc'));
+    expect(quick.calls).toEqual(['put abc', 'put abc']);
+  });
+
+  it('ends with the reason of the abort', async () => {
+    const abort = new AbortController();
+    const policy = { deadlineMs: 60_000, firstPauseMs: 10_000, maxPauseMs: 10_000 };
+    const put = retrying(flaky({ put: 1_000 }), policy).put('k', textOf('a'), { signal: abort.signal });
+    const lost = new KeyframeError('LOCKED', 'another backup took the lease');
+    setTimeout(() => abort.abort(lost), 10);
+    await expect(put).rejects.toBe(lost);
   });
 
   it('stops at once when aborted', async () => {

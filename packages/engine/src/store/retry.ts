@@ -1,10 +1,10 @@
 /** Retries transient store faults. Adapters make one attempt; this is the only place that repeats one. @packageDocumentation */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type ByteStream, type GetOptions, hasCode, type ObjectInfo, type Store } from '@keyframe/contracts';
+import { pause as wait } from '../pause.ts';
 
 /** How long and how often a transient fault is tried again. */
 export interface RetryPolicy {
-  /** No new attempt starts after this long, milliseconds. */
+  /** No new attempt starts later than this after the first failure, milliseconds: a long upload is tried again, too. */
   readonly deadlineMs: number;
   /** First pause, milliseconds; doubles up to `maxPauseMs`, each drawn at random between half and the whole (jitter). */
   readonly firstPauseMs: number;
@@ -41,15 +41,16 @@ async function repeat<T>(
   signal: AbortSignal | undefined,
   call: () => Promise<T>,
 ): Promise<T> {
-  const started = performance.now();
+  let deadline: number | undefined;
   for (let count = 1, pause = policy.firstPauseMs; ; count += 1, pause = Math.min(pause * 2, policy.maxPauseMs)) {
     try {
       return await call();
     } catch (error) {
-      const wait = pause * (0.5 + Math.random() / 2);
-      if (!hasCode(error, 'UNAVAILABLE') || performance.now() - started + wait > policy.deadlineMs) throw error;
+      const waitMs = pause * (0.5 + Math.random() / 2);
+      deadline ??= performance.now() + policy.deadlineMs;
+      if (!hasCode(error, 'UNAVAILABLE') || performance.now() + waitMs > deadline) throw error;
       policy.onRetry?.(key, count, error);
-      await sleep(wait, undefined, { signal });
+      await wait(waitMs, signal);
     }
   }
 }
@@ -92,7 +93,7 @@ async function* relisting(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<ObjectInfo> {
   const seen = new Set<string>();
-  const started = performance.now();
+  let deadline: number | undefined;
   for (let pause = policy.firstPauseMs; ; pause = Math.min(pause * 2, policy.maxPauseMs)) {
     try {
       for await (const info of store.list(prefix, { signal })) {
@@ -102,9 +103,10 @@ async function* relisting(
       }
       return;
     } catch (error) {
-      if (!hasCode(error, 'UNAVAILABLE') || performance.now() - started + pause > policy.deadlineMs) throw error;
+      deadline ??= performance.now() + policy.deadlineMs;
+      if (!hasCode(error, 'UNAVAILABLE') || performance.now() + pause > deadline) throw error;
       policy.onRetry?.(prefix, 1, error);
-      await sleep(pause, undefined, { signal });
+      await wait(pause, signal);
     }
   }
 }
