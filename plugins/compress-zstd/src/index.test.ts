@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { compressorCases, describeContract, testHost } from '@keyframe/testkit';
 import { describe, expect, it, test } from 'vitest';
-import { frameLength } from './frame.ts';
+import { frameContentBytes, frameLength } from './frame.ts';
 import plugin from './index.ts';
 
 const validate = async (options: unknown) => plugin.options['~standard'].validate(options);
@@ -93,6 +93,7 @@ test.each([0, 1, 300, 70_000, 131_072, 1_000_000])('the length of a frame of %i 
   for (const data of [Buffer.alloc(size), randomBytes(size)]) {
     const frame = await make(1).compress(data);
     expect(frameLength(frame)).toBe(frame.length);
+    expect(frameContentBytes(frame)).toBe(size);
     expect(frameLength(Buffer.concat([frame, frame]))).toBe(frame.length);
     expect(frameLength(frame.subarray(0, -1))).toBeUndefined();
   }

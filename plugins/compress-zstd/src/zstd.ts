@@ -1,7 +1,7 @@
 import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { type Compressor, KeyframeError } from '@keyframe/contracts';
 import { CoderPool } from './coder.ts';
-import { frameLength } from './frame.ts';
+import { frameContentBytes, frameLength } from './frame.ts';
 
 export interface ZstdOptions {
   /** 1 to 19, or -7 to -2. Default 1: on real WAL and heap it is smaller and quicker than zstd's own default 3. */
@@ -32,7 +32,8 @@ export function createZstdCompressor({ level }: ZstdOptions): Compressor {
     async compress(plain) {
       const bound = boundOf(plain.length);
       const frame = await writers.run(plain, bound, bound);
-      if (frameLength(frame) === frame.length) return frame;
+      // The frame says how much it holds, so a write that was cut into several frames is noticed here, not at a restore.
+      if (frameLength(frame) === frame.length && frameContentBytes(frame) === plain.length) return frame;
       throw new KeyframeError('INTERNAL', `zstd made no single frame of ${plain.length} bytes`);
     },
     async decompress(frame, sizeBytes) {
