@@ -92,7 +92,7 @@ async function underLease(
 ): Promise<BackupRecord> {
   const connection = await connectReplication(context.target, { signal: options.signal });
   try {
-    const source = await readSource(connection);
+    const source = await readSource(connection, options);
     const archive = await epochOf(context, input, source, options);
     await pushHistory(connection, archive, source, options);
     const writer = await archive.backups.begin(
@@ -156,7 +156,11 @@ async function writeBackup(
   await awaitWal(
     {
       wal: archive.wal,
-      nudge: createNudge(context.target, () => context.now().getTime()),
+      nudge: createNudge({
+        target: context.target,
+        now: () => context.now().getTime(),
+        signal: options.signal,
+      }),
       timeoutMs: context.walTimeoutMs,
     },
     { timeline: facts.timeline, from: facts.startLsn, to: result.stopLsn, segmentSizeBytes: source.segmentSizeBytes },
@@ -172,14 +176,14 @@ function promoted(before: TimelineId, after: TimelineId): KeyframeError {
   });
 }
 
-async function readSource(connection: ReplicationConnection): Promise<SourceFacts> {
+async function readSource(connection: ReplicationConnection, options: StageOptions): Promise<SourceFacts> {
   const version = connection.versionNumber;
   if (version < 140_000)
     throw new KeyframeError('SERVER_UNSUPPORTED', `PostgreSQL ${Math.floor(version / 10_000)} is not supported`, {
       hint: 'Keyframe backs up PostgreSQL 14 to 18; `keyframe doctor` shows what it found.',
     });
-  const { systemIdentifier, timeline } = await connection.identifySystem();
-  const archiveMode = await connection.show('archive_mode');
+  const { systemIdentifier, timeline } = await connection.identifySystem(options);
+  const archiveMode = await connection.show('archive_mode', options);
   if (archiveMode === 'off')
     throw new KeyframeError(
       'SERVER_UNSUPPORTED',
@@ -192,8 +196,8 @@ async function readSource(connection: ReplicationConnection): Promise<SourceFact
     systemIdentifier,
     timeline,
     postgresVersion: version,
-    segmentSizeBytes: bytesOfSetting('wal_segment_size', await connection.show('wal_segment_size')),
-    dataChecksums: (await connection.show('data_checksums')) === 'on',
+    segmentSizeBytes: bytesOfSetting('wal_segment_size', await connection.show('wal_segment_size', options)),
+    dataChecksums: (await connection.show('data_checksums', options)) === 'on',
   };
 }
 
@@ -219,7 +223,7 @@ async function pushHistory(
   options: StageOptions,
 ): Promise<void> {
   if (timeline === 1) return;
-  const { name, content } = await connection.timelineHistory(timeline);
+  const { name, content } = await connection.timelineHistory(timeline, options);
   await archive.wal.put(
     { name, content: bytesOf(content), facts: { systemIdentifier, timeline, segmentSizeBytes: undefined } },
     options,
