@@ -7,7 +7,7 @@
  * @packageDocumentation
  */
 import { bytesOf } from '@keyframe/contracts/streams';
-import { hasCode, KeyframeError, type TimelineId } from '@keyframe/contracts';
+import { hasCode, isKeyframeError, KeyframeError, type TimelineId } from '@keyframe/contracts';
 import { type ConnectionTarget, connectReplication, type ReplicationConnection } from '@keyframe/postgres';
 import { createNudge } from '../server/nudge.ts';
 import type {
@@ -19,7 +19,7 @@ import type {
   LeaseHolder,
   Repository,
 } from '@keyframe/repository';
-import type { StageOptions } from '../events.ts';
+import { type StageOptions, warnOf } from '../events.ts';
 import { createBackupSink } from './backup-sink.ts';
 import { awaitWal } from './await-wal.ts';
 import { bytesOfSetting } from './setting.ts';
@@ -80,7 +80,17 @@ export async function takeBackup(
   try {
     return await underLease(context, input, lease, { ...options, signal });
   } finally {
+    await release(lease, options);
+  }
+}
+
+/** A lease that cannot be given back ends by itself; what became of the backup is worth more than that. */
+async function release(lease: Lease, options: StageOptions): Promise<void> {
+  try {
     await lease.release();
+  } catch (error) {
+    if (!isKeyframeError(error)) throw error;
+    warnOf(options)(error);
   }
 }
 
