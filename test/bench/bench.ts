@@ -14,6 +14,11 @@ export interface Bench {
   readonly clientBin: string;
   /** Everything temporary goes below. */
   readonly directory: string;
+  /**
+   * What a run made stays until all are done. ext4 searches long for an inode that was not deleted in the last minutes, so
+   * that whoever creates many files after the clean-up of another would pay for it.
+   */
+  readonly keeps: boolean;
   readonly rounds: number;
   readonly tell: (text: string) => void;
   readonly record: (sample: Sample) => void;
@@ -23,11 +28,23 @@ export interface Bench {
 
 export const loadNow = (): number => loadavg()[0] ?? 0;
 
-/** A new site for a contender; what was in its directory goes away. */
-export async function siteFor(bench: Bench, contender: Contender): Promise<Site> {
-  const directory = path.join(bench.directory, 'site');
-  await rm(directory, { recursive: true, force: true });
-  return { directory, cluster: bench.cluster, level: contender.level, clientBin: bench.clientBin };
+let made = 0;
+
+/** A place that nothing was made in before. */
+export function freshDirectory(bench: Bench, what: string): string {
+  made += 1;
+  return path.join(bench.directory, `${what}-${made}`);
+}
+
+/** Removes what a run made, unless it shall stay. */
+export async function discard(bench: Bench, directory: string): Promise<void> {
+  if (!bench.keeps) await rm(directory, { recursive: true, force: true });
+}
+
+/** A new site for a contender. */
+export function siteFor(bench: Bench, contender: Contender): Site {
+  const { cluster, clientBin } = bench;
+  return { directory: freshDirectory(bench, 'site'), cluster, level: contender.level, clientBin };
 }
 
 /** The contenders that can run, each round beginning with another one, so that none always runs on a warmer machine. */

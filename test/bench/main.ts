@@ -1,6 +1,6 @@
 /** `npm run bench`: Keyframe beside its peers, on the same data, in one run. Never a gate. @packageDocumentation */
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import { cpus, homedir, tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
 import { Cluster, type Major } from '@keyframe/testkit/postgres';
@@ -92,7 +92,8 @@ async function measureAll(options: BenchOptions, dataset: Dataset): Promise<Meas
       failures.set(title, String(error));
     };
     const { clientBin } = peers;
-    const bench: Bench = { cluster, dataset, contenders, clientBin, directory, rounds, tell, record, failed };
+    const keeps = await hasRoom(directory, dataset, contenders.length * rounds);
+    const bench: Bench = { cluster, dataset, contenders, clientBin, directory, keeps, rounds, tell, record, failed };
     const wants = (name: string): boolean => options.only?.has(name) ?? true;
     if (wants('limits')) await limits(bench, options.levels);
     if (wants('backup')) await backupAndRestore(bench);
@@ -106,6 +107,15 @@ async function measureAll(options: BenchOptions, dataset: Dataset): Promise<Meas
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+/** A run leaves at most the data directory three times: restored, replayed, and as a plain copy. */
+async function hasRoom(directory: string, { base }: Dataset, runs: number): Promise<boolean> {
+  const { bavail, bsize } = await statfs(directory);
+  const { bytes } = await contents(base);
+  const fits = bavail * bsize > 3 * runs * bytes;
+  if (!fits) tell('too little room to keep what every run makes: the clean-up may disturb the next run');
+  return fits;
 }
 
 async function heading(options: BenchOptions, dataset: Dataset, samples: readonly Sample[]): Promise<string> {

@@ -1,8 +1,8 @@
 /** Full backup of the running server, and its restore into an empty directory. @packageDocumentation */
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Bench, everyRound, loadNow, setArchiveCommand, siteFor } from '../bench.ts';
+import { type Bench, discard, everyRound, freshDirectory, loadNow, setArchiveCommand, siteFor } from '../bench.ts';
 import type { Contender, Prepared } from '../contender.ts';
 import { contents, cpuSecondsOf, measure, run } from '../measure.ts';
 
@@ -12,12 +12,14 @@ const SETTLE_MS = 300;
 export async function backupAndRestore(bench: Bench): Promise<void> {
   const contenders = bench.contenders.filter(({ missing, backups }) => missing === undefined && backups !== false);
   await everyRound(bench, 'backup and restore', contenders, async (contender) => {
-    const tool = await contender.prepare(await siteFor(bench, contender));
+    const site = siteFor(bench, contender);
+    const tool = await contender.prepare(site);
     try {
       await backUp(bench, contender, tool);
       await restore(bench, contender, tool);
     } finally {
       await setArchiveCommand(bench.cluster, 'true');
+      await discard(bench, site.directory);
     }
   });
 }
@@ -39,15 +41,14 @@ async function backUp(bench: Bench, { title }: Contender, tool: Prepared): Promi
 }
 
 async function restore(bench: Bench, { title }: Contender, tool: Prepared): Promise<void> {
-  const directory = path.join(bench.directory, 'restored');
-  await rm(directory, { recursive: true, force: true });
+  const directory = freshDirectory(bench, 'restored');
   await mkdir(directory, { mode: 0o700 });
   await run({ argv: ['sync'] });
   const load = loadNow();
   const usage = await measure(tool.restore(directory));
   await sameSize(path.join(bench.cluster.data, 'base'), path.join(directory, 'base'), title);
   bench.record({ scenario: 'restore', title, ...usage, load });
-  await rm(directory, { recursive: true, force: true });
+  await discard(bench, directory);
 }
 
 /** A contender that left something out would be quick. Caches that every server makes anew are left out rightly. */

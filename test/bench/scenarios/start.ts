@@ -41,8 +41,7 @@ async function pushesAgain(bench: Bench): Promise<[string, Command][]> {
   const commands: [string, Command][] = [];
   for (const contender of bench.contenders) {
     if (contender.missing !== undefined || contender.wal === false || /Barman|plain/.test(contender.title)) continue;
-    const site = { ...(await siteFor(bench, contender)), directory: path.join(bench.directory, `s${commands.length}`) };
-    const tool = await contender.prepare(site);
+    const tool = await contender.prepare(siteFor(bench, contender));
     const filled = tool.archiveCommand
       .replaceAll('%p', word(path.join(bench.dataset.wal, segment)))
       .replaceAll('%f', segment);

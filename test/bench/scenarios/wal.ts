@@ -1,7 +1,7 @@
 /** archive_command for one segment after the other, again for segments that are there, and replay by restore_command. @packageDocumentation */
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { type Bench, everyRound, loadNow, siteFor } from '../bench.ts';
+import { type Bench, discard, everyRound, freshDirectory, loadNow, siteFor } from '../bench.ts';
 import { type Contender, type Prepared, word } from '../contender.ts';
 import { copyDirectory } from '../data/dataset.ts';
 import { contents, measure, run, type Usage } from '../measure.ts';
@@ -12,9 +12,11 @@ export const SEGMENTS_AGAIN = 10;
 export async function pushAndReplay(bench: Bench): Promise<void> {
   const contenders = bench.contenders.filter(({ missing, wal }) => missing === undefined && wal !== false);
   await everyRound(bench, 'WAL push and replay', contenders, async (contender) => {
-    const tool = await contender.prepare(await siteFor(bench, contender));
+    const site = siteFor(bench, contender);
+    const tool = await contender.prepare(site);
     await push(bench, contender, tool);
     await replay(bench, contender, tool);
+    await discard(bench, site.directory);
   });
 }
 
@@ -54,8 +56,7 @@ async function archive(bench: Bench, tool: Prepared, segments: readonly string[]
 
 /** A server that recovers from a copy of the base up to the restore point, and ends there. */
 async function replay(bench: Bench, { title }: Contender, tool: Prepared): Promise<void> {
-  const data = path.join(bench.directory, 'replayed');
-  await rm(data, { recursive: true, force: true });
+  const data = freshDirectory(bench, 'replayed');
   await copyDirectory(bench.dataset.base, data);
   await writeFile(path.join(data, 'recovery.signal'), '');
   const sockets = path.join(bench.directory, 's');
@@ -75,5 +76,5 @@ async function replay(bench: Bench, { title }: Contender, tool: Prepared): Promi
   const server = path.join(bench.cluster.bin, 'postgres');
   const usage = await measure({ argv: [server, '-D', data, ...words], unprivileged: true });
   bench.record({ scenario: 'replay', title, ...usage, load });
-  await rm(data, { recursive: true, force: true });
+  await discard(bench, data);
 }
