@@ -87,7 +87,9 @@ function firstGapAfter(inventory: WalInventory, backup: BackupRecord): string | 
   const ranges = inventory.ranges(backup.timeline);
   const holding = ranges.find(({ first, last }) => first <= start && start <= last);
   if (holding === undefined) return segmentName(backup.timeline, start, inventory.segmentSizeBytes);
-  if (holding === ranges.at(-1)) return undefined;
+  const stop = (backup.stopLsn - 1n) / BigInt(inventory.segmentSizeBytes);
+  // Without the last segment of its own making it never gets consistent, whatever else is there.
+  if (holding === ranges.at(-1) && holding.last >= stop) return undefined;
   return segmentName(backup.timeline, holding.last + 1n, inventory.segmentSizeBytes);
 }
 
