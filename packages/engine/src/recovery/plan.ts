@@ -56,9 +56,15 @@ export async function planRecovery(
 ): Promise<RecoveryPlan> {
   const epochs = (await context.history.epochs(options)).toReversed();
   let refused: KeyframeError | undefined;
+  let damaged: KeyframeError | undefined;
+  const warn = warnOf(options);
+  const onDamage = (fault: KeyframeError): void => {
+    damaged ??= fault;
+    warn(fault);
+  };
   for (const { number } of epochs) {
     const archive = await context.history.at(number, options);
-    const backups = await archive.backups.list({ ...options, onDamage: warnOf(options) });
+    const backups = await archive.backups.list({ ...options, onDamage });
     if (backups.length === 0) continue;
     try {
       return await planInEpoch(archive, backups, request, options);
@@ -69,6 +75,8 @@ export async function planRecovery(
     }
   }
   throw (
+    // The backup that would do may be the one whose record cannot be read.
+    damaged ??
     refused ??
     new KeyframeError('NO_BACKUP', `there is no backup of cluster ${context.history.name} to recover from`, {
       hint: 'Take one with `keyframe backup`; WAL alone cannot be recovered.',
