@@ -13,6 +13,7 @@ import {
   type StartProgress,
 } from '@keyframe/postgres';
 import type { EngineEvent, StageOptions } from '../events.ts';
+import { assertForked } from './assert-forked.ts';
 import type { RecoveryPlan } from './plan.ts';
 
 /** Which restored directory to start, and how. */
@@ -74,6 +75,7 @@ export async function startRestored(
     signal: options.signal,
     onProgress: (progress) => options.onEvent?.(replayEvent(progress, plan)),
   });
+  if (outcome === 'in-production') await assertForked(directory, plan);
   const { progress } = server;
   return {
     state: outcome === 'in-production' ? 'recovered' : outcome === 'shut-down' ? outcome : 'paused',
