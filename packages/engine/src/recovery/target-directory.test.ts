@@ -64,6 +64,19 @@ describe('prepareTarget', () => {
     expect(await readdir(join(root, 'elsewhere'))).toEqual(['kept']);
   });
 
+  it('never deletes WAL that exists nowhere else, with force neither', async () => {
+    const directory = await dataDirectory('crashed');
+    const status = join(directory, 'pg_wal/archive_status');
+    await mkdir(status, { recursive: true });
+    for (const mark of ['000000010000000000000004.done', '000000010000000000000005.ready'])
+      await writeFile(join(status, mark), '');
+    await expect(prepareTarget(request('crashed', true))).rejects.toThrow('first 000000010000000000000005');
+    expect(await readdir(directory)).toContain('PG_VERSION');
+    await rm(join(status, '000000010000000000000005.ready'));
+    await prepareTarget(request('crashed', true));
+    expect(await readdir(directory)).toEqual([RESTORE_MARKER]);
+  });
+
   it('never empties the directory of a running server', async () => {
     const directory = await dataDirectory('live');
     // A postmaster is known by a living process that works in its data directory.

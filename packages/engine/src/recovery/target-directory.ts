@@ -60,13 +60,29 @@ async function checkContents(directory: string, names: readonly string[], force:
     });
   if (names.includes(RESTORE_MARKER)) return refuseRunningRestore(directory);
   const looksLikeData = names.includes('PG_VERSION') && names.includes('global');
-  if (force && looksLikeData) return;
+  if (force && looksLikeData) return refuseUnarchived(directory);
   throw new KeyframeError('TARGET_DIRECTORY', `the target directory ${directory} is not empty`, {
     hint: looksLikeData
       ? 'Choose an empty directory with `--to`, or give `--force` to delete the data directory that is there.'
       : 'Choose an empty directory with `--to`; it holds no PostgreSQL data, so `--force` will not empty it.',
     details: { directory, entries: names.length },
   });
+}
+
+/** On the worst day the last transactions exist in the old pg_wal alone: those must not go with it. */
+async function refuseUnarchived(directory: string): Promise<void> {
+  const marks = await namesIn(join(directory, 'pg_wal', 'archive_status'));
+  const waiting = marks.flatMap((name) => (name.endsWith('.ready') ? [name.slice(0, -'.ready'.length)] : []));
+  const [first] = waiting.toSorted();
+  if (first === undefined) return;
+  throw new KeyframeError(
+    'TARGET_DIRECTORY',
+    `${directory} holds ${waiting.length} WAL ${waiting.length === 1 ? 'file that was' : 'files that were'} never archived, first ${first}`,
+    {
+      hint: `Archive them (cd ${directory} && keyframe wal push pg_wal/${first}), then plan again; or move the directory away instead of \`--force\`.`,
+      details: { directory, waiting: waiting.length, first },
+    },
+  );
 }
 
 /** @throws {KeyframeError} DISK_FULL when the file system cannot take `neededBytes` more, counting what would be emptied. */
