@@ -5,7 +5,7 @@
  * new timeline id by creating its history file first: of two copies promoted to the same timeline only one can be adopted.
  * @packageDocumentation
  */
-import { access, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { access, readdir, readFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type Abortable,
@@ -27,6 +27,8 @@ import {
 } from '@keyframe/postgres';
 import type { EpochArchive, ClusterHistory } from '@keyframe/repository';
 import { openWalFile, type OfferedWalFile } from '../archive/wal-file.ts';
+import { adoptionOf, writeLike } from './adoption-id.ts';
+import { syncDirectory } from './target-directory.ts';
 
 /** The history that is continued, and how the cluster will archive to it. */
 export interface AdoptContext {
@@ -47,6 +49,7 @@ export interface AdoptReport {
   readonly pushed: readonly string[];
   /** First segment of the new timeline that PostgreSQL has already removed: moments up to the next base backup are lost. */
   readonly gapFrom: string | undefined;
+  /** The server runs and was started before archiving was on. */
   readonly needsRestart: boolean;
 }
 
@@ -63,7 +66,7 @@ export async function adopt(
   const history = await ownHistory(dataDirectory, control.timeline);
   const archive = await context.history.find(control.systemIdentifier, options);
   const walDirectory = join(dataDirectory, 'pg_wal');
-  const outcome = await reserve(archive, join(walDirectory, historyName(history.timeline)), options);
+  const outcome = await reserve(archive, walDirectory, history, options);
   const { pushed, gapFrom } = await pushWritten(archive, walDirectory, history, segmentSizeBytes, options);
   await switchArchivingOn(dataDirectory, context.archiveCommand);
   const fork = history.ancestors.at(-1);
@@ -75,7 +78,7 @@ export async function adopt(
     outcome: outcome === 'archived' ? 'adopted' : 'already-adopted',
     pushed,
     gapFrom,
-    needsRestart: (await isRunning(dataDirectory)) !== undefined,
+    needsRestart: await runsWithoutArchiving(dataDirectory),
   };
 }
 
@@ -131,21 +134,20 @@ async function ownHistory(dataDirectory: string, timeline: number): Promise<Time
 
 async function reserve(
   archive: EpochArchive,
-  path: string,
+  walDirectory: string,
+  { timeline }: TimelineHistory,
   options: Abortable,
 ): Promise<'archived' | 'already-archived'> {
+  const path = join(walDirectory, historyName(timeline));
   const offered = await openWalFile(path);
-  return put(archive, offered, options).catch((error: unknown) => {
+  const adoption = await adoptionOf(walDirectory, timeline, path);
+  return put(archive, offered, options, adoption).catch((error: unknown) => {
     if (!hasCode(error, 'WAL_MISMATCH')) throw error;
-    throw new KeyframeError(
-      'WRONG_TIMELINE',
-      `timeline ${offered.file.timeline} is already taken by another recovery`,
-      {
-        cause: error,
-        hint: 'Run `keyframe restore` again: it sees that timeline and gives this recovery the next id.',
-        details: { timeline: offered.file.timeline },
-      },
-    );
+    throw new KeyframeError('WRONG_TIMELINE', `timeline ${timeline} is already taken by another recovery`, {
+      cause: error,
+      hint: 'Run `keyframe restore` again: it sees that timeline and gives this recovery the next id.',
+      details: { timeline },
+    });
   });
 }
 
@@ -153,12 +155,11 @@ function put(
   archive: EpochArchive,
   offered: OfferedWalFile,
   options: Abortable,
+  adoption?: string,
 ): Promise<'archived' | 'already-archived'> {
   const { file, content, systemIdentifier, segmentSizeBytes } = offered;
-  return archive.wal.put(
-    { name: file.name, content, facts: { systemIdentifier, timeline: file.timeline, segmentSizeBytes } },
-    options,
-  );
+  const facts = { systemIdentifier, timeline: file.timeline, segmentSizeBytes };
+  return archive.wal.put({ name: file.name, content, facts, adoption }, options);
 }
 
 /** While archiving was off no segment was marked ready. All but the newest are complete; the newest is archived when it is full. */
@@ -200,15 +201,28 @@ async function writtenSegments(directory: string, timeline: number, segmentSizeB
 }
 
 async function switchArchivingOn(dataDirectory: string, archiveCommand: readonly string[]): Promise<void> {
-  const path = join(dataDirectory, 'postgresql.auto.conf');
-  const text = rewriteAutoConf(
-    await readFile(path),
+  const path = autoConfOf(dataDirectory);
+  const before = await readFile(path);
+  const after = rewriteAutoConf(
+    before,
     [
       ['archive_mode', 'on'],
       ['archive_command', quoteForCommandSetting(archiveCommand)],
     ],
     { archiving: 'all' },
   );
-  await writeFile(`${path}.keyframe-tmp`, text, { mode: 0o600, flush: true });
+  // Left alone when it says so already: its time then tells whether the server has read it.
+  if (after.equals(before)) return;
+  await writeLike(path, `${path}.keyframe-tmp`, after);
   await rename(`${path}.keyframe-tmp`, path);
+  await syncDirectory(dataDirectory);
+}
+
+const autoConfOf = (dataDirectory: string): string => join(dataDirectory, 'postgresql.auto.conf');
+
+/** PostgreSQL writes postmaster.pid while it starts and not again before it stops; only its start reads archive_mode. */
+async function runsWithoutArchiving(dataDirectory: string): Promise<boolean> {
+  if ((await isRunning(dataDirectory)) === undefined) return false;
+  const started = await stat(join(dataDirectory, 'postmaster.pid'));
+  return started.mtimeMs <= (await stat(autoConfOf(dataDirectory))).mtimeMs;
 }

@@ -116,6 +116,17 @@ test('another file under the same name is refused, and the first stays', async (
   expect((await fetched(wal, NAME))?.equals(content)).toBe(true);
 });
 
+test('a timeline that is reserved for one copy is refused to another, though both wrote the same history file', async () => {
+  const wal = await walOf(createMemoryStore());
+  const file = history('1\t0/3000000\tbefore 2026-11-24 14:36:58+00\n');
+  expect(await wal.put({ ...file, adoption: 'one' })).toBe('archived');
+  expect(await wal.put({ ...file, adoption: 'one' })).toBe('already-archived');
+  await expect(wal.put({ ...file, adoption: 'other' })).rejects.toMatchObject({ code: 'WAL_MISMATCH' });
+  // PostgreSQL's own archiver offers it without one.
+  expect(await wal.put(file)).toBe('already-archived');
+  expect(await wal.header(file.name)).toMatchObject({ adoption: 'one' });
+});
+
 test('a store without conditional writes is asked first', async () => {
   const store = createMemoryStore({ capabilities: { conditionalPut: false } });
   const wal = await walOf(store);

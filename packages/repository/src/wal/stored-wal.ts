@@ -102,7 +102,10 @@ export class StoredWal implements WalArchive {
       stored.sizeBytes === offered.sizeBytes &&
       stored.name === offered.name &&
       stored.systemIdentifier === offered.systemIdentifier;
-    if (!same)
+    // Two copies recovered to one moment write the same history file, and what follows differs.
+    const reserved = stored.adoption !== undefined && offered.adoption !== undefined;
+    const adoptedByOther = reserved && stored.adoption !== offered.adoption;
+    if (!same || adoptedByOther)
       throw new KeyframeError('WAL_MISMATCH', `the archive holds another WAL file ${offered.name}`, {
         hint: 'Keep the file in pg_wal, and check with `keyframe doctor` that no second cluster archives here.',
         details: { key, archived: stored.sha256, offered: offered.sha256 },
@@ -121,7 +124,7 @@ export class StoredWal implements WalArchive {
     const { kind, timeline } = name;
     const codec = this.#context.compressor.id;
     const origin = { name: file.name, kind, systemIdentifier, timeline, segmentSizeBytes };
-    return { format: FORMAT, ...origin, sizeBytes, sha256, codec };
+    return { format: FORMAT, ...origin, sizeBytes, sha256, codec, adoption: file.adoption };
   }
 
   /** From any segment's header, since all of an epoch have one size. */

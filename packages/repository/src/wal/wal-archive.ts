@@ -17,6 +17,8 @@ export interface WalFile {
   /** Read twice, so it must be re-openable and have a size. */
   readonly content: ByteSource;
   readonly facts: WalFacts;
+  /** Id of the one copy of the cluster that a history file's timeline is adopted by. */
+  readonly adoption?: string | undefined;
 }
 
 /** The first part of a WAL object, readable with one small range read. */
@@ -32,12 +34,14 @@ export interface WalObjectHeader {
   /** Of the plain content, hexadecimal. */
   readonly sha256: string;
   readonly codec: string;
+  /** Who adopted the timeline of a history file; absent where the cluster archived it by itself. */
+  readonly adoption: string | undefined;
 }
 
 /** The WAL files of one epoch. Every object is written once. */
 export interface WalArchive {
   /**
-   * Stores a file, or confirms that the archive holds the same bytes already.
+   * Stores a file, or confirms that the archive holds the same bytes already, and for no other adoption.
    * @throws {KeyframeError} WAL_MISMATCH, WRONG_CLUSTER, WRONG_TIMELINE, WAL_INVALID, CORRUPT
    */
   put(file: WalFile, options?: Abortable): Promise<'archived' | 'already-archived'>;

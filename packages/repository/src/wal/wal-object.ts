@@ -35,6 +35,7 @@ export function readHeader(head: Buffer, key: string): WalObjectHeader {
     sizeBytes: fields.integer('sizeBytes'),
     sha256: fields.text('sha256'),
     codec: fields.text('codec'),
+    adoption: fields.has('adoption') ? fields.text('adoption') : undefined,
   };
 }
 
