@@ -100,7 +100,13 @@ async function underLease(
   lease: Lease,
   options: StageOptions & { signal: AbortSignal },
 ): Promise<BackupRecord> {
-  const connection = await connectReplication(context.target, { signal: options.signal });
+  const connection = await connectReplication(context.target, {
+    signal: options.signal,
+    // The server names each damaged page in a warning; its error at the end only says that there was one.
+    onNotice: ({ severity, message, hint }) => {
+      if (severity === 'WARNING') options.onEvent?.({ kind: 'warning', message: `the server warns: ${message}`, hint });
+    },
+  });
   try {
     const source = await readSource(connection, options);
     const archive = await epochOf(context, input, source, options);
