@@ -10,7 +10,7 @@ export interface Compressor extends Closable {
   /** Compresses one frame off the main thread. The input must stay unchanged until the promise settles; the output is owned by the caller. */
   compress(frame: Uint8Array): Promise<Uint8Array>;
   /**
-   * Restores exactly `sizeBytes` bytes.
+   * Restores exactly `sizeBytes` bytes. The output is owned by the caller.
    * @throws {KeyframeError} CORRUPT for damaged, cut or over-long input.
    */
   decompress(frame: Uint8Array, sizeBytes: number): Promise<Uint8Array>;

@@ -8,8 +8,8 @@
  */
 import type { Transform } from 'node:stream';
 
-/** Output buffers are at least this long, since several frames share one; memory made for each would busy the collector. */
-const CHUNK_BYTES = 1 << 20;
+/** zlib takes no smaller output buffers. */
+const LEAST_CHUNK_BYTES = 64;
 /** Contexts kept while nobody uses them: as many as run at once with twice the usual thread pool. */
 const KEPT = 8;
 
@@ -78,15 +78,25 @@ class Coder {
   }
 }
 
+/** How outputs lie in memory. */
+export interface PoolOptions {
+  /** Gives a stream that makes one frame, or the content of one, of each write. */
+  readonly make: (chunkBytes: number) => Transform;
+  /**
+   * Several outputs share a buffer of at least this size: right when they are much smaller than the room that they need
+   * while they are made. Undefined: an output that fills its room has a buffer of its own, of exactly its size.
+   */
+  readonly sharedBytes?: number | undefined;
+}
+
 /** As many contexts as are used at once, each for one frame at a time. */
 export class CoderPool {
-  readonly #make: (chunkBytes: number) => Transform;
-  #idle: Coder[] = [];
+  readonly #options: PoolOptions;
+  readonly #idle: Coder[] = [];
   #closed = false;
 
-  /** `make` gives a stream that makes one frame, or the content of one, of each write. */
-  constructor(make: (chunkBytes: number) => Transform) {
-    this.#make = make;
+  constructor(options: PoolOptions) {
+    this.#options = options;
   }
 
   /** Codes one frame. `roomBytes` is how much output it takes to be quick, `limitBytes` the most that is legal. */
@@ -94,8 +104,7 @@ export class CoderPool {
     const coder = this.#get(roomBytes);
     try {
       const output = await coder.run(input, limitBytes);
-      if (this.#closed || this.#idle.length >= KEPT) coder.close();
-      else this.#idle.push(coder);
+      this.#keep(coder, output.length);
       return output;
     } catch (error) {
       coder.close();
@@ -109,10 +118,24 @@ export class CoderPool {
   }
 
   #get(roomBytes: number): Coder {
-    const idle = this.#idle.pop();
-    if (idle !== undefined && idle.chunkBytes >= roomBytes) return idle;
-    idle?.close();
-    const chunkBytes = Math.max(CHUNK_BYTES, roomBytes);
-    return new Coder(this.#make(chunkBytes), chunkBytes);
+    const { make, sharedBytes } = this.#options;
+    const fits = ({ chunkBytes }: Coder): boolean =>
+      sharedBytes === undefined ? chunkBytes === roomBytes : chunkBytes >= roomBytes;
+    const at = this.#idle.findLastIndex(fits);
+    const [idle] = at < 0 ? [] : this.#idle.splice(at, 1);
+    if (idle !== undefined) return idle;
+    const chunkBytes = Math.max(sharedBytes ?? LEAST_CHUNK_BYTES, roomBytes);
+    return new Coder(make(chunkBytes), chunkBytes);
+  }
+
+  /** The next output begins where this one ended: in a buffer that is not shared it would come in two pieces. */
+  #keep(coder: Coder, outputBytes: number): void {
+    const reusable = this.#options.sharedBytes !== undefined || outputBytes === coder.chunkBytes;
+    if (this.#closed || !reusable) {
+      coder.close();
+      return;
+    }
+    this.#idle.push(coder);
+    if (this.#idle.length > KEPT) this.#idle.shift()?.close();
   }
 }

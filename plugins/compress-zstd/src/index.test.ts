@@ -89,6 +89,18 @@ test('what was given out is never written again', async () => {
   expect(plain.every((each, index) => Buffer.from(each).equals(data[index] ?? Buffer.of()))).toBe(true);
 });
 
+test('content has memory of its own, which a reader may let go', async () => {
+  const compressor = make(1);
+  const frames = [];
+  for (const size of [262_144, 262_144, 1_048_576, 262_144])
+    frames.push([size, await compressor.compress(Buffer.alloc(size, 'x'))] as const);
+  for (const [size, frame] of frames) {
+    const { buffer } = await compressor.decompress(frame, size);
+    expect(buffer.byteLength).toBe(size);
+    if (buffer instanceof ArrayBuffer) buffer.transfer(0);
+  }
+});
+
 test.each([0, 1, 300, 70_000, 131_072, 1_000_000])('the length of a frame of %i bytes is known', async (size) => {
   for (const data of [Buffer.alloc(size), randomBytes(size)]) {
     const frame = await make(1).compress(data);

@@ -10,6 +10,8 @@ export interface ZstdOptions {
 
 /** More than the header, the checksum and the block headers of a frame that could not be made smaller. */
 const SPARE = 8 * 1024;
+/** Buffers that several frames share: one made for each, of the size of its content, would busy the garbage collector. */
+const SHARED_BYTES = 1 << 20;
 /** What zstd itself wants as room to work without a buffer of its own. */
 const boundOf = (sizeBytes: number): number => sizeBytes + (sizeBytes >> 8) + SPARE;
 /** Each write is a whole frame: it gets its content size from that. */
@@ -25,8 +27,11 @@ export function createZstdCompressor({ level }: ZstdOptions): Compressor {
     // Without it a flipped bit can decode to other data.
     [constants.ZSTD_c_checksumFlag]: 1,
   };
-  const writers = new CoderPool((chunkSize) => createZstdCompress({ params, flush, chunkSize }));
-  const readers = new CoderPool((chunkSize) => createZstdDecompress({ flush, chunkSize }));
+  const writers = new CoderPool({
+    make: (chunkSize) => createZstdCompress({ params, flush, chunkSize }),
+    sharedBytes: SHARED_BYTES,
+  });
+  const readers = new CoderPool({ make: (chunkSize) => createZstdDecompress({ flush, chunkSize }) });
   return {
     id: 'zstd',
     async compress(plain) {

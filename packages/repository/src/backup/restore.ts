@@ -3,6 +3,7 @@ import type { ChunkLine } from '../format/chunk-index.ts';
 import { assertSha256 } from '../format/container.ts';
 import type { ExtentRecord, FrameRecord } from '../format/extents.ts';
 import { damaged } from '../objects/damage.ts';
+import { letGo } from '../objects/let-go.ts';
 import { readInto } from '../objects/read-range.ts';
 import { Slots } from '../objects/slots.ts';
 import { Failure } from './failure.ts';
@@ -110,6 +111,7 @@ export class Restore {
       await this.#sink.write(file, extent.fileOffset, data);
       await this.#arrived(file, extent.sizeBytes);
     }
+    letGo(plain);
   }
 
   async #zeros(extent: ExtentRecord): Promise<void> {
