@@ -55,6 +55,8 @@ export function recoverySettings(recovery: RecoverySettings): readonly (readonly
   settings.set('recovery_target_inclusive', inclusive ? 'on' : 'off');
   settings.set('recovery_target_timeline', String(recovery.timeline));
   settings.set('recovery_target_action', recovery.action);
+  // Where nobody could connect to end the pause, PostgreSQL shuts down instead.
+  if (recovery.action === 'pause') settings.set('hot_standby', 'on');
   for (const [extra, extraValue] of Object.entries(recovery.extra ?? {})) {
     settings.delete(extra);
     settings.set(extra, extraValue);

@@ -163,6 +163,11 @@ describe('recoverySettings', () => {
     });
   });
 
+  it('keeps a pause from becoming a shutdown where hot_standby is off', () => {
+    expect(recoverySettings({ ...recovery, action: 'pause' })).toContainEqual(['hot_standby', 'on']);
+    expect(recoverySettings(recovery).map(([name]) => name)).not.toContain('hot_standby');
+  });
+
   it.each([
     [{ kind: 'lsn', lsn: lsn(0x16_b374_d848n), inclusive: true }, ['recovery_target_lsn', '16/B374D848']],
     [{ kind: 'xid', xid: 4_000_000_000, inclusive: false }, ['recovery_target_xid', '4000000000']],
