@@ -47,9 +47,14 @@ export function createNudge({ target, now, signal, answerMs = ANSWER_MS }: Nudge
       }),
     archiverState: () =>
       ask(async (sql) => {
-        const { archiver } = await inspectServer(sql, { now });
-        if (archiver?.failing !== true) return undefined;
-        return `its archiver failed last on ${archiver.lastFailedWal} at ${archiver.lastFailedTime}`;
+        const { archiver, wal } = await inspectServer(sql, { now });
+        if (archiver?.failing === true)
+          return `its archiver failed last on ${archiver.lastFailedWal} at ${archiver.lastFailedTime}`;
+        const waiting = wal.readyFiles ?? 0;
+        if (waiting > 0)
+          return `WAL files that wait in pg_wal: ${waiting}, failures that are counted: none; archive_command is slow, unset or cannot be run`;
+        if (archiver?.lastArchivedWal === undefined) return undefined;
+        return `its archiver reports ${archiver.lastArchivedWal} as archived: archive_command may deliver elsewhere`;
       }),
   };
 }
