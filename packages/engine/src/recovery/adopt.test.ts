@@ -87,6 +87,7 @@ describe('adopt', () => {
     const settings = await readFile(join(data, 'postgresql.auto.conf'), 'utf8');
     expect(settings).toMatch(/^work_mem = '8MB'$[^]*^archive_mode = 'on'$/m);
     expect(settings).not.toContain("'off'");
+    expect(settings).toMatch(/^archive_library = ''$/m);
     const { wal } = await history.find(SYSTEM);
     expect([await wal.has('00000002.history'), await wal.has('000000020000000000000006')]).toEqual([true, false]);
     expect(await adopt(context(), data)).toMatchObject({ outcome: 'already-adopted', pushed: [] });

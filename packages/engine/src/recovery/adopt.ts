@@ -68,7 +68,7 @@ export async function adopt(
   const walDirectory = join(dataDirectory, 'pg_wal');
   const outcome = await reserve(archive, walDirectory, history, options);
   const { pushed, gapFrom } = await pushWritten(archive, walDirectory, history, segmentSizeBytes, options);
-  await switchArchivingOn(dataDirectory, context.archiveCommand);
+  await switchArchivingOn(dataDirectory, context.archiveCommand, control.postgresMajor);
   const fork = history.ancestors.at(-1);
   return {
     systemIdentifier: control.systemIdentifier,
@@ -200,7 +200,11 @@ async function writtenSegments(directory: string, timeline: number, segmentSizeB
   return found.toSorted((a, b) => (a.number < b.number ? -1 : 1));
 }
 
-async function switchArchivingOn(dataDirectory: string, archiveCommand: readonly string[]): Promise<void> {
+async function switchArchivingOn(
+  dataDirectory: string,
+  archiveCommand: readonly string[],
+  major: number | undefined,
+): Promise<void> {
   const path = autoConfOf(dataDirectory);
   const before = await readFile(path);
   const after = rewriteAutoConf(
@@ -208,6 +212,8 @@ async function switchArchivingOn(dataDirectory: string, archiveCommand: readonly
     [
       ['archive_mode', 'on'],
       ['archive_command', quoteForCommandSetting(archiveCommand)],
+      // One in postgresql.conf would win over the command, and from 16 on be an error beside it. 14 does not know it.
+      ...(major === undefined || major < 15 ? [] : [['archive_library', ''] as const]),
     ],
     { archiving: 'all' },
   );
