@@ -1,12 +1,12 @@
 /** What the archive holds of one cluster: timelines, gaps, the newest recoverable moment. @packageDocumentation */
 import { type Abortable, formatLsn, type Lsn, segmentName, type TimelineId } from '@keyframe/contracts';
-import { drain } from '@keyframe/contracts/streams';
 import type { TimelineHistory } from '@keyframe/postgres';
 import type { BackupRecord, EpochArchive, WalInventory } from '@keyframe/repository';
 import { createWalScanner } from '@keyframe/wal';
 import { formatMicros } from '../target/index.ts';
 import { type StageOptions, warnOf } from '../events.ts';
 import { readHistories } from './histories.ts';
+import { readSegment } from './read-segment.ts';
 
 export interface ArchivedRange {
   readonly first: string;
@@ -110,7 +110,7 @@ async function newestMoment(
     const found = await archive.wal.get(segmentName(timeline, number, segmentSizeBytes), options);
     if (found === undefined) break;
     const scanner = createWalScanner({ segmentSizeBytes });
-    const facts = scanner.scan(await drain(found.content), (number * BigInt(segmentSizeBytes)) as Lsn);
+    const facts = scanner.scan(await readSegment(found, segmentSizeBytes), (number * BigInt(segmentSizeBytes)) as Lsn);
     end ??= scanner.position;
     const commit = facts.findLast((fact) => fact.kind === 'commit');
     if (commit?.kind === 'commit') return newest(end, commit.timeMicros);

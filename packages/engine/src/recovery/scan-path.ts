@@ -1,9 +1,9 @@
 /** One pass over the archived WAL of a path, with the next segments already under way. @packageDocumentation */
 import { KeyframeError, type Lsn } from '@keyframe/contracts';
-import { drain } from '@keyframe/contracts/streams';
 import { timelineAt, type TimelineHistory } from '@keyframe/postgres';
 import type { WalArchive } from '@keyframe/repository';
 import { createWalScanner, type WalFact, type WatchOptions } from '@keyframe/wal';
+import { readSegment } from '../archive/read-segment.ts';
 import type { StageOptions } from '../events.ts';
 import type { FactScan } from '../target/index.ts';
 import type { PathSegment } from './wal-path.ts';
@@ -52,15 +52,19 @@ export function scanPath(request: ScanRequest, options: StageOptions = {}): Fact
 }
 
 function fetchAhead(request: ScanRequest, segment: PathSegment | undefined, options: StageOptions): Promise<Buffer> {
-  const fetched = fetchSegment(request.wal, segment?.name ?? '', options);
+  const fetched = fetchSegment(request, segment?.name ?? '', options);
   // Awaited in its turn; until then its rejection is not unhandled.
   fetched.catch(() => undefined);
   return fetched;
 }
 
-async function fetchSegment(wal: WalArchive, name: string, options: StageOptions): Promise<Buffer> {
+async function fetchSegment(
+  { wal, segmentSizeBytes }: ScanRequest,
+  name: string,
+  options: StageOptions,
+): Promise<Buffer> {
   const found = await wal.get(name, options);
-  if (found !== undefined) return drain(found.content);
+  if (found !== undefined) return readSegment(found, segmentSizeBytes);
   throw new KeyframeError('WAL_GAP', `WAL segment ${name} was listed and is gone now`, {
     hint: 'Run `keyframe wal status`; something removes objects from the store while Keyframe reads it.',
     details: { name },
