@@ -68,6 +68,8 @@ export function createFileWriter(root: string, tablespaces: TablespaceDirectorie
       if (entry.type === 'directory') {
         const path = locate(entry.path);
         await makeDirectory(path, entry.mode);
+        // The server does not send the data directory itself; all directories of a cluster have the same mode.
+        if (entry.path === 'global') await makeDirectory(root, entry.mode);
         directories.add(path).add(dirname(path));
       } else if (entry.type === 'symlink') await linkTablespace(entry, locate(entry.path), tablespaces, directories);
     },
