@@ -14,7 +14,7 @@ export async function adoptionOf(walDirectory: string, timeline: TimelineId, lik
   const path = join(walDirectory, `keyframe-adoption-${timeline}`);
   const known = await read(path);
   if (known !== undefined) return known;
-  const temporary = `${path}.${process.pid}.keyframe-tmp`;
+  const temporary = `${path}.${randomUUID()}.keyframe-tmp`;
   try {
     await writeLike(like, temporary, randomUUID());
     // link(2) fails when the name exists: of two that adopt at once, both go on with the id of the first.
