@@ -45,10 +45,11 @@ async function fill(site: Site): Promise<void> {
 describe(`a database of ${SIZE_MIB} MiB`, () => {
   test(`is backed up and restored within ${LIMIT_MIB} MiB of memory, its relation of several files included`, async (context) => {
     await needs(context, 'postgres-18');
-    await using site = await Site.create(18);
+    // With checksums the first look at new rows would write every page to WAL.
+    await using site = await Site.create(18, { checksums: false });
     await fill(site);
     expect(Number(await site.origin.sql("select pg_relation_size('big') >> 20"))).toBeGreaterThan(1024);
-    const digest = "select count(*), md5(string_agg(md5(filling), '' order by i)) from big";
+    const digest = "select count(*), sum(hashtextextended(encode(filling, 'escape'), i)) from big";
     const expected = await site.origin.sql(digest);
 
     const backup = site.spawn(['backup']);
