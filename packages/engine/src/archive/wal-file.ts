@@ -24,16 +24,22 @@ export interface OfferedWalFile {
   readonly postgresVersion: number;
 }
 
+/** Larger files are read in pieces of this size; a segment of the usual 16 MiB comes whole, in memory that is kept as it is. */
+const WHOLE_BYTES = 16 << 20;
 const READ_BYTES = 1 << 20;
+/** Enough to notice that a file has grown. */
+const END_BYTES = 4096;
 
 /** A file as a re-openable source. */
 function fileSource(path: string, sizeBytes: number): ByteSource {
+  const pieceBytes = sizeBytes <= WHOLE_BYTES ? sizeBytes : READ_BYTES;
   return {
     sizeBytes,
     open: async function* () {
       await using handle = await open(path, 'r');
       for (let at = 0; ;) {
-        const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(READ_BYTES), 0, READ_BYTES, at);
+        const wanted = at < sizeBytes ? Math.min(pieceBytes, sizeBytes - at) : END_BYTES;
+        const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafeSlow(wanted), 0, wanted, at);
         if (bytesRead === 0) return;
         at += bytesRead;
         yield buffer.subarray(0, bytesRead);

@@ -14,7 +14,7 @@ export interface WalFacts {
 export interface WalFile {
   /** As PostgreSQL names it: segment, `.history`, `.backup` or `.partial`. */
   readonly name: string;
-  /** Read twice, so it must be re-openable and have a size. */
+  /** May be read twice, so it must be re-openable and have a size. Its chunks stay as they are. */
   readonly content: ByteSource;
   readonly facts: WalFacts;
   /** Id of the one copy of the cluster that a history file's timeline is adopted by. */

@@ -20,31 +20,41 @@ export interface KnownContent {
 export async function readContent(file: WalFile, signal: AbortSignal | undefined): Promise<KnownContent> {
   const { content } = file;
   const hash = createHash('sha256');
-  const kept =
-    content.sizeBytes !== undefined && content.sizeBytes <= KEPT_BYTES
-      ? Buffer.allocUnsafe(content.sizeBytes)
-      : undefined;
+  const wanted = content.sizeBytes !== undefined && content.sizeBytes <= KEPT_BYTES ? content.sizeBytes : undefined;
+  let kept: Uint8Array | undefined;
   let sizeBytes = 0;
   for await (const chunk of content.open()) {
     signal?.throwIfAborted();
     hash.update(chunk);
-    kept?.set(chunk.subarray(0, Math.max(0, kept.length - sizeBytes)), Math.min(sizeBytes, kept.length));
+    if (wanted !== undefined) kept = keep(kept, chunk, sizeBytes, wanted);
     sizeBytes += chunk.length;
   }
+  // A file of another length than announced is read again, and then its hash decides.
+  if (sizeBytes !== wanted) kept = undefined;
+  else kept ??= new Uint8Array();
+  const whole = kept;
   return {
     sizeBytes,
     sha256: hash.digest('hex'),
-    isKept: kept !== undefined,
-    pieces: (pieceBytes) => (kept === undefined ? copiesOf(content.open(), pieceBytes) : slicesOf(kept, pieceBytes)),
+    isKept: whole !== undefined,
+    pieces: (pieceBytes) => (whole === undefined ? copiesOf(content.open(), pieceBytes) : slicesOf(whole, pieceBytes)),
   };
 }
 
-async function* slicesOf(content: Buffer, pieceBytes: number): AsyncGenerator<Buffer> {
+/** A chunk that is the whole file is kept without a copy; what comes beyond the announced size is not kept. */
+function keep(kept: Uint8Array | undefined, chunk: Uint8Array, offset: number, wanted: number): Uint8Array {
+  if (offset === 0 && chunk.length === wanted) return chunk;
+  const all = kept ?? Buffer.allocUnsafeSlow(wanted);
+  if (offset < wanted) all.set(chunk.subarray(0, wanted - offset), offset);
+  return all;
+}
+
+async function* slicesOf(content: Uint8Array, pieceBytes: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < content.length; at += pieceBytes) yield content.subarray(at, at + pieceBytes);
 }
 
 /** Several pieces are compressed at once, so each has memory of its own. */
-async function* copiesOf(content: ByteStream, pieceBytes: number): AsyncGenerator<Buffer> {
+async function* copiesOf(content: ByteStream, pieceBytes: number): AsyncGenerator<Uint8Array> {
   let piece: Buffer | undefined;
   let used = 0;
   for await (const chunk of content)
