@@ -49,7 +49,7 @@ describe(`a database of ${SIZE_MIB} MiB`, () => {
     await using site = await Site.create(18, { checksums: false });
     await fill(site);
     expect(Number(await site.origin.sql("select pg_relation_size('big') >> 20"))).toBeGreaterThan(1024);
-    const digest = "select count(*), sum(hashtextextended(encode(filling, 'escape'), i)) from big";
+    const digest = "select count(*), sum(hashtextextended(md5(filling), i)) from big";
     const expected = await site.origin.sql(digest);
 
     const backup = site.spawn(['backup']);
