@@ -5,11 +5,11 @@ import storeFs from '@keyframe/store-fs';
 import { testHost } from '@keyframe/testkit';
 
 /** The repository in that directory, read in this process: for what no command shows. */
-export function repositoryAt(directory: string): Repository {
+export function repositoryAt(directory: string, now: () => Date = () => new Date()): Repository {
   const host: Host = testHost();
   const store = storeFs.create({ directory, fileMode: 0o640, directoryMode: 0o750 }, host);
   const compressor = zstd.create({ level: 1 }, host);
-  return openRepository({ store, compressor, compressors: [compressor], now: () => new Date() });
+  return openRepository({ store, compressor, compressors: [compressor], now });
 }
 
 /** The newest epoch of cluster `main`. */
