@@ -14,7 +14,7 @@ export type { EngineEvent, OnEvent, StageOptions } from './events.ts';
 export { adopt, type AdoptContext, type AdoptReport } from './recovery/adopt.ts';
 export { describePlan, planRecovery, type PlanReport, type RecoveryPlan } from './recovery/plan.ts';
 export { restore, type RestoreReport, type RestoreRequest } from './recovery/restore.ts';
-export { type StartedServer, startRestored, type StartRequest } from './recovery/start-restored.ts';
+export { checkStart, type StartedServer, startRestored, type StartRequest } from './recovery/start-restored.ts';
 export { parseTablespaceMap } from './recovery/tablespace-map.ts';
 export { type ArchiverStatus, readArchiver } from './server/archiver.ts';
 export { describeTarget, formatMicros, parseTarget, type RecoveryTarget, type TargetOptions } from './target/index.ts';

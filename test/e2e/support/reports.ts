@@ -34,6 +34,7 @@ export interface RestoreFacts {
   readonly bytes: number;
   readonly timeline: number;
   readonly tablespaces: Readonly<Record<string, string>>;
+  readonly warnings: readonly string[];
   readonly server?: {
     readonly state: string;
     readonly pid: number;

@@ -73,7 +73,7 @@ The restored cluster has archive_mode = off: it never writes to the repository i
     const { localZone } = await import('../output/zone.ts');
     const { showEvents } = await import('../output/events.ts');
     const { archiveArguments, commandTarget, restoreArguments } = await import('../invocation.ts');
-    if (options.adopt && !options.start) throw adoptNeedsStart();
+    refuseWithoutStart(options);
     const app = await openApp();
     await app.repository.identity({ signal });
     const history = app.repository.cluster(app.clusterName);
@@ -83,6 +83,8 @@ The restored cluster has archive_mode = off: it never writes to the repository i
     try {
       const stage = { signal, onEvent: shown.onEvent };
       const plan = await engine.planRecovery({ history }, { target, backup: options.backup }, stage);
+      const start = { port: options.port, binDirectory: options.binDir, environment };
+      if (options.start) await engine.checkStart(plan, start, stage);
       const self = commandTarget(app);
       const restored = await engine.restore(
         plan,
@@ -102,11 +104,9 @@ The restored cluster has archive_mode = off: it never writes to the repository i
         ? await engine.startRestored(
             plan,
             {
+              ...start,
               directory: restored.directory,
               tablespaceDirectories: Object.values(restored.tablespaces),
-              port: options.port,
-              binDirectory: options.binDir,
-              environment,
             },
             stage,
           )
@@ -149,8 +149,19 @@ The restored cluster has archive_mode = off: it never writes to the repository i
   },
 });
 
-function adoptNeedsStart(): KeyframeError {
-  return new KeyframeError('INVALID_OPTION', '--adopt needs --start', {
-    hint: 'Add --start, or run `keyframe adopt` once the restored cluster has been promoted.',
+function refuseWithoutStart(options: {
+  readonly start: boolean;
+  readonly adopt: boolean;
+  readonly port?: number | undefined;
+  readonly binDir?: string | undefined;
+}): void {
+  if (options.start) return;
+  if (options.adopt)
+    throw new KeyframeError('INVALID_OPTION', '--adopt needs --start', {
+      hint: 'Add --start, or run `keyframe adopt` once the restored cluster has been promoted.',
+    });
+  if (options.port === undefined && options.binDir === undefined) return;
+  throw new KeyframeError('INVALID_OPTION', `${options.port === undefined ? '--bin-dir' : '--port'} needs --start`, {
+    hint: 'Add --start, or leave it out and give the port to PostgreSQL when you start it.',
   });
 }

@@ -5,7 +5,7 @@
  * does not start without it), then the marker goes. Killed anywhere before, the directory cannot be started and can be restored again.
  * @packageDocumentation
  */
-import { access, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatLsn, KeyframeError } from '@keyframe/contracts';
 import { quoteForCommandSetting, recoverySettings, rewriteAutoConf } from '@keyframe/postgres';
@@ -21,6 +21,7 @@ import {
   type FileWriter,
   type TablespaceDirectories,
 } from './restore-files.ts';
+import { writeStandIns } from './stand-in-configuration.ts';
 import {
   checkSpace,
   checkTablespaceDirectory,
@@ -82,7 +83,7 @@ export async function restore(
   const counted = await local(request.directory, () => writeFiles(plan, { request, tablespaces }, options));
   await local(request.directory, () => placeForkCopies(plan, request, options));
   await assertClaimed(request.directory, claim);
-  await local(request.directory, () => configure(manifest, plan, request));
+  const standIns = await local(request.directory, () => configure(manifest, plan, request));
   await local(request.directory, () => publish(request, counted.writer, claim));
   return {
     directory: request.directory,
@@ -90,7 +91,7 @@ export async function restore(
     files: counted.files,
     bytes: counted.bytes,
     tablespaces: Object.fromEntries(tablespaces),
-    warnings: await warningsOf(request.directory),
+    warnings: warningsOf(request.directory, standIns),
     target: describeTarget(plan.target),
     timeline: plan.timeline,
     stopsAt: formatLsn(plan.moment.stopsAt),
@@ -181,7 +182,12 @@ function progressOf(onEvent: OnEvent | undefined, totalBytes: number): (doneByte
   };
 }
 
-async function configure(manifest: ManifestReader, plan: RecoveryPlan, request: RestoreRequest): Promise<void> {
+/** Gives the names of the configuration files that the backup does not hold. */
+async function configure(
+  manifest: ManifestReader,
+  plan: RecoveryPlan,
+  request: RestoreRequest,
+): Promise<readonly string[]> {
   const autoConf = join(request.directory, 'postgresql.auto.conf');
   const before = await readFile(autoConf).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return Buffer.alloc(0);
@@ -196,6 +202,7 @@ async function configure(manifest: ManifestReader, plan: RecoveryPlan, request: 
   await writeDurably(autoConf, rewriteAutoConf(before, settings));
   await writeDurably(join(request.directory, 'backup_manifest'), await manifest.serverManifest());
   await writeDurably(join(request.directory, 'recovery.signal'), '');
+  return writeStandIns(request.directory);
 }
 
 async function writeDurably(path: string, content: string | Uint8Array): Promise<void> {
@@ -211,13 +218,11 @@ async function publish({ directory, sync }: RestoreRequest, writer: FileWriter, 
   if (sync) for (const each of writer.roots) await syncDirectory(each);
 }
 
-async function warningsOf(directory: string): Promise<string[]> {
+function warningsOf(directory: string, standIns: readonly string[]): string[] {
   const warnings: string[] = [];
-  const missing: string[] = [];
-  for (const name of ['postgresql.conf', 'pg_hba.conf']) if (!(await exists(join(directory, name)))) missing.push(name);
-  if (missing.length > 0)
+  if (standIns.length > 0)
     warnings.push(
-      `${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} not part of the backup: the origin keeps them outside its data directory; copy them before you start PostgreSQL`,
+      `${standIns.join(' and ')} ${standIns.length === 1 ? 'is' : 'are'} not part of the backup: the origin keeps them outside its data directory. Small ones were written, enough to recover and look; bring over the origin's settings before production`,
     );
   if (process.getuid?.() === 0)
     warnings.push(
@@ -225,9 +230,3 @@ async function warningsOf(directory: string): Promise<string[]> {
     );
   return warnings;
 }
-
-const exists = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  );

@@ -1,5 +1,7 @@
 /** Starts a restored data directory and follows its recovery to the target. @packageDocumentation */
+import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { formatLsn, KeyframeError } from '@keyframe/contracts';
 import {
@@ -44,6 +46,19 @@ export interface StartedServer {
 }
 
 /**
+ * Refuses before the restore what would fail after it: no PostgreSQL of that major, a port that is taken.
+ * @throws {KeyframeError} UNSUPPORTED, INVALID_OPTION
+ */
+export async function checkStart(
+  plan: RecoveryPlan,
+  request: Pick<StartRequest, 'port' | 'binDirectory' | 'environment'>,
+  options: StageOptions = {},
+): Promise<void> {
+  await findInstallation(plan, request, options);
+  if (request.port !== undefined) await checkPort(request.port);
+}
+
+/**
  * Starts the server so that it outlives this process, and waits until recovery is over, or paused at the target.
  * @throws {KeyframeError} RECOVERY_FAILED, UNSUPPORTED, SERVER_REFUSED
  */
@@ -53,8 +68,7 @@ export async function startRestored(
   options: StageOptions = {},
 ): Promise<StartedServer> {
   const { directory } = request;
-  const major = Math.floor(plan.backup.postgresVersion / 10_000);
-  const installation = await findInstallation(major, request, options);
+  const installation = await findInstallation(plan, request, options);
   const runner = await findRunner({ dataDirectory: directory, signal: options.signal });
   for (const each of [directory, ...request.tablespaceDirectories]) await handOver(each, runner);
   options.onEvent?.({
@@ -96,15 +110,39 @@ async function logFileIn(directory: string): Promise<string> {
   return join(logs, 'keyframe-start.log');
 }
 
-async function findInstallation(major: number, request: StartRequest, options: StageOptions): Promise<Installation> {
-  const { binDirectory, environment } = request;
+async function findInstallation(
+  plan: RecoveryPlan,
+  { binDirectory, environment }: Pick<StartRequest, 'binDirectory' | 'environment'>,
+  options: StageOptions,
+): Promise<Installation> {
+  const major = Math.floor(plan.backup.postgresVersion / 10_000);
   const [found] = await findPostgres({ major, binDirectory, environment, signal: options.signal });
   if (found !== undefined) return found;
   throw new KeyframeError('UNSUPPORTED', `no PostgreSQL ${major} was found on this machine`, {
-    hint: `Install PostgreSQL ${major}, or name the directory of its programs with --bin-dir; the files are restored, only the start is missing.`,
+    hint: `Install PostgreSQL ${major}, name the directory of its programs with --bin-dir, or restore without --start.`,
     details: { major },
   });
 }
+
+async function checkPort(port: number): Promise<void> {
+  const probe = createServer();
+  try {
+    probe.listen({ port, host: '127.0.0.1', exclusive: true });
+    await once(probe, 'listening');
+  } catch (cause) {
+    const why = hasErrno(cause, 'EADDRINUSE') ? 'is taken' : 'cannot be used';
+    throw new KeyframeError('INVALID_OPTION', `port ${port} ${why} on this machine`, {
+      cause,
+      hint: 'Choose another with --port.',
+      details: { port },
+    });
+  } finally {
+    probe.close();
+  }
+}
+
+const hasErrno = (error: unknown, code: string): boolean =>
+  error instanceof Error && 'code' in error && error.code === code;
 
 async function addressOf(directory: string): Promise<string> {
   const postmaster = await readPostmaster(directory);
