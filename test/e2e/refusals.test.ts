@@ -17,12 +17,13 @@ describe('refusals', () => {
   const stack = new AsyncDisposableStack();
   let site: Site;
   let backup: BackupFacts;
+  let withoutBackup: Fault;
   let xid: string;
   let subtransaction: string;
 
   beforeAll(async () => {
     site = stack.use(await Site.create(18, { walSegmentSizeMiB: 1 }));
-    expect(await site.fault(['restore', '--latest', '--to', site.freshPath()])).toMatchObject(refused('NO_BACKUP'));
+    withoutBackup = await site.fault(['restore', '--latest', '--to', site.freshPath()]);
     backup = await site.backup();
     await site.origin.sql("create table t (n int); select pg_create_restore_point('before_migration')");
     [xid = '', subtransaction = ''] = (
@@ -42,6 +43,10 @@ describe('refusals', () => {
     await expect(readdir(to)).rejects.toThrow('ENOENT');
     return fault;
   };
+
+  test('without any base backup say so', () => {
+    expect(withoutBackup).toMatchObject(refused('NO_BACKUP'));
+  });
 
   test('of a moment before the first base backup name the earliest one', async (context) => {
     await needs(context, 'postgres-18');

@@ -1,9 +1,18 @@
 import { allMajors, type Major, postgresMajors } from '@keyframe/testkit/postgres';
 
-/** `KEYFRAME_TORTURE=full`: every major and the full numbers. */
-export const isFull: boolean = process.env['KEYFRAME_TORTURE'] === 'full';
+interface Extent {
+  readonly majors: readonly Major[];
+  /** Recoveries on each major. */
+  readonly targets: number;
+  /** Processes killed on each major. */
+  readonly kills: number;
+  /** Of the big relation. From 1 GiB on it has several files. */
+  readonly sizeMiB: number;
+}
 
-/** How much is done. The bounded form has both grammars of BASE_BACKUP (14 and later), and the newest major. */
-export const EXTENT: { readonly majors: readonly Major[]; readonly targets: number; readonly kills: number } = isFull
-  ? { majors: postgresMajors(allMajors), targets: 50, kills: 30 }
-  : { majors: postgresMajors([14, 16, 18]), targets: 13, kills: 10 };
+/** The bounded form has both grammars of BASE_BACKUP (14, and 15 and later) and the newest major. */
+const BOUNDED: Extent = { majors: postgresMajors([14, 16, 18]), targets: 13, kills: 10, sizeMiB: 1104 };
+const FULL: Extent = { majors: postgresMajors(allMajors), targets: 50, kills: 30, sizeMiB: 4096 };
+
+/** How much is done; everything with `KEYFRAME_TORTURE=full`. */
+export const EXTENT: Extent = process.env['KEYFRAME_TORTURE'] === 'full' ? FULL : BOUNDED;

@@ -27,7 +27,7 @@ export interface SiteOptions extends ClusterOptions {
 }
 
 /** Settings with which the tests' servers run: archiving on, small, and with WAL kept for an oracle to read. */
-export const SITE_SETTINGS = {
+const SITE_SETTINGS = {
   wal_level: 'replica',
   archive_mode: 'on',
   max_wal_senders: 6,
@@ -204,7 +204,7 @@ export async function switchWal(cluster: Cluster): Promise<string> {
 }
 
 /** `archive_command` of a checkout, as `keyframe setup` writes it. */
-export function archiveCommand(config: string): string {
+function archiveCommand(config: string): string {
   const words = [SELF.archiveWrapper, SELF.node, SELF.main, '--config', config];
   return `${words.map((word) => `'${word}'`).join(' ')} -- %p`;
 }
