@@ -1,21 +1,20 @@
 """Runs a command and writes what it and all it waited for used: rusage.py REPORT COMMAND [ARGUMENT...]
 
-Node.js does not tell the usage of child processes; wait4(2) does, to the microsecond. The peak is that of the largest single
-process. It cannot be less than this interpreter's own size, about 10 MB, which a child has until it becomes the command.
+Node.js does not tell the usage of child processes; wait4(2) does, to the microsecond, for the child and all it waited for.
+The peak is that of the largest single process. It cannot be less than this interpreter's own size, about 10 MB, which a
+child has until it becomes the command.
 """
 
 import json
 import os
-import resource
 import sys
 import time
 
 report, argv = sys.argv[1], sys.argv[2:]
 started = time.monotonic()
 pid = os.posix_spawnp(argv[0], argv, os.environ)
-_, status = os.waitpid(pid, 0)
+_, status, usage = os.wait4(pid, 0)
 wall = time.monotonic() - started
-usage = resource.getrusage(resource.RUSAGE_CHILDREN)
 with open(report, "w", encoding="utf-8") as file:
     json.dump(
         {
