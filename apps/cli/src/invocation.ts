@@ -26,6 +26,11 @@ export function selfInvocation(): SelfInvocation {
   };
 }
 
+/** What a user types to run this very installation: the checkout's script, or the command that a package installs. */
+export function launcher(): string {
+  return import.meta.url.endsWith('.ts') ? fileURLToPath(new URL('../../../keyframe', import.meta.url)) : 'keyframe';
+}
+
 /** Which cluster of which file a command line is for. */
 export interface CommandTarget {
   readonly configFile: string;

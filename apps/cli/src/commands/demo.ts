@@ -28,7 +28,8 @@ It needs no configuration, touches nothing outside its own temporary directory a
   async run({ options, signal, environment, tell, defer }) {
     const { mkdtemp, rm } = await import('node:fs/promises');
     const { findDemoPostgres, runDemo } = await import('@keyframe/engine');
-    const { archiveArguments, childKeyframe } = await import('../invocation.ts');
+    const { archiveArguments, childKeyframe, launcher } = await import('../invocation.ts');
+    const { keptDemoCommands } = await import('../output/kept-demo.ts');
     const started = performance.now();
     const found = await findDemoPostgres({
       binDirectory: options.binDir,
@@ -47,18 +48,19 @@ It needs no configuration, touches nothing outside its own temporary directory a
       say: (line) => tell(render(line)),
       signal,
     });
-    return { exit: 0, report: { ...report, kept: options.keep, durationMs: Math.round(performance.now() - started) } };
+    const durationMs = Math.round(performance.now() - started);
+    const lookAround = options.keep
+      ? await keptDemoCommands({ ...found, report, environment, launcher: launcher() })
+      : undefined;
+    return { exit: 0, report: { ...report, durationMs, kept: options.keep, lookAround } };
   },
   renderText(report, out) {
     out.line(
       `${out.style('good', 'proven')} in ${formatDuration(report.durationMs)}: ${report.customersDeleted} deleted customers are back, PostgreSQL ${report.postgres} (${report.postgresFrom}, ${report.ranAs})`,
     );
-    if (!report.kept) return;
-    const { dataDirectory, port, socketDirectory } = report.restored;
+    if (report.lookAround === undefined) return;
     out.line(`Kept in ${report.directory}; both servers are stopped. To look around:`);
-    out.line(`  postgres -D ${dataDirectory} -c port=${port}`);
-    out.line(`  psql -h ${socketDirectory} -p ${port} -U keyframe postgres -c 'select count(*) from customers'`);
-    out.line(`  keyframe --config ${report.configFile} list`);
+    for (const line of report.lookAround) out.line(`  ${line}`);
   },
 });
 
