@@ -26,10 +26,12 @@ for (const [name, status] of Object.entries(SIGNALS)) {
 }
 
 // `keyframe list | head` closes our stdout: that is no fault, and nothing is left to say.
-for (const stream of [process.stdout, process.stderr])
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-  });
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') return;
+  process.stderr.write(`keyframe: stdout cannot be written: ${error.message}\n`, () => process.exit(1));
+});
+// Talk is no reason to end a backup, be the disk of its log full.
+process.stderr.on('error', () => undefined);
 
 const { runKeyframe } = await import('./run.ts');
 const status = await runKeyframe({

@@ -232,6 +232,15 @@ describe('asking for help', () => {
     expect(stderr).toContain(`Did you mean ${meant}?`);
   });
 
+  it.each([
+    [[], '`keyframe` needs a command'],
+    [['wal'], '`keyframe wal` needs a command'],
+  ])('%j with --json is a mistake, told in JSON', async (argv, message) => {
+    const { status, stdout, stderr } = await run([...argv, '--json'], commands);
+    expect({ status, stderr }).toEqual({ status: 2, stderr: '' });
+    expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'INVALID_OPTION', message } });
+  });
+
   it('a mistake with --json is told in JSON', async () => {
     const { stdout } = await run(['backup', '--nope', '--json'], commands);
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'INVALID_OPTION' } });

@@ -33,6 +33,8 @@ export async function runKeyframe(surroundings: Surroundings): Promise<number> {
     return 0;
   }
   const { globals, invocation } = await parseCommandLine(argv, registry);
+  if (invocation.kind === 'overview' && !invocation.asked && globals.json)
+    return await runCommand(withoutCommand(invocation.group), globals, surroundings);
   if (invocation.kind !== 'run' && invocation.kind !== 'fault') return await inform(invocation, surroundings);
   return await runCommand(invocation, globals, surroundings);
 }
@@ -45,6 +47,15 @@ function outputs({ stdout, stderr, environment }: Surroundings): {
     out: createTextOutput((text) => stdout.write(text), usesColour(stdout, environment)),
     talkOut: (talk) => createTextOutput((text) => talk.line(text.replace(/\n$/, '')), usesColour(stderr, environment)),
   };
+}
+
+/** Where a document was asked for, the overview of the commands is none. */
+function withoutCommand(group: string | undefined): Extract<Invocation, { kind: 'fault' }> {
+  const words = group === undefined ? 'keyframe' : `keyframe ${group}`;
+  const error = new KeyframeError('INVALID_OPTION', `\`${words}\` needs a command`, {
+    hint: `Run \`${words} --help\` to see them.`,
+  });
+  return { kind: 'fault', command: undefined, error };
 }
 
 /** Help and version. */

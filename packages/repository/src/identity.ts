@@ -36,11 +36,18 @@ export async function readIdentity(store: Store, signal: AbortSignal | undefined
     };
   } catch (error) {
     if (!hasCode(error, 'NOT_FOUND')) throw error;
-    throw new KeyframeError('REPOSITORY_MISSING', `there is no repository here: ${IDENTITY_KEY} does not exist`, {
+    throw new KeyframeError('REPOSITORY_MISSING', `there is no repository: ${placeIn(error)} does not exist`, {
       cause: error,
-      hint: 'Check that what `repositories.<name>.stores` names is mounted, or run `keyframe repository create`.',
+      hint: 'Check that the store is mounted and the config file names the right one; only if there never was a repository run `keyframe repository create`.',
     });
   }
+}
+
+/** Where the store looked, when it told: at 3 am the path says more than the key. */
+function placeIn(error: unknown): string {
+  for (let at = error; at instanceof Error; at = at.cause)
+    if ('path' in at && typeof at.path === 'string') return at.path;
+  return IDENTITY_KEY;
 }
 
 /** Writes `keyframe.json` unless it is there. */

@@ -97,7 +97,7 @@ function resolvePlugin(
     reason: `there is no plugin ${specifier} (looked ${tried.join(', ')})`,
     fix: isPath
       ? 'Correct the path; it starts at the config file.'
-      : `Run \`npm install ${specifier}\` beside the config file.`,
+      : `Correct the name; a plugin that does not come with Keyframe is added by \`npm install ${specifier}\` beside the config file.`,
   };
 }
 

@@ -58,7 +58,7 @@ archive_mode needs a restart of PostgreSQL. Run the command again after it, then
     out.line(
       report.needsRestart
         ? 'Restart PostgreSQL now (archive_mode needs it), then run `keyframe adopt` again and `keyframe backup`.'
-        : 'Start PostgreSQL, then run `keyframe backup`.',
+        : 'It archives as soon as it runs. With PostgreSQL running, take a backup now: `keyframe backup`.',
     );
   },
 });

@@ -1,5 +1,5 @@
 /** Shows engine events: phases as log lines, bytes and replay as progress. @packageDocumentation */
-import type { Log } from '@keyframe/contracts';
+import { formatLsn, type Log } from '@keyframe/contracts';
 import type { EngineEvent } from '@keyframe/engine';
 import type { Progress, ProgressTask } from './progress.ts';
 
@@ -9,10 +9,10 @@ interface ShownEvents {
   finish(): void;
 }
 
-/** Turns engine events into lines and progress. */
 /** Reading fewer segments is over before one could read that it goes on. */
 const SCAN_WORTH_SHOWING = 16;
 
+/** Turns engine events into lines and progress. */
 export function showEvents(progress: Progress, log: Log): ShownEvents {
   let task: ProgressTask | undefined;
   let phase: string | undefined;
@@ -53,7 +53,8 @@ export function showEvents(progress: Progress, log: Log): ShownEvents {
         case 'replay': {
           const shown = switchTo('replay', 'replaying WAL', 'items');
           shown.update(event.done, event.total);
-          shown.note([event.segment, event.lsn].filter((each) => each !== undefined).join(' at '));
+          const at = event.lsn === undefined ? undefined : formatLsn(event.lsn);
+          shown.note([event.segment, at].filter((each) => each !== undefined).join(' at '));
           break;
         }
       }

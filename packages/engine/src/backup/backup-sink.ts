@@ -27,7 +27,13 @@ export function createBackupSink(writer: BackupWriter, onEvent: OnEvent | undefi
   let label: Buffer[] | undefined;
   let labelText: string | undefined;
   let totalBytes = 0;
+  let doneBytes = 0;
   let lastTold = 0;
+  // Counted here: the server tells its own count once a second. Its estimate is made before the copy; a growing cluster passes it.
+  const tell = (now: number): void => {
+    lastTold = now;
+    onEvent?.({ kind: 'bytes', phase: 'copy', doneBytes, totalBytes: Math.max(totalBytes, doneBytes) });
+  };
   const sink: BaseBackupSink = {
     start({ startLsn, timeline, tablespaces, totalEstimateBytes }) {
       totalBytes = Number(totalEstimateBytes);
@@ -42,6 +48,9 @@ export function createBackupSink(writer: BackupWriter, onEvent: OnEvent | undefi
       return undefined;
     },
     bytes(view) {
+      doneBytes += view.length;
+      const now = performance.now();
+      if (now - lastTold >= PROGRESS_EVERY_MS) tell(now);
       label?.push(Buffer.from(view));
       return file?.write(view);
     },
@@ -50,17 +59,11 @@ export function createBackupSink(writer: BackupWriter, onEvent: OnEvent | undefi
       label = undefined;
       return file?.end();
     },
-    progress(doneBytes) {
-      const now = performance.now();
-      if (now - lastTold < PROGRESS_EVERY_MS) return;
-      lastTold = now;
-      // The server's estimate is made before the copy; a growing cluster passes it.
-      onEvent?.({ kind: 'bytes', phase: 'copy', doneBytes, totalBytes: Math.max(totalBytes, doneBytes) });
-    },
   };
   return {
     sink,
     facts() {
+      tell(performance.now());
       if (started !== undefined && labelText !== undefined) return { ...started, backupLabel: labelText };
       throw new KeyframeError('CORRUPT', 'the server sent a base backup without backup_label', {
         hint: 'Run `keyframe backup` again; if it repeats, check what stands between Keyframe and PostgreSQL (a pooler?).',

@@ -162,6 +162,12 @@ async function writeFiles(
       },
       { signal: options.signal, only: ({ path }) => !DROPPED.has(path) },
     );
+    options.onEvent?.({
+      kind: 'bytes',
+      phase: 'restore',
+      doneBytes: bytes,
+      totalBytes: Math.max(bytes, backup.sizeBytes),
+    });
     for (const damage of report.damage)
       options.onEvent?.({ kind: 'warning', message: damage.message, hint: damage.hint });
     return { writer, files: report.files, bytes: report.plainBytes };

@@ -4,7 +4,7 @@ import type { ServerNotice } from './backend.ts';
 /** Hints by SQLSTATE, where PostgreSQL's own is missing or says nothing about Keyframe. */
 const HINTS: Readonly<Record<string, string>> = {
   '28000':
-    'Add a line to pg_hba.conf (for backups `host replication <user> <address> scram-sha-256`), then run ' +
+    'Let <user> in by pg_hba.conf: `keyframe setup` prints the lines, a backup needs the one for `replication`; then run ' +
     '`select pg_reload_conf()`.',
   '28P01': 'Correct the password in the source url, PGPASSWORD or the password file (~/.pgpass).',
   '3D000': 'Name an existing database in the source url.',
@@ -13,6 +13,10 @@ const HINTS: Readonly<Record<string, string>> = {
   '57P03': 'Wait until the server accepts connections; its log tells how far it is.',
   '58P01': 'Check that the name is right; `select pg_ls_waldir()` lists what the server has.',
 };
+
+/** `28000` is also the state of a role that is not there, or must not log in. */
+const NO_LOGIN = /^role ".*" (?:does not exist|is not permitted to log in)$/;
+const NO_LOGIN_HINT = 'Make the role with `keyframe setup --apply`, or name another user in the source url.';
 
 /** States in which the server goes away or is not there yet: the same call may work later, or on another host. */
 const AWAY: ReadonlySet<string> = new Set(['57P01', '57P02', '57P03', '57P05']);
@@ -32,7 +36,8 @@ export interface ServerErrorContext {
 /** Turns what the server said into the error to raise. */
 export function serverError(notice: ServerNotice, { starting, user }: ServerErrorContext): KeyframeError {
   const { code, message, detail, severity } = notice;
-  const hint = HINTS[code]?.replaceAll('<user>', user ?? 'ROLE') ?? notice.hint;
+  const known = NO_LOGIN.test(message) ? NO_LOGIN_HINT : HINTS[code];
+  const hint = known?.replaceAll('<user>', user ?? 'the role') ?? notice.hint;
   const details = { sqlstate: code, severity, ...(detail === undefined ? {} : { detail }) };
   const text = detail === undefined ? message : `${message} (${detail})`;
   const init = { hint, details };
