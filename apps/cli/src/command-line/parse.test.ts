@@ -72,6 +72,7 @@ describe('a command line', () => {
     [['--to', 'x', '--max-rate', '5'], '--max-rate: "5" is no size'],
     [['--to', 'x', '--wait', '5'], '--wait: "5" is no duration'],
     [['--to', 'x', '--type', 'ful'], '--type cannot be "ful"'],
+    [['--to', ''], '--to is empty'],
     [['--to'], "option '--to <dir>' argument missing"],
     [['--to', 'x', 'b', 'c'], 'too many arguments'],
   ])('%j is refused', async (words, message) => {

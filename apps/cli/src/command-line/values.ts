@@ -17,6 +17,11 @@ export function readValue(spec: OptionSpec, given: unknown): boolean | string | 
     });
   }
   if (spec.kind !== 'string') return readNumber(spec, text);
+  // An unset variable in a script: `--to "$DIR"` must not mean the current directory.
+  if (text === '')
+    throw new KeyframeError('INVALID_OPTION', `${spec.flag} is empty`, {
+      hint: `Give ${spec.flag}: ${spec.description}.`,
+    });
   if (spec.choices !== undefined && !spec.choices.includes(text))
     throw new KeyframeError('INVALID_OPTION', `${spec.flag} cannot be ${JSON.stringify(text)}`, {
       hint: `Use ${spec.flag} with one of ${spec.choices.join(', ')}.`,

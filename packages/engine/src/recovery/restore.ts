@@ -113,8 +113,8 @@ async function checkEverything(plan: RecoveryPlan, request: RestoreRequest): Pro
   checkApart([request.directory, ...tablespaces.values()]);
   await checkTarget({ ...request, neededBytes: backup.sizeBytes });
   const repeated = await isUnfinished(request.directory);
-  for (const directory of tablespaces.values()) {
-    await checkTablespaceDirectory(directory, repeated && (await isUnfinished(directory)));
+  for (const [oid, directory] of tablespaces) {
+    await checkTablespaceDirectory(oid, directory, repeated && (await isUnfinished(directory)));
     await checkSpace(directory, 0, 0);
   }
   return tablespaces;

@@ -125,6 +125,24 @@ describe('prepareTarget', () => {
     expect(await codeOf(assertClaimed(join(root, 'shared'), mine))).toBe('TARGET_DIRECTORY');
   });
 
+  it('never grows into a data directory or a repository', async () => {
+    const directory = await dataDirectory('origin');
+    await mkdir(join(root, 'vault/clusters'), { recursive: true });
+    await writeFile(join(root, 'vault/keyframe.json'), '{}');
+    await symlink(directory, join(root, 'link'));
+    for (const name of ['origin/base/restored', 'link/restored', 'vault/restored'])
+      await expect(prepareTarget(request(name))).rejects.toMatchObject({
+        code: 'TARGET_DIRECTORY',
+        message: expect.stringMatching(/lies inside the (?:data directory|repository) /),
+      });
+    expect(await readdir(directory)).toEqual(['PG_VERSION', 'global']);
+  });
+
+  it('says that a file is in the way', async () => {
+    await writeFile(join(root, 'file'), '');
+    await expect(prepareTarget(request('file'))).rejects.toThrow('is no directory');
+  });
+
   it('refuses before it touches anything when the files will not fit', async () => {
     expect(await codeOf(prepareTarget(request('small', false, 2 ** 60)))).toBe('DISK_FULL');
     expect(await readdir(root)).toEqual([]);
@@ -139,6 +157,6 @@ describe('prepareTarget', () => {
 it('a tablespace directory in use is refused', async () => {
   await mkdir(join(root, 'ts'));
   await writeFile(join(root, 'ts/PG_17_202406281'), '');
-  expect(await codeOf(checkTablespaceDirectory(join(root, 'ts'), false))).toBe('TARGET_DIRECTORY');
-  expect(await codeOf(checkTablespaceDirectory(join(root, 'absent'), false))).toBeUndefined();
+  expect(await codeOf(checkTablespaceDirectory(16_400, join(root, 'ts'), false))).toBe('TARGET_DIRECTORY');
+  expect(await codeOf(checkTablespaceDirectory(16_400, join(root, 'absent'), false))).toBeUndefined();
 });

@@ -34,21 +34,43 @@ export async function prepareTarget(request: TargetRequest, claim: RestoreClaim)
 /** All refusals of {@link prepareTarget}, without changing anything. */
 export async function checkTarget({ directory, force, neededBytes }: TargetRequest): Promise<void> {
   if (!isAbsolute(directory) || directory === '/')
-    throw new KeyframeError('INVALID_OPTION', `--to ${directory} is not an absolute path of a directory`, {
-      hint: 'Name a directory of its own, such as --to /var/lib/postgresql/restored.',
-    });
+    throw new KeyframeError(
+      'INVALID_OPTION',
+      directory === '/' ? '--to / is the whole file system' : `--to ${directory} is not an absolute path`,
+      { hint: 'Name a directory of its own, such as --to /var/lib/postgresql/restored.' },
+    );
+  await refuseInside(directory);
   const names = await local(directory, () => namesIn(directory));
   await local(directory, () => checkContents(directory, names, force));
   await checkSpace(directory, neededBytes, names.length > 0 ? await usedBytes(directory) : 0);
 }
 
+/** What a directory is that holds these, and that a restore must not grow into. */
+const OCCUPIED = [
+  { marks: ['PG_VERSION', 'global'], what: 'the data directory' },
+  { marks: ['keyframe.json', 'clusters'], what: 'the repository' },
+] as const;
+
+async function refuseInside(directory: string): Promise<void> {
+  for (let at = await nearestExisting(dirname(directory)); at !== dirname(at); at = dirname(at)) {
+    // One that we may not list is left to the file system to refuse.
+    const names: readonly string[] = await readdir(at).catch(() => []);
+    const found = OCCUPIED.find(({ marks }) => marks.every((mark) => names.includes(mark)));
+    if (found !== undefined)
+      throw new KeyframeError('TARGET_DIRECTORY', `${directory} lies inside ${found.what} ${at}`, {
+        hint: 'Choose a directory beside it with `--to`.',
+        details: { directory, inside: at },
+      });
+  }
+}
+
 /** Refuses a tablespace directory that is in use: PostgreSQL would write into a live one on the same host. */
-export async function checkTablespaceDirectory(directory: string, repeated: boolean): Promise<void> {
+export async function checkTablespaceDirectory(oid: number, directory: string, repeated: boolean): Promise<void> {
   const names = await local(directory, () => namesIn(directory));
   if (names.length === 0 || repeated) return;
   throw new KeyframeError('TARGET_DIRECTORY', `the tablespace directory ${directory} is not empty`, {
-    hint: 'Map the tablespace elsewhere with `--tablespace OID=DIR`, or empty that directory if nothing uses it.',
-    details: { directory },
+    hint: `Put the tablespace elsewhere with \`--tablespace ${oid}=DIR\`, or empty that directory if nothing uses it.`,
+    details: { oid, directory },
   });
 }
 
@@ -156,6 +178,12 @@ export async function local<T>(directory: string, action: () => Promise<T>): Pro
       throw new KeyframeError('DISK_FULL', `no space left in ${directory}`, {
         cause,
         hint: 'Free space and run the same restore again: it starts over in the same directory.',
+      });
+    if (code === 'ENOTDIR')
+      throw new KeyframeError('TARGET_DIRECTORY', `a part of ${directory} is no directory`, {
+        cause,
+        hint: 'Name a directory of its own, such as --to /var/lib/postgresql/restored; it may be absent.',
+        details: { directory },
       });
     throw new KeyframeError(
       code === 'EACCES' || code === 'EPERM' || code === 'EROFS' ? 'ACCESS_DENIED' : 'TARGET_DIRECTORY',
