@@ -21,7 +21,7 @@ export async function archiveAt(
   throw new KeyframeError('NOT_FOUND', `the repository holds nothing of cluster ${clusterName}`, {
     hint:
       known.length === 0
-        ? 'Archive WAL first: `keyframe setup` prints archive_command.'
+        ? 'Take a backup with `keyframe backup`; it archives WAL too. `keyframe doctor` tells whether archive_command works.'
         : `Check --cluster and --repository: it holds ${known.join(', ')}.`,
   });
 }

@@ -147,7 +147,7 @@ function renderPlan(plan: SetupPlan, out: TextOutput): void {
   out.line(`-- SQL for PostgreSQL ${plan.major}, as a superuser in database ${plan.database}:`);
   for (const statement of plan.sql) out.line(`${statement};`);
   out.line();
-  out.line('# postgresql.conf:');
+  out.line(`# ${plan.files.configuration}:`);
   for (const { name, value, current, action, needsRestart, why } of plan.settings) {
     const notes = [
       action === 'keep' ? 'as it is' : current === undefined ? undefined : `now ${JSON.stringify(current)}`,
@@ -160,15 +160,17 @@ function renderPlan(plan: SetupPlan, out: TextOutput): void {
   }
   renderAccess(plan, out);
   for (const warning of plan.warnings) out.line(out.style('warning', `# ${warning}`));
-  out.line('# `keyframe setup --apply` does the first two and creates the repository.');
+  out.line(
+    '# `keyframe setup --apply` runs the SQL, makes the settings and creates the repository; the rest is yours to add.',
+  );
 }
 
-function renderAccess({ hba, ident }: SetupPlan, out: TextOutput): void {
+function renderAccess({ hba, ident, files }: SetupPlan, out: TextOutput): void {
   out.line();
-  out.line('# pg_hba.conf, above other lines that fit:');
+  out.line(`# ${files.hba}, above other lines that fit:`);
   for (const line of hba) out.line(line);
   if (ident.length === 0) return;
-  out.line('# pg_ident.conf: which users of the system may be that role');
+  out.line(`# ${files.ident}: which users of the system may be that role`);
   for (const line of ident) out.line(line);
 }
 
@@ -176,7 +178,7 @@ function renderApplied(plan: SetupPlan, applied: Applied, out: TextOutput): void
   for (const statement of applied.ran) out.line(`${out.style('good', 'ran')}  ${statement}`);
   out.line(`${out.style('good', 'repository')} ${applied.repository}`);
   renderAccess(plan, out);
-  out.line('# then: select pg_reload_conf()');
+  out.line('# These lines are yours to add; then: select pg_reload_conf()');
   out.line();
   for (const name of applied.overridden)
     out.line(

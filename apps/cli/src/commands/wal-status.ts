@@ -27,10 +27,7 @@ export const command: Command = defineCommand({
       ['archive', `${report.segments} segments of ${formatSize(report.segmentSizeBytes)}`],
       ['newest', newest === undefined ? 'nothing archived yet' : `${newest.segment}, up to ${newest.lsn}`],
       ['last commit', newest?.commitTime],
-      [
-        'recoverable',
-        report.recoverableFrom.length === 0 ? 'no backup to recover from' : `from ${report.recoverableFrom.join(', ')}`,
-      ],
+      ['recoverable', recoverable(report.recoverableFrom)],
       ['server', server.reachable ? undefined : `not asked: ${server.reason}`],
       [
         'last archived',
@@ -59,3 +56,10 @@ export const command: Command = defineCommand({
       );
   },
 });
+
+/** Some nights from now the labels would fill the screen. */
+function recoverable(labels: readonly string[]): string {
+  if (labels.length === 0) return 'no backup to recover from';
+  if (labels.length <= 3) return `from ${labels.join(', ')}`;
+  return `from ${labels.length} backups, ${labels[0]} to ${labels.at(-1)}`;
+}

@@ -39,6 +39,8 @@ export interface SetupPlan {
   readonly hba: readonly string[];
   /** Lines of pg_ident.conf; empty when none are needed. */
   readonly ident: readonly string[];
+  /** Where the server has these files; by their names alone where it was not asked. */
+  readonly files: { readonly configuration: string; readonly hba: string; readonly ident: string };
   readonly warnings: readonly string[];
 }
 
@@ -61,6 +63,11 @@ export function planSetup(facts: ServerFacts | undefined, request: SetupRequest)
       planWalSenders(facts),
     ],
     ...renderHba(request),
+    files: {
+      configuration: facts?.configFile ?? 'postgresql.conf',
+      hba: facts?.hbaFile ?? 'pg_hba.conf',
+      ident: facts?.settings.get('ident_file')?.value ?? 'pg_ident.conf',
+    },
     warnings: warningsOf(facts, request),
   };
 }

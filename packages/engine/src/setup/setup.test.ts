@@ -70,6 +70,7 @@ describe('planSetup', () => {
       ident: ['keyframe  postgres  keyframe'],
     });
     expect(planSetup(healthy, { ...request, systemUser: 'keyframe' }).ident).toEqual([]);
+    expect(planSetup({ ...healthy, hbaFile: '/etc/pg/pg_hba.conf' }, request).files.hba).toBe('/etc/pg/pg_hba.conf');
     const from = { kind: 'address', network: '10.0.0.5/32' } as const;
     expect(planSetup(healthy, { ...request, from, role: 'Back"up', database: 'all' }).hba).toEqual([
       'host  "all"  "Back""up"  10.0.0.5/32  scram-sha-256',
