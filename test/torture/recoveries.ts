@@ -46,7 +46,7 @@ const WIDTH = 2;
 export async function recoveries(major: Major, { targets, seed }: RecoveryOptions): Promise<RecoveryReport> {
   const started = performance.now();
   const random = new Random(seed);
-  await using site = await Site.create(major, { walSegmentSizeMiB: random.pick([1, 4, 16]) });
+  await using site = await Site.create(major, { walSegmentSizeMiB: random.pick([4, 16]), walTimeout: '120s' });
   const story = await tellStory(site, major, random);
   const told = performance.now();
   const aims = chooseAims(story, random, targets);
