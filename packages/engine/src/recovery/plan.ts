@@ -44,6 +44,9 @@ export interface RecoveryPlan {
   readonly frozen: string;
 }
 
+/** What an epoch says of a target, a backup or a timeline that an older one may know. */
+const MAY_BE_OLDER = ['TARGET_BEFORE_BACKUP', 'TARGET_NOT_FOUND', 'BACKUP_NOT_FOUND', 'WRONG_TIMELINE'] as const;
+
 /**
  * Plans a recovery. Changes nothing.
  * @throws {KeyframeError} NO_BACKUP, BACKUP_NOT_FOUND, TARGET_BEFORE_BACKUP, TARGET_NOT_FOUND, TARGET_UNREACHABLE, WAL_GAP,
@@ -70,7 +73,7 @@ export async function planRecovery(
       return await planInEpoch(archive, backups, request, options);
     } catch (error) {
       // Before a pg_upgrade the cluster had another system identifier: its WAL is in an older epoch.
-      if (!hasCode(error, 'TARGET_BEFORE_BACKUP', 'BACKUP_NOT_FOUND')) throw error;
+      if (!hasCode(error, ...MAY_BE_OLDER)) throw error;
       refused ??= error;
     }
   }
