@@ -42,6 +42,26 @@ repositories: { vault: { stores: [ { use: fs, directory: /var/backups } ] } }
     });
   });
 
+  it('finds what is wrong within a connection URI', async () => {
+    const bad = 'postgresql://kf@/postgres?host=/run&prot=5433';
+    const text = `clusters: { main: { source: { url: "${bad}" } } }
+repositories: { vault: { stores: [ { use: fs, directory: /var/backups } ] } }
+`;
+    await writeFile(path.join(directory, 'uri.yaml'), text);
+    const { status, stderr } = keyframe(['config', 'validate', '--config', 'uri.yaml']);
+    expect(status).toBe(2);
+    expect(stderr).toContain('clusters.main.source.url: unknown connection parameter "prot" (CONFIG_INVALID)');
+  });
+
+  it('fails with words when stdout cannot be written', () => {
+    const line = `"$0" "$@" --version > /dev/full`;
+    const ended = spawnSync('sh', ['-c', line, process.execPath, ...NODE], { encoding: 'utf8' });
+    expect(ended).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/^keyframe: stdout cannot be written: ENOSPC/),
+    });
+  });
+
   it('tells every problem of a config file', async () => {
     await writeFile(path.join(directory, 'bad.yaml'), 'clusters:\n  main: { encrypt: x }\nrepositories: 5\n');
     const { status, stdout, stderr } = keyframe(['config', 'validate', '--config', 'bad.yaml']);

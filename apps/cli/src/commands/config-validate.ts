@@ -1,3 +1,5 @@
+import { isKeyframeError, KeyframeError } from '@keyframe/contracts';
+import type { Environment } from '@keyframe/runtime';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 
 export const command: Command = defineCommand({
@@ -13,8 +15,9 @@ Nothing is connected to: \`keyframe doctor\` checks the server and the repositor
   positionals: [],
   options: {},
   exits: { 0: 'the file is valid', ...FAULT_EXITS },
-  async run({ configuration }) {
+  async run({ configuration, environment }) {
     const { file, clusters, repositories } = await configuration();
+    for (const { name, source } of clusters.values()) await checkUrl(name, source.url?.reveal(), environment);
     return {
       exit: 0,
       report: {
@@ -50,3 +53,17 @@ Nothing is connected to: \`keyframe doctor\` checks the server and the repositor
     );
   },
 });
+
+/** A port that is none or a misspelt parameter would else be told by the first backup, at night. */
+async function checkUrl(cluster: string, url: string | undefined, environment: Environment): Promise<void> {
+  const { resolveConnection } = await import('@keyframe/postgres');
+  try {
+    await resolveConnection(url, environment);
+  } catch (error) {
+    if (!isKeyframeError(error)) throw error;
+    throw new KeyframeError('CONFIG_INVALID', `clusters.${cluster}.source.url: ${error.message}`, {
+      cause: error,
+      hint: error.hint,
+    });
+  }
+}
