@@ -8,7 +8,7 @@ import { type Bench, loadNow } from './bench.ts';
 import type { Contender } from './contender.ts';
 import { barman, type Barman, ensureBarman } from './contenders/barman.ts';
 import { bundled, fromSource, keyframe } from './contenders/keyframe.ts';
-import { compressedTar, plainCopy, zstdFault } from './contenders/pg-basebackup.ts';
+import { compressedTar, copiedWal, plainCopy, zstdFault } from './contenders/pg-basebackup.ts';
 import { pgBackRest, pgBackRestFault, pgBackRestVersion } from './contenders/pgbackrest.ts';
 import { copyDirectory, type Dataset, ensureDataset } from './data/dataset.ts';
 import { contents } from './measure.ts';
@@ -62,6 +62,7 @@ async function contendersOf(
       compressedTar(level, peers.zstdFault),
     ]),
     plainCopy,
+    copiedWal,
   ];
   const onlyBackups = (each: Contender): Contender =>
     each.level > 0 && each.level !== first ? { ...each, wal: false } : each;

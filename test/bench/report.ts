@@ -150,7 +150,9 @@ function bestPeer(
   byTitle: ReadonlyMap<string, readonly Sample[]>,
   contenders: readonly Contender[],
 ): Best {
-  const peers = contenders.filter((each) => !each.isKeyframe && each.group === group);
+  const inGroup = contenders.filter((each) => each.group === group);
+  if (!inGroup.some(({ isKeyframe }) => isKeyframe)) return { wall: undefined, cpu: undefined };
+  const peers = inGroup.filter(({ isKeyframe }) => !isKeyframe);
   const least = (figure: (samples: readonly Sample[]) => number | undefined): number | undefined => {
     const values = peers.flatMap(({ title }) => figure(byTitle.get(title) ?? []) ?? []);
     return values.length === 0 ? undefined : Math.min(...values);

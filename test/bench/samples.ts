@@ -21,7 +21,7 @@ export interface Sample {
 export type Figure = 'wallSeconds' | 'cpuSeconds' | 'serverCpuSeconds' | 'peakRssBytes' | 'storedBytes' | 'objects';
 
 /** The middle one of several figures; the mean of the two middle ones of an even number. */
-export function median(values: readonly number[]): number | undefined {
+function median(values: readonly number[]): number | undefined {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   const upper = sorted[middle];

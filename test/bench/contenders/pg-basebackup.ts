@@ -32,16 +32,20 @@ const baseBackup = ({ site, base }: Local, ...args: readonly string[]): Command 
 
 /** A plain copy of the data directory: no compression on either side. */
 export const plainCopy: Contender = {
-  title: 'pg_basebackup plain + cp',
+  title: 'pg_basebackup -Fp, not compressed',
   isKeyframe: false,
   group: 'plain',
   level: 0,
+  wal: false,
   async prepare(site) {
     const at = await local(site);
     const restore = (directory: string): Command => shell(`cp -a ${word(at.base)}/. ${word(directory)} && sync -f .`);
     return prepared(at, baseBackup(at, '-Fp'), restore);
   },
 };
+
+/** The archive_command of PostgreSQL's manual. */
+export const copiedWal: Contender = { ...plainCopy, title: 'cp, not compressed', wal: true, backups: false };
 
 /** A tar compressed by the client, restored by the command-line zstd. */
 export function compressedTar(level: number, missing: string | undefined): Contender {

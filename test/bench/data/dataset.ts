@@ -30,7 +30,7 @@ const EDITION = 2;
 const RESTORE_POINT = 'bench_end';
 
 /** Settings of every server of the benchmark. `fsync` is the testkit's: off, for what the server itself writes. */
-export const SETTINGS = {
+const SETTINGS = {
   shared_buffers: '256MB',
   max_wal_size: '8GB',
   checkpoint_timeout: '1h',

@@ -9,7 +9,7 @@ const FRAMES = fileURLToPath(new URL('../compress-frames.ts', import.meta.url));
 
 export async function limits(bench: Bench, levels: readonly number[]): Promise<void> {
   const { cluster } = bench;
-  const tar = `tar -C ${word(bench.dataset.base)} -cf - .`;
+  const tar = `tar -C ${word(bench.dataset.base)} --exclude=pg_wal -cf - .`;
   const stream: Command = {
     argv: [path.join(cluster.bin, 'pg_basebackup'), '-Ft', '-D', '-', '-X', 'none', '-c', 'fast'],
     environment: cluster.connection,
@@ -20,7 +20,7 @@ export async function limits(bench: Bench, levels: readonly number[]): Promise<v
     ...Object.fromEntries(
       levels.flatMap((level) => [
         [`tar | zstd -${level} -T1 to nowhere`, shell(`${tar} | zstd -q -${level} -T1 > /dev/null`)],
-        [`frames of 256 KiB by Node's zstd ${level}, 2 at once`, framesOf(bench.dataset.base, level)],
+        [`Keyframe's zstd ${level} frames of the same files and nothing else`, framesOf(bench.dataset.base, level)],
       ]),
     ),
   };
@@ -36,5 +36,5 @@ export async function limits(bench: Bench, levels: readonly number[]): Promise<v
 }
 
 const framesOf = (directory: string, level: number): Command => ({
-  argv: [process.execPath, FRAMES, directory, String(level)],
+  argv: [process.execPath, '--conditions=@keyframe/source', FRAMES, directory, String(level)],
 });

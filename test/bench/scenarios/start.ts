@@ -40,7 +40,7 @@ async function pushesAgain(bench: Bench): Promise<[string, Command][]> {
   if (segment === undefined) return [];
   const commands: [string, Command][] = [];
   for (const contender of bench.contenders) {
-    if (contender.missing !== undefined || contender.wal === false || /Barman|plain/.test(contender.title)) continue;
+    if (contender.missing !== undefined || contender.wal === false || /Barman|^cp/.test(contender.title)) continue;
     const tool = await contender.prepare(siteFor(bench, contender));
     const filled = tool.archiveCommand
       .replaceAll('%p', word(path.join(bench.dataset.wal, segment)))
