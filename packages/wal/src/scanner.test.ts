@@ -47,6 +47,7 @@ describe('the scanner', () => {
         const { scanner, records } = scanAll(wal.segments());
         expect(records).toEqual(written.map(span));
         expect(scanner.position).toBe(written.length === 0 ? 0n : wal.position);
+        expect(scanner.lastRecord).toBe(written.at(-1)?.lsn);
         expect(scanner.ended).toMatchObject({ reason: 'zeros' });
         const quiet = scanAll(wal.segments(), { onRecord: undefined, verifyAll });
         expect(quiet.facts.map(span)).toEqual(written.filter((_, index) => index % 3 === 0).map(span));

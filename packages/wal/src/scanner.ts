@@ -13,7 +13,7 @@ import {
   RECORD_HEADER_BYTES,
   type RecordBody,
 } from './record.ts';
-import { ENDED, SegmentPages, type WalEnd } from './segment-pages.ts';
+import { ENDED, isZero, SegmentPages, type WalEnd } from './segment-pages.ts';
 
 /** A record as {@link WalScannerOptions.onRecord} sees it. */
 export interface ScannedRecord {
@@ -60,6 +60,8 @@ export interface WalScanner {
   scan(segment: Uint8Array, segmentStart: Lsn, options?: ScanOptions): WalFact[];
   /** End of the last whole record: where replay of what was scanned stands. 0/0 before the first. */
   readonly position: Lsn;
+  /** Start of the last whole record; `undefined` before the first. */
+  readonly lastRecord: Lsn | undefined;
   /** Header of the first segment. */
   readonly header: SegmentHeader | undefined;
   /** Start of a record whose end was not seen yet. */
@@ -110,6 +112,10 @@ class Scanner implements WalScanner {
 
   get position(): Lsn {
     return lsn(this.#endBase + BigInt(this.#endOffset));
+  }
+
+  get lastRecord(): Lsn | undefined {
+    return this.#linked ? lsn((BigInt(this.#previousHigh) << 32n) | BigInt(this.#previousLow)) : undefined;
   }
 
   get header(): SegmentHeader | undefined {
@@ -390,8 +396,3 @@ class Scanner implements WalScanner {
 }
 
 const BAD_CHECKSUM = 'the checksum of the record is wrong';
-
-function isZero(bytes: Uint8Array, start: number, end: number): boolean {
-  for (let at = start; at < end; at++) if (bytes[at] !== 0) return false;
-  return true;
-}

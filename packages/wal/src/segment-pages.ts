@@ -39,6 +39,12 @@ export const ENDED = -1;
 const NOTHING = new Uint8Array(0);
 const NOTHING_VIEW = new DataView(NOTHING.buffer);
 
+/** True when all bytes from `start` to `end` are zero. */
+export function isZero(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if (bytes[at] !== 0) return false;
+  return true;
+}
+
 /** The pages of the segment under the scanner, each checked when it is opened. Keeps what later pages are checked against. */
 export class SegmentPages {
   bytes: Uint8Array = NOTHING;

@@ -17,7 +17,7 @@ afterEach(() => rm(data, { recursive: true }));
 const promoted = (end: string) =>
   writeFile(join(data, 'pg_wal/00000003.history'), `1\t0/2000000\told\n\n2\t${end}\tno recovery target specified\n`);
 const held = (kind: 'latest' | 'immediate') =>
-  assertForked(data, { timeline: 2, target: { kind }, moment: { stopsAt: parseLsn('0/5000000') } }).then(
+  assertForked(data, { timeline: 2, stop: { kind }, moment: { stopsAt: parseLsn('0/5000000') } }).then(
     () => true,
     (error: unknown) => (hasCode(error, 'RECOVERY_FAILED') ? false : error),
   );

@@ -5,7 +5,7 @@ import { parseTimelineHistory, type TimelineAncestor } from '@keyframe/postgres'
 import type { RecoveryPlan } from './plan.ts';
 
 /** What of a plan says where the new timeline begins. */
-export type PlannedEnd = Pick<RecoveryPlan, 'timeline' | 'target'> & {
+export type PlannedEnd = Pick<RecoveryPlan, 'timeline' | 'stop'> & {
   readonly moment: Pick<RecoveryPlan['moment'], 'stopsAt'>;
 };
 
@@ -14,11 +14,11 @@ export type PlannedEnd = Pick<RecoveryPlan, 'timeline' | 'target'> & {
  * the database: only where its new timeline begins tells that it replayed all it should.
  * @throws {KeyframeError} RECOVERY_FAILED
  */
-export async function assertForked(dataDirectory: string, { timeline, target, moment }: PlannedEnd): Promise<void> {
+export async function assertForked(dataDirectory: string, { timeline, stop, moment }: PlannedEnd): Promise<void> {
   const fork = await newestFork(join(dataDirectory, 'pg_wal'), timeline);
-  // WAL that was archived since the plan was made belongs to the latest moment, too.
+  // Without a target, WAL that was archived since the plan was made is replayed, too.
   const isRight =
-    fork !== undefined && (target.kind === 'latest' ? fork.end >= moment.stopsAt : fork.end === moment.stopsAt);
+    fork !== undefined && (stop.kind === 'latest' ? fork.end >= moment.stopsAt : fork.end === moment.stopsAt);
   if (isRight) return;
   const ended = fork === undefined ? 'without a new timeline' : `at LSN ${formatLsn(fork.end)}`;
   throw new KeyframeError(

@@ -111,7 +111,7 @@ async function planInEpoch(
     if (resolution.reachable) {
       const { moment } = resolution;
       const frozen = inventory.toText();
-      return { archive, target, stop: stopOf(target), timeline: history.timeline, backup, wal, moment, frozen };
+      return { archive, target, stop: stopAt(target, moment), timeline: history.timeline, backup, wal, moment, frozen };
     }
     refused.first ??= resolution;
     refused.last = resolution;
@@ -119,6 +119,15 @@ async function planInEpoch(
     before = backup.startLsn;
   }
   throw refusal(refused, candidates, request.target);
+}
+
+/**
+ * The end of the WAL is written down as the LSN of its last record. Without a target PostgreSQL would take whatever it cannot
+ * read for the end and open the database with less; with one it refuses to. An action at the target counts only then, too.
+ */
+function stopAt(target: RecoveryTarget, { record }: Moment): RecoveryStop {
+  if (target.kind !== 'latest' || record === undefined) return stopOf(target);
+  return { kind: 'lsn', lsn: record, inclusive: true };
 }
 
 interface Refusals {

@@ -48,7 +48,12 @@ export function scanPath(request: ScanRequest, options: StageOptions = {}): Fact
       await Promise.allSettled(ahead);
     }
   }
-  return { facts: facts(), position: () => scanner.position, ended: () => scanner.ended };
+  return {
+    facts: facts(),
+    position: () => scanner.position,
+    lastRecord: () => scanner.lastRecord,
+    ended: () => scanner.ended,
+  };
 }
 
 function fetchAhead(request: ScanRequest, segment: PathSegment | undefined, options: StageOptions): Promise<Buffer> {

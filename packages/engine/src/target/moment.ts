@@ -14,6 +14,8 @@ export interface FactScan {
   readonly facts: AsyncIterable<WalFact>;
   /** End of the last whole record that was read. */
   readonly position: () => Lsn;
+  /** Start of that record. */
+  readonly lastRecord?: (() => Lsn | undefined) | undefined;
   /** What ended the reading before the WAL was all read. */
   readonly ended: () => WalEnd | undefined;
 }
@@ -46,7 +48,12 @@ export async function resolveMoment(
     rule.see(fact);
     if (rule.isTooEarly || (rule.isDone && !isCounted)) break;
   }
-  return rule.resolve({ position: scan.position(), ended: scan.ended(), isCounted });
+  return rule.resolve({
+    position: scan.position(),
+    lastRecord: scan.lastRecord?.(),
+    ended: scan.ended(),
+    isCounted,
+  });
 }
 
 /**

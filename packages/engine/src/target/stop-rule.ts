@@ -12,7 +12,7 @@ export interface Moment {
   readonly stopsAt: Lsn;
   /** Whether replay stops before or after `record`, or for want of more WAL. */
   readonly stops: 'before' | 'after' | 'at-end';
-  /** Start of the record that decides. */
+  /** Start of the record that decides; at the end of the WAL, of the last one. */
   readonly record: Lsn | undefined;
   /** The transaction whose end decides: that of an xid, or the first one too late for a time. */
   readonly decidedBy: (TransactionPoint & { readonly ended: 'commit' | 'abort' }) | undefined;
@@ -56,6 +56,7 @@ interface Stop {
 /** Where the pass over the WAL came to. */
 interface ScanEnd {
   readonly position: Lsn;
+  readonly lastRecord: Lsn | undefined;
   readonly ended: WalEnd | undefined;
   /** It went on to the end of the WAL, so that what is lost is counted. */
   readonly isCounted: boolean;
@@ -195,7 +196,7 @@ export class StopRule {
       timeline: this.#timeline,
       stopsAt,
       stops,
-      record: fact?.lsn,
+      record: fact === undefined ? end.lastRecord : fact.lsn,
       decidedBy: decides ? { ...pointOf(fact), ended: fact.kind } : undefined,
       lastKept: this.#lastKept,
       firstLost: this.#firstLost,
