@@ -2,7 +2,12 @@ import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
 const unit = ['packages/*', 'plugins/*', 'apps/*'];
 
-/** Unit tests run side by side; whatever starts PostgreSQL runs one file at a time, since two cores carry one cluster well. */
+/**
+ * Unit tests run side by side. Whatever starts PostgreSQL runs two files at a time: much of it is waiting, yet more at once
+ * would only make the waits longer. The groups run one after the other.
+ */
+const SERVERS_AT_ONCE = 2;
+
 const config: ViteUserConfig = defineConfig({
   resolve: { conditions: ['@keyframe/source'] },
   ssr: { resolve: { conditions: ['@keyframe/source'] } },
@@ -24,7 +29,8 @@ const config: ViteUserConfig = defineConfig({
           include: unit.map((folder) => `${folder}/test/**/*.test.ts`),
           testTimeout: 180_000,
           hookTimeout: 180_000,
-          fileParallelism: false,
+          maxWorkers: SERVERS_AT_ONCE,
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -34,7 +40,8 @@ const config: ViteUserConfig = defineConfig({
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 300_000,
-          fileParallelism: false,
+          maxWorkers: SERVERS_AT_ONCE,
+          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -44,7 +51,8 @@ const config: ViteUserConfig = defineConfig({
           include: ['test/torture/**/*.test.ts'],
           testTimeout: 7_200_000,
           hookTimeout: 600_000,
-          fileParallelism: false,
+          maxWorkers: SERVERS_AT_ONCE,
+          sequence: { groupOrder: 3 },
         },
       },
     ],
