@@ -41,20 +41,23 @@ export interface WalScannerOptions {
   readonly onRecord?: ((record: ScannedRecord) => void) | undefined;
 }
 
-/** Where in a segment to begin. */
+/** Where in a segment to begin, and how much of it there is. */
 export interface ScanOptions {
   /**
    * Where the first record begins: a redo LSN, the end of an earlier scan, or a page's first byte. Only for the first
    * segment. Default: the first record that begins in the segment; the end of one begun earlier is skipped.
    */
   readonly from?: Lsn | undefined;
+  /** The rest of this segment follows in the next call: these bytes are whole pages of it, to be read in turn. Default false. */
+  readonly more?: boolean | undefined;
 }
 
 /** Reads the records of consecutive WAL segments. */
 export interface WalScanner {
   /**
    * What the records that end in this segment tell, in order. The buffer may be reused afterwards. A shorter buffer is
-   * read as the start of its segment. Once the scan has ended, later segments yield nothing.
+   * read as the start of its segment. Once the scan has ended, later segments yield nothing. With `more` a segment is read
+   * in pieces, each with its own LSN.
    * @throws {KeyframeError} INVALID_OPTION for segments out of order or a `from` outside the segment
    */
   scan(segment: Uint8Array, segmentStart: Lsn, options?: ScanOptions): WalFact[];
@@ -133,10 +136,12 @@ class Scanner implements WalScanner {
   scan(segment: Uint8Array, segmentStart: Lsn, options: ScanOptions = {}): WalFact[] {
     const pages = this.#pages;
     const isFirst = pages.header === undefined;
-    if (pages.ended !== undefined || !pages.enter(segment, segmentStart)) return [];
+    const more = options.more === true;
+    if (pages.ended !== undefined || !pages.enter(segment, segmentStart, more)) return [];
     this.#placeMark();
     const start = isFirst && options.from !== undefined ? this.#startAt(options.from) : this.#resume();
-    if (start !== ENDED) this.#walk(start);
+    if (start !== ENDED && this.#walk(start) && !more && pages.limit < pages.segmentEnd)
+      pages.stop(pages.limit, 'cut', 'the segment is not all there');
     pages.leave();
     const facts = this.#facts;
     this.#facts = [];
@@ -153,11 +158,17 @@ class Scanner implements WalScanner {
         `no record begins at ${formatLsn(from)} in WAL at ${formatLsn(pages.at(0))}`,
       );
     this.#begin(offset);
+    if ((offset & (pages.blockBytes - 1)) === 0) return offset;
+    // The first page is opened too, since only it says whose segment this is.
+    return pages.limit > 0 && pages.open(0) === ENDED ? ENDED : this.#enterPage(offset);
+  }
+
+  /** Opens the page in whose middle a record begins, unless it comes in a later piece. */
+  #enterPage(offset: number): number {
+    const pages = this.#pages;
     const inPage = offset & (pages.blockBytes - 1);
     // At a page's first byte the walk opens the page itself.
     if (inPage === 0 || offset >= pages.limit) return offset;
-    // The first page is opened too, since only it says whose segment this is.
-    if (pages.open(0) === ENDED) return ENDED;
     const header = pages.open(offset - inPage);
     if (header === ENDED) return ENDED;
     if (inPage < header) return pages.stop(offset, 'record-header', 'a page header stands there');
@@ -169,7 +180,10 @@ class Scanner implements WalScanner {
   /** Where this segment's first new record begins, once what the last segment left open is done with. */
   #resume(): number {
     if (this.#seeking) return this.#seek();
-    return this.#isPending ? this.#feedPending(0) : 0;
+    if (this.#isPending) return this.#feedPending(0);
+    // Ahead of this piece lies a record to begin at, or the end of a segment that was switched.
+    const ahead = Number(this.#endBase - this.#pages.start) + this.#endOffset;
+    return ahead > 0 ? this.#enterPage(ahead) : 0;
   }
 
   /** Skips the rest of a record that began before the scan did. */
@@ -197,8 +211,8 @@ class Scanner implements WalScanner {
     return (this.#pages.view.getUint16(page + 2, true) & flag) !== 0;
   }
 
-  /** Reads record after record to the end of the segment. */
-  #walk(start: number): void {
+  /** Reads record after record to the end of what is there. False when the scan has ended before. */
+  #walk(start: number): boolean {
     const pages = this.#pages;
     const { view, limit, blockBytes } = pages;
     let at = start;
@@ -206,10 +220,10 @@ class Scanner implements WalScanner {
       let inPage = at & (blockBytes - 1);
       if (inPage === 0) {
         const header = pages.open(at);
-        if (header === ENDED) return;
+        if (header === ENDED) return false;
         if (this.#hasFlag(at, PAGE_FLAG.firstIsContrecord)) {
           pages.stop(at, 'continuation', 'the rest of a record stands there that did not begin before');
-          return;
+          return false;
         }
         at += header;
         inPage = header;
@@ -217,9 +231,9 @@ class Scanner implements WalScanner {
       const room = blockBytes - inPage;
       const totalBytes = view.getUint32(at, true);
       at = totalBytes > room ? this.#readLong(at, totalBytes, room) : this.#readShort(at, totalBytes, room);
-      if (at === ENDED) return;
+      if (at === ENDED) return false;
     }
-    if (limit < pages.sizeBytes) pages.stop(limit, 'cut', 'the segment is not all there');
+    return true;
   }
 
   /** A record that ends in its page. Returns where the next one begins. */
@@ -231,7 +245,7 @@ class Scanner implements WalScanner {
     if (!this.#checkHeader(view, at, low, pages.startHigh, at)) return ENDED;
     const info = view.getUint8(at + 16);
     const resourceManager = view.getUint8(at + 17);
-    const next = isSwitch(resourceManager, info) ? pages.sizeBytes : at + padded(totalBytes);
+    const next = isSwitch(resourceManager, info) ? pages.segmentEnd : at + padded(totalBytes);
     const isWanted = this.#isWanted(resourceManager, info, view.getUint32(at + 4, true), next);
     const payload = at + RECORD_HEADER_BYTES;
     const end = at + totalBytes;
@@ -296,7 +310,7 @@ class Scanner implements WalScanner {
     const info = view.getUint8(16);
     const resourceManager = view.getUint8(17);
     const xid = view.getUint32(4, true);
-    const next = isSwitch(resourceManager, info) ? pages.sizeBytes : end;
+    const next = isSwitch(resourceManager, info) ? pages.segmentEnd : end;
     const isWanted = this.#isWanted(resourceManager, info, xid, next);
     if ((this.#verifyAll || isWanted) && !pending.hasRightCrc()) return pages.stop(offset, 'checksum', BAD_CHECKSUM);
     if (isWanted) {

@@ -45,16 +45,18 @@ export function isZero(bytes: Uint8Array, start: number, end: number): boolean {
   return true;
 }
 
-/** The pages of the segment under the scanner, each checked when it is opened. Keeps what later pages are checked against. */
+/** The pages under the scanner, each checked when it is opened: a segment, or a piece of it. Keeps what later pages are checked against. */
 export class SegmentPages {
   bytes: Uint8Array = NOTHING;
   view: DataView = NOTHING_VIEW;
-  /** LSN of the segment's first byte, whole and in two halves. */
+  /** LSN of the first byte, whole and in two halves. */
   start = 0n;
   startLow = 0;
   startHigh = 0;
   /** Bytes that are there, rounded up to whole pages by zeros. */
   limit = 0;
+  /** Offset of the segment's end; behind `limit` when more of the segment follows. */
+  segmentEnd = 0;
   blockBytes = 0;
   major: PostgresMajor = 18;
   header: SegmentHeader | undefined;
@@ -63,6 +65,8 @@ export class SegmentPages {
   readonly #timelineOf: ((position: Lsn) => TimelineId | undefined) | undefined;
   /** As a number, which makes an LSN without big-integer arithmetic as long as it is exact. */
   #startNumber = 0;
+  /** Where the next pages must begin. */
+  #next = 0n;
   #systemIdentifier = 0n;
   #latestTimeline: TimelineId = 0;
 
@@ -71,18 +75,22 @@ export class SegmentPages {
     this.#timelineOf = timelineOf;
   }
 
-  /** Moves on to a segment. False when the first one is none, which ends the scan. */
-  enter(segment: Uint8Array, start: Lsn): boolean {
-    const size = BigInt(this.sizeBytes);
-    const follows = this.header === undefined || start === this.start + size;
-    if (!follows || start % size !== 0n || segment.length > this.sizeBytes)
+  /** Moves on to a segment, or a piece of it. False when the first one is none, which ends the scan. */
+  enter(segment: Uint8Array, start: Lsn, more: boolean): boolean {
+    const inSegment = Number(start % BigInt(this.sizeBytes));
+    const follows = this.header === undefined ? inSegment === 0 : start === this.#next;
+    if (!follows || inSegment + segment.length > this.sizeBytes)
       throw new KeyframeError('INVALID_OPTION', `WAL at ${formatLsn(start)} does not follow what was scanned`);
     this.start = start;
+    this.segmentEnd = this.sizeBytes - inSegment;
+    this.#next = start + BigInt(more ? segment.length : this.segmentEnd);
     this.#startNumber = Number(start);
     this.startLow = Number(start & 0xff_ff_ff_ffn);
     this.startHigh = Number(start >> 32n);
     if (this.header === undefined && !this.#readFormat(segment)) return false;
     this.limit = Math.ceil(segment.length / this.blockBytes) * this.blockBytes;
+    if (more && segment.length !== this.limit)
+      throw new KeyframeError('INVALID_OPTION', `the piece of WAL at ${formatLsn(start)} ends inside a page`);
     this.bytes = segment;
     if (segment.length < this.limit) {
       this.bytes = new Uint8Array(this.limit);
@@ -145,7 +153,8 @@ export class SegmentPages {
     if (isLong) {
       const fault = this.#faultOfLongHeader(at);
       if (fault !== undefined) return this.stop(at, 'page-header', fault);
-    } else if (at === 0) return this.stop(at, 'page-header', 'the first page has no long header');
+    } else if (at === 0 && this.segmentEnd === this.sizeBytes)
+      return this.stop(at, 'page-header', 'the first page has no long header');
     const low = view.getUint32(at + 8, true);
     const high = view.getUint32(at + 12, true);
     if (low !== this.startLow + at || high !== this.startHigh) {
