@@ -1,7 +1,9 @@
 import { resolve } from 'node:path';
 import { KeyframeError } from '@keyframe/contracts';
+import type { StartedServer } from '@keyframe/engine';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 import { formatDuration, formatSize } from '../output/format.ts';
+import type { TextOutput } from '../output/text.ts';
 import { renderPlan } from '../output/plan-report.ts';
 import { TARGET_OPTIONS, targetInput } from './target-options.ts';
 
@@ -134,12 +136,7 @@ The restored cluster has archive_mode = off: it never writes to the repository i
       out.line('It archives nothing until `keyframe adopt` makes it the continuation of the cluster.');
       return;
     }
-    const { server } = report;
-    out.line(
-      `${out.style('good', server.state)}: PostgreSQL ${server.version} runs as pid ${server.pid}, ${server.address}, log ${server.logFile}`,
-    );
-    if (server.replayedTo !== undefined)
-      out.line(`replayed to ${server.replayedTo}${server.stopLine === undefined ? '' : `: ${server.stopLine}`}`);
+    renderServer(report.server, out);
     if (report.adopted === undefined)
       out.line('It archives nothing until `keyframe adopt` makes it the continuation of the cluster.');
     else
@@ -148,6 +145,21 @@ The restored cluster has archive_mode = off: it never writes to the repository i
       );
   },
 });
+
+function renderServer(server: StartedServer, out: TextOutput): void {
+  const { state, version, pid, address, logFile, replayedTo, stopLine } = server;
+  const is = state === 'shut-down' ? 'has shut down as it was told' : `runs as pid ${pid}, ${address}`;
+  out.line(`${out.style('good', state)}: PostgreSQL ${version} ${is}, log ${logFile}`);
+  // Only a finished recovery has told its last position.
+  if (state === 'recovered' && replayedTo !== undefined)
+    out.line(`replayed to ${replayedTo}${stopLine === undefined ? '' : `: ${stopLine}`}`);
+  else if (stopLine !== undefined) out.line(stopLine);
+  if (state !== 'paused') return;
+  out.line(
+    'Look at it, then `select pg_wal_replay_resume()` promotes it. What a lost transaction had locked stays locked',
+  );
+  out.line('until then: a query that waits needs an earlier target, such as --xid with the last transaction kept.');
+}
 
 function refuseWithoutStart(options: {
   readonly start: boolean;
