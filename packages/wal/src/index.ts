@@ -19,11 +19,6 @@ export type {
   WatchOptions,
 } from './facts.ts';
 export { PAGE_MAGIC, type PostgresMajor, readSegmentHeader, type SegmentHeader } from './page-header.ts';
-export {
-  createWalScanner,
-  type ScannedRecord,
-  type ScanOptions,
-  type WalScanner,
-  type WalScannerOptions,
-} from './scanner.ts';
+export { createWalScanner } from './scanner.ts';
 export type { WalEnd, WalEndReason } from './segment-pages.ts';
+export type { ScannedRecord, ScanOptions, WalScanner, WalScannerOptions } from './wal-scanner.ts';
