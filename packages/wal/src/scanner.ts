@@ -1,6 +1,6 @@
 import { formatLsn, KeyframeError, type Lsn, lsn } from '@keyframe/contracts';
 import { updateCrc } from './crc32c.ts';
-import type { RecordPlace, WalFact, WatchOptions } from './facts.ts';
+import type { RecordPlace, WalFact } from './facts.ts';
 import { PAGE_FLAG, type SegmentHeader } from './page-header.ts';
 import { PendingRecord } from './pending-record.ts';
 import {
