@@ -16,8 +16,15 @@ export interface ClusterHistory {
   readonly name: string;
   /** All epochs, oldest first. */
   epochs(options?: Abortable): Promise<Epoch[]>;
-  /** Adds an epoch, or returns the one that already has this system identifier. */
-  create(epoch: Omit<Epoch, 'number' | 'createdAt'>, options?: Abortable): Promise<EpochArchive>;
+  /**
+   * Adds the first epoch, or returns the one that already has this system identifier. Only with `next` does another one
+   * follow: of two clusters that archive under one name for the first time at once, one is refused.
+   * @throws {KeyframeError} WRONG_CLUSTER
+   */
+  create(
+    epoch: Omit<Epoch, 'number' | 'createdAt'>,
+    options?: Abortable & { readonly next?: boolean | undefined },
+  ): Promise<EpochArchive>;
   /**
    * The epoch of a running cluster.
    * @throws {KeyframeError} WRONG_CLUSTER when only others are there, NOT_FOUND when there is none at all

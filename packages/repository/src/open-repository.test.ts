@@ -61,7 +61,11 @@ test('an epoch is made once per system identifier', async () => {
   await expect(cluster.find(SYSTEM_IDENTIFIER)).rejects.toMatchObject({ code: 'NOT_FOUND' });
   const made = await Promise.all(Array.from({ length: 5 }, () => open(store).cluster('main').create(EPOCH)));
   expect(made.map(({ epoch }) => epoch.number)).toEqual([1, 1, 1, 1, 1]);
-  const upgraded = await cluster.create({ systemIdentifier: '99', postgresVersion: 190_000 });
+  await expect(cluster.create({ systemIdentifier: '99', postgresVersion: 190_000 })).rejects.toMatchObject({
+    code: 'WRONG_CLUSTER',
+  });
+  await store.put('clusters/main/epochs/1.json~', bytesOf(Buffer.from('an editor was here')));
+  const upgraded = await cluster.create({ systemIdentifier: '99', postgresVersion: 190_000 }, { next: true });
   expect(upgraded.epoch.number).toBe(2);
   expect((await cluster.newest())?.epoch).toEqual(upgraded.epoch);
   expect((await cluster.find(SYSTEM_IDENTIFIER)).epoch.number).toBe(1);

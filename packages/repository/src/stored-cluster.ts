@@ -12,6 +12,8 @@ import { StoredWal } from './wal/stored-wal.ts';
 /** What an epoch's context has beyond the epoch itself. */
 export type ClusterContext = Omit<EpochContext, 'cluster' | 'epoch' | 'prefix'>;
 
+const EPOCH_FILE = /^[1-9][0-9]*\.json$/u;
+
 /** Epochs as objects that are only ever created, numbered from 1. */
 export class StoredCluster implements ClusterHistory {
   readonly name: string;
@@ -28,13 +30,18 @@ export class StoredCluster implements ClusterHistory {
     return this.#list(await this.#open(options), options);
   }
 
-  async create(epoch: Omit<Epoch, 'number' | 'createdAt'>, options: Abortable = {}): Promise<EpochArchive> {
+  async create(
+    epoch: Omit<Epoch, 'number' | 'createdAt'>,
+    options: Abortable & { readonly next?: boolean | undefined } = {},
+  ): Promise<EpochArchive> {
     const context = await this.#open(options);
     for (;;) {
       const known = await this.#list(context, options);
       const same = known.findLast(({ systemIdentifier }) => systemIdentifier === epoch.systemIdentifier);
       if (same !== undefined) return this.#archive(context, same);
-      const number = (known.at(-1)?.number ?? 0) + 1;
+      const newest = known.at(-1);
+      if (newest !== undefined && options.next !== true) throw this.#another(epoch.systemIdentifier, newest);
+      const number = (newest?.number ?? 0) + 1;
       const { systemIdentifier, postgresVersion } = epoch;
       const createdAt = context.now().toISOString();
       const content = sealJson({ number, systemIdentifier, postgresVersion, createdAt });
@@ -54,10 +61,7 @@ export class StoredCluster implements ClusterHistory {
         hint: 'Take a first backup with `keyframe backup`, or check `--cluster` and `--repository`.',
         details: { cluster: this.name },
       });
-    throw new KeyframeError('WRONG_CLUSTER', `the cluster ${this.name} has another system identifier`, {
-      hint: 'Check `source.url` and `--cluster`; after pg_upgrade begin the next epoch with `keyframe backup --new-epoch`.',
-      details: { cluster: this.name, systemIdentifier, expected: newest.systemIdentifier },
-    });
+    throw this.#another(systemIdentifier, newest);
   }
 
   async newest(options: Abortable = {}): Promise<EpochArchive | undefined> {
@@ -80,9 +84,19 @@ export class StoredCluster implements ClusterHistory {
     }
   }
 
+  #another(systemIdentifier: string, newest: Epoch): KeyframeError {
+    return new KeyframeError('WRONG_CLUSTER', `the cluster ${this.name} has another system identifier`, {
+      hint: 'Check `source.url` and `--cluster`; after pg_upgrade begin the next epoch with `keyframe backup --new-epoch`.',
+      details: { cluster: this.name, systemIdentifier, expected: newest.systemIdentifier },
+    });
+  }
+
   async #list(context: ClusterContext, options: Abortable): Promise<Epoch[]> {
     const keys: string[] = [];
-    for await (const { key } of context.store.list(epochPrefix(this.name), options)) keys.push(key);
+    const prefix = epochPrefix(this.name);
+    // A stray file beside the epochs, such as an editor's copy, must not stop archiving.
+    for await (const { key } of context.store.list(prefix, options))
+      if (EPOCH_FILE.test(key.slice(prefix.length))) keys.push(key);
     const epochs = await Promise.all(keys.map((key) => this.#read(context, key, options)));
     return epochs.toSorted((one, other) => one.number - other.number);
   }

@@ -21,6 +21,9 @@ import type {
 } from '@keyframe/repository';
 import { type StageOptions, warnOf } from '../events.ts';
 import { createBackupSink } from './backup-sink.ts';
+import { assertAllFilesArrived } from './check-manifest.ts';
+import { discardLeftovers } from './discard-leftovers.ts';
+import { holderState } from './holder.ts';
 import { awaitWal } from './await-wal.ts';
 import { bytesOfSetting } from './setting.ts';
 
@@ -111,6 +114,7 @@ async function underLease(
     const source = await readSource(connection, options);
     const archive = await epochOf(context, input, source, options);
     await pushHistory(connection, archive, source, options);
+    await discardLeftovers(archive, context.holder, holderState, options);
     const writer = await archive.backups.begin(
       { type: 'full', method: 'stream', holder: context.holder, tool: context.tool },
       options,
@@ -154,6 +158,7 @@ async function writeBackup(
     received.sink,
   );
   const facts = received.facts();
+  assertAllFilesArrived(result.manifest, facts.files);
   if (result.stopTimeline !== facts.timeline) throw promoted(facts.timeline, result.stopTimeline);
   const prepared = await writer.finish({
     postgresVersion: source.postgresVersion,
@@ -227,7 +232,7 @@ async function epochOf(
   return context.history.find(systemIdentifier, options).catch((error: unknown) => {
     const mayBegin = hasCode(error, 'NOT_FOUND') || (newEpoch && hasCode(error, 'WRONG_CLUSTER'));
     if (!mayBegin) throw error;
-    return context.history.create({ systemIdentifier, postgresVersion }, options);
+    return context.history.create({ systemIdentifier, postgresVersion }, { ...options, next: newEpoch });
   });
 }
 

@@ -165,6 +165,15 @@ test('a record that was damaged is CORRUPT, and the listing says so', async () =
   expect(damage).toEqual([expect.stringContaining('backup.json')]);
 });
 
+test('the record of another backup under this label is CORRUPT', async () => {
+  const { store, record } = await makeRepository();
+  const home = `clusters/main/1/backups/${record.label}/backup.json`;
+  const away = 'clusters/main/1/backups/20200101T000000Z-full/backup.json';
+  await store.put(away, bytesOf((await contentOf(store, home)) ?? Buffer.of()));
+  const { backups } = await open(store).cluster('main').at(1);
+  await expect(backups.get('20200101T000000Z-full')).rejects.toMatchObject({ code: 'CORRUPT', details: { key: away } });
+});
+
 test('a frame of a codec that is not installed says which one', async () => {
   const { store, record } = await makeRepository();
   const other = { id: 'other', compress: async () => Buffer.alloc(0), decompress: async () => Buffer.alloc(0) };

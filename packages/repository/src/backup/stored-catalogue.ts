@@ -1,6 +1,7 @@
 import { type Abortable, hasCode, KeyframeError } from '@keyframe/contracts';
 import { bytesOf } from '@keyframe/contracts/streams';
 import type { EpochContext } from '../epoch-context.ts';
+import { damaged } from '../objects/damage.ts';
 import { createOnly } from '../objects/put-once.ts';
 import { readSmall } from '../objects/read-range.ts';
 import { BackupJob } from './backup-job.ts';
@@ -60,7 +61,9 @@ export class StoredCatalogue implements BackupCatalogue {
   async get(label: string, { signal }: Abortable = {}): Promise<BackupRecord> {
     const key = `${this.#prefix}${label}/backup.json`;
     try {
-      return decodeRecord(await readSmall(this.#context.store, key, signal), key);
+      const record = decodeRecord(await readSmall(this.#context.store, key, signal), key);
+      this.#assertOurs(record, label, key);
+      return record;
     } catch (error) {
       if (!hasCode(error, 'NOT_FOUND')) throw error;
       throw new KeyframeError('BACKUP_NOT_FOUND', `the cluster ${this.#context.cluster} has no backup ${label}`, {
@@ -69,6 +72,21 @@ export class StoredCatalogue implements BackupCatalogue {
         details: { label, key },
       });
     }
+  }
+
+  /** A record copied here from elsewhere proves itself, but not that it belongs here. */
+  #assertOurs(record: BackupRecord, label: string, key: string): void {
+    const { cluster, epoch } = this.#context;
+    const belongs =
+      record.label === label &&
+      record.cluster === cluster &&
+      record.epoch === epoch.number &&
+      record.systemIdentifier === epoch.systemIdentifier;
+    if (!belongs)
+      throw damaged(
+        key,
+        `it is the record of backup ${record.label} of cluster ${record.cluster}, epoch ${record.epoch}`,
+      );
   }
 
   async begin(intent: Omit<BackupIntent, 'label' | 'startedAt'>, { signal }: Abortable = {}): Promise<BackupWriter> {

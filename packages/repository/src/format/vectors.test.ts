@@ -8,7 +8,7 @@ import { decodeEntries, EntriesEncoder } from './entries.ts';
 import { decodeExtents, type ExtentRecord, ExtentsEncoder } from './extents.ts';
 import { readFrameHeader, writeFrameHeader } from './frame.ts';
 import { decodePacks, encodePacks } from './manifest-tables.ts';
-import { openSealedJson } from './sealed-json.ts';
+import { openSealedJson, sealJson } from './sealed-json.ts';
 
 const bytes = (hex: string): Buffer => Buffer.from(hex, 'hex');
 
@@ -77,6 +77,10 @@ test('the list of packs is as specified', () => {
 test('a WAL object is as specified', async () => {
   const { name, content, hex } = vectors.wal;
   const store = createMemoryStore();
+  // The object of the vector belongs to this repository, and is given out by no other.
+  const identity = { id: '7d1c7a6e-6d5e-4f5e-9a77-0d8d3c1f1b11', createdAt: '2026-11-20T03:00:00Z' };
+  const parameters = { frameBytes: 262_144, walFrameBytes: 1_048_576 };
+  await store.put('keyframe.json', bytesOf(sealJson({ ...identity, parameters })));
   const archive = await openArchive(store);
   await store.put(`clusters/main/1/wal/${name}`, bytesOf(bytes(hex)));
   const found = await archive.wal.get(name);

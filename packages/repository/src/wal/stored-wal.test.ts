@@ -45,6 +45,18 @@ test.each([1, 2, 16, 32])('a segment of %i MiB comes back as it was, and its obj
   await open(store).check(KEY);
 });
 
+test('a file copied here from another repository is not given out, nor believed to be archived', async () => {
+  const content = compressible(SEGMENT);
+  const elsewhere = createMemoryStore();
+  await (await walOf(elsewhere)).put(segment(content));
+  const store = createMemoryStore();
+  const wal = await walOf(store);
+  await store.put(KEY, bytesOf((await contentOf(elsewhere, KEY)) ?? Buffer.of()));
+  const isCorrupt = expect.toSatisfy((error: unknown) => hasCode(error, 'CORRUPT'));
+  await expect(fetched(wal, NAME)).rejects.toEqual(isCorrupt);
+  await expect(wal.put(segment(content))).rejects.toEqual(isCorrupt);
+});
+
 test('every kind of file has its place', async () => {
   const store = createMemoryStore();
   const wal = await walOf(store);

@@ -116,7 +116,7 @@ export class StoredWal implements WalArchive {
 
   async #readHeader(key: string, sizeBytes: number, signal: AbortSignal | undefined): Promise<WalObjectHeader> {
     const end = Math.min(sizeBytes, HEADER_READ_BYTES);
-    return readHeader(await readRange(this.#context.store, key, 0, end, signal), key);
+    return readHeader(this.#context, await readRange(this.#context.store, key, 0, end, signal), key);
   }
 
   #describe(file: WalFile, name: WalFileName, { sizeBytes, sha256 }: KnownContent): WalObjectHeader {

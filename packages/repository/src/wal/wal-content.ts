@@ -32,7 +32,7 @@ export async function decodeWalObject(
   try {
     const start = await cursor.read(START_BYTES);
     const head = Buffer.concat([start, await cursor.read(decodeStart(start, 'wal', key))]);
-    const header = readHeader(head, key);
+    const header = readHeader(context, head, key);
     if (header.name !== name) throw damaged(key, `it holds ${header.name}`);
     return { header, content: contentOf(context, cursor, { head, header, key }) };
   } catch (error) {

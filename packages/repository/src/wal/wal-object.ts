@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import type { EpochContext } from '../epoch-context.ts';
 import { decodeHead } from '../format/container.ts';
 import { compressPayload, ContainerLayout, encodeFrame, type Payload } from '../format/container-layout.ts';
-import type { Json } from '../format/sealed-json.ts';
+import type { Fields, Json } from '../format/sealed-json.ts';
 import { damaged } from '../objects/damage.ts';
 import type { WalObjectHeader } from './wal-archive.ts';
 import type { KnownContent } from './wal-pieces.ts';
@@ -22,9 +22,17 @@ function headerOf(context: EpochContext, header: WalObjectHeader): Readonly<Reco
   return { repository: context.repositoryId, cluster: context.cluster, epoch: context.epoch.number, ...rest };
 }
 
+/** An object copied here from elsewhere proves itself, but not that it belongs here. */
+function assertOurs({ repositoryId, cluster, epoch }: EpochContext, fields: Fields, key: string): void {
+  const origin = `${fields.text('repository')}, cluster ${fields.text('cluster')}, epoch ${fields.integer('epoch')}`;
+  if (origin !== `${repositoryId}, cluster ${cluster}, epoch ${epoch.number}`)
+    throw damaged(key, `it belongs to repository ${origin}`);
+}
+
 /** @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
-export function readHeader(head: Buffer, key: string): WalObjectHeader {
+export function readHeader(context: EpochContext, head: Buffer, key: string): WalObjectHeader {
   const fields = decodeHead(head, 'wal', key);
+  assertOurs(context, fields, key);
   return {
     format: fields.integer('format'),
     name: fields.text('name'),
