@@ -4,5 +4,6 @@
  * @packageDocumentation
  */
 export { fetchWal } from './archive/fetch-wal.ts';
+export { ownArchive } from './archive/own-archive.ts';
 export { pushWal } from './archive/push-wal.ts';
 export { archiveAt } from './catalogue.ts';

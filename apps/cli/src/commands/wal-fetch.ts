@@ -24,7 +24,7 @@ export const command: Command = defineCommand({
       flag: '--epoch',
       value: 'number',
       minimum: 1,
-      description: 'epoch of the cluster; default the newest',
+      description: 'epoch of the cluster; default that of the data directory it runs in, else the newest',
     },
     frozen: {
       kind: 'string',
@@ -39,12 +39,16 @@ export const command: Command = defineCommand({
     [FAILED]: 'anything else, bad arguments included',
   },
   async run({ openApp, options, positionals, signal, cwd }) {
-    const { archiveAt, fetchWal } = await import('@keyframe/engine/wal');
+    const { archiveAt, fetchWal, ownArchive } = await import('@keyframe/engine/wal');
     const app = await openApp();
-    const archive = await archiveAt(app.repository, app.clusterName, options.epoch, { signal });
+    const { repository, clusterName } = app;
+    const archive =
+      options.epoch === undefined
+        ? await ownArchive(repository, clusterName, cwd, { signal })
+        : await archiveAt(repository, clusterName, options.epoch, { signal });
     const outcome = await fetchWal(
       {
-        repository: app.repository,
+        repository,
         archive,
         frozen: options.frozen,
       },

@@ -10,6 +10,8 @@ export interface ReceivedBackup {
   readonly tablespaces: readonly { readonly oid: number; readonly location: string }[];
   /** `backup_label`, byte for byte. */
   readonly backupLabel: string;
+  /** Regular files. */
+  readonly files: number;
 }
 
 interface Reception {
@@ -22,10 +24,11 @@ interface Reception {
 const PROGRESS_EVERY_MS = 200;
 
 export function createBackupSink(writer: BackupWriter, onEvent: OnEvent | undefined): Reception {
-  let started: Omit<ReceivedBackup, 'backupLabel'> | undefined;
+  let started: Omit<ReceivedBackup, 'backupLabel' | 'files'> | undefined;
   let file: FileSink | undefined;
   let label: Buffer[] | undefined;
   let labelText: string | undefined;
+  let files = 0;
   let totalBytes = 0;
   let doneBytes = 0;
   let lastTold = 0;
@@ -44,6 +47,7 @@ export function createBackupSink(writer: BackupWriter, onEvent: OnEvent | undefi
       if (entry.type === 'directory') return writer.directory(entry);
       if (entry.type === 'symlink') return writer.symlink({ ...entry, linkTarget: entry.linkTarget ?? '' });
       label = entry.path === 'backup_label' ? [] : undefined;
+      files += 1;
       file = writer.file(entry);
       return undefined;
     },
@@ -64,7 +68,7 @@ export function createBackupSink(writer: BackupWriter, onEvent: OnEvent | undefi
     sink,
     facts() {
       tell(performance.now());
-      if (started !== undefined && labelText !== undefined) return { ...started, backupLabel: labelText };
+      if (started !== undefined && labelText !== undefined) return { ...started, backupLabel: labelText, files };
       throw new KeyframeError('CORRUPT', 'the server sent a base backup without backup_label', {
         hint: 'Run `keyframe backup` again; if it repeats, check what stands between Keyframe and PostgreSQL (a pooler?).',
       });

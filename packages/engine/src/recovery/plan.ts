@@ -95,7 +95,7 @@ async function planInEpoch(
 ): Promise<RecoveryPlan> {
   const segmentSizeBytes = backups[0]?.walSegmentSizeBytes;
   const inventory = await archive.wal.inventory({ ...options, segmentSizeBytes });
-  const histories = await readHistories(archive, inventory, options);
+  const histories = await readHistories(archive, inventory, options, request.target.timeline);
   const history = chooseTimeline(histories, inventory, request.target.timeline);
   const candidates = chooseCandidates(backups, history, request.backup);
   const refused: Refusals = { first: undefined, last: undefined, gap: undefined };
@@ -159,7 +159,7 @@ function chooseTimeline(
   inventory: WalInventory,
   wanted: TimelineId | undefined,
 ): TimelineHistory {
-  const known = [...histories.keys()].toSorted((a, b) => a - b);
+  const known = [1, ...inventory.histories.filter((each) => each > 1)];
   const timeline = wanted ?? known.at(-1) ?? 1;
   const history = histories.get(timeline);
   if (history !== undefined) return history;

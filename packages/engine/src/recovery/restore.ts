@@ -6,7 +6,7 @@
  * @packageDocumentation
  */
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { formatLsn, KeyframeError } from '@keyframe/contracts';
 import { quoteForCommandSetting, recoverySettings, rewriteAutoConf } from '@keyframe/postgres';
 import type { ManifestReader } from '@keyframe/repository';
@@ -221,7 +221,8 @@ async function publish({ directory, sync }: RestoreRequest, writer: FileWriter, 
   await rename(join(directory, CONTROL_PENDING), join(directory, CONTROL_FILE));
   if (sync) await syncDirectory(join(directory, 'global'));
   for (const each of writer.roots) await rm(join(each, RESTORE_MARKER), { force: true });
-  if (sync) for (const each of writer.roots) await syncDirectory(each);
+  // The directories themselves may be new names, too.
+  if (sync) for (const each of writer.roots.flatMap((root) => [root, dirname(root)])) await syncDirectory(each);
 }
 
 function warningsOf(directory: string, standIns: readonly string[]): string[] {

@@ -1,6 +1,6 @@
 /** Starts a restored data directory and follows its recovery to the target. @packageDocumentation */
 import { once } from 'node:events';
-import { mkdir } from 'node:fs/promises';
+import { appendFile, mkdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { formatLsn, KeyframeError } from '@keyframe/contracts';
@@ -70,6 +70,7 @@ export async function startRestored(
   const { directory } = request;
   const installation = await findInstallation(plan, request, options);
   const runner = await findRunner({ dataDirectory: directory, signal: options.signal });
+  const logFile = await logFileIn(directory);
   for (const each of [directory, ...request.tablespaceDirectories]) await handOver(each, runner);
   options.onEvent?.({
     kind: 'phase',
@@ -80,7 +81,7 @@ export async function startRestored(
     installation,
     runner,
     environment: request.environment,
-    logFile: await logFileIn(directory),
+    logFile,
     detached: true,
     settings: { ...request.settings, ...(request.port === undefined ? {} : { port: String(request.port) }) },
   });
@@ -107,7 +108,9 @@ export async function startRestored(
 async function logFileIn(directory: string): Promise<string> {
   const logs = join(directory, 'log');
   await mkdir(logs, { recursive: true, mode: 0o700 });
-  return join(logs, 'keyframe-start.log');
+  const file = join(logs, 'keyframe-start.log');
+  await appendFile(file, '', { mode: 0o600 });
+  return file;
 }
 
 async function findInstallation(

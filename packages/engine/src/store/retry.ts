@@ -22,8 +22,13 @@ const FRUITLESS_READS = 5;
 export function retrying(store: Store, policy: RetryPolicy = DEFAULT_RETRY): Store {
   const attempt = <T>(key: string, signal: AbortSignal | undefined, call: () => Promise<T>): Promise<T> =>
     repeat(key, policy, signal, call);
+  // Named one by one: an adapter may be a class, whose methods and getters a spread would lose.
   return {
-    ...store,
+    capabilities: store.capabilities,
+    ...(store.versions === undefined ? {} : { versions: store.versions }),
+    ...(store.retention === undefined ? {} : { retention: store.retention }),
+    ...(store.tiers === undefined ? {} : { tiers: store.tiers }),
+    close: async () => store.close?.(),
     put: (key, source, options) => attempt(key, options?.signal, () => store.put(key, source, options)),
     get: (key, options) =>
       attempt(key, options?.signal, () => store.get(key, options)).then((first) =>
