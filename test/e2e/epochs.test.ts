@@ -56,11 +56,10 @@ test('a cluster goes on after pg_upgrade in an epoch of its own, and moments bef
     ['--time', before],
     ['--before-xid', xid],
     ['--name', 'before_upgrade', '--timeline', '1'],
-  ])
-    expect(await site.report<PlanFacts>(['plan', ...target]), target.join(' ')).toMatchObject({
-      epoch: 1,
-      backup: { label: old.label },
-    });
+  ]) {
+    const { epoch, backup } = await site.report<PlanFacts & { readonly epoch: number }>(['plan', ...target]);
+    expect([target, epoch, backup.label]).toEqual([target, 1, old.label]);
+  }
   const then = await site.recover(['--name', 'before_upgrade']);
   expect(then.major).toBe(15);
   expect(await then.sql("select string_agg(line, ',') from story where line is not null")).toBe('old,last words');

@@ -15,33 +15,9 @@ interface Scanned {
 
 const span = ({ lsn: start, endLsn }: Written): string => `${formatLsn(start)}-${formatLsn(endLsn)}`;
 
-interface Scannable {
-  readonly start: Lsn;
-  readonly bytes: Uint8Array;
-  readonly more?: boolean;
-}
-
-/** The same bytes, so many pages at a time. */
-function inPieces(segments: readonly Scannable[], pages: readonly number[]): Scannable[] {
-  const pieces: Scannable[] = [];
-  for (const { start, bytes } of segments)
-    for (let at = 0; at < bytes.length;) {
-      const size = 8192 * (pages[pieces.length % pages.length] ?? 1);
-      const piece = bytes.subarray(at, at + size);
-      pieces.push({ start: lsn(start + BigInt(at)), bytes: piece, more: at + size < bytes.length });
-      at += size;
-    }
-  return pieces;
-}
-
-const outcomeOf = ({ scanner, facts, records }: Scanned) => {
-  const { position, lastRecord, unfinished, ended } = scanner;
-  return { facts, records, position, lastRecord, unfinished, ended };
-};
-
 function scanAll(
-  segments: readonly Scannable[],
-  options: Partial<WalScannerOptions> & { from?: Lsn | undefined } = {},
+  segments: readonly { start: Lsn; bytes: Uint8Array }[],
+  options: Partial<WalScannerOptions> & { from?: Lsn } = {},
 ): Scanned {
   const records: string[] = [];
   const scanner = createWalScanner({
@@ -49,8 +25,8 @@ function scanAll(
     onRecord: (record) => records.push(span(record)),
     ...options,
   });
-  const facts = segments.flatMap(({ start, bytes, more }, index) =>
-    scanner.scan(bytes, start, index === 0 ? { from: options.from, more } : { more }),
+  const facts = segments.flatMap(({ start, bytes }, index) =>
+    scanner.scan(bytes, start, index === 0 ? { from: options.from } : {}),
   );
   return { scanner, facts, records };
 }
@@ -210,55 +186,6 @@ describe('the scanner', () => {
     expect(cut(20_000).records).toEqual(whole.map(span));
     expect(cut(16_384).scanner.ended).toMatchObject({ reason: 'cut' });
     expect(cut(0).scanner.ended).toMatchObject({ reason: 'cut' });
-  });
-});
-
-describe('a scan of pieces', () => {
-  it('reads what a scan of whole segments reads, and ends where and why it ends, damaged or not', () => {
-    const sizes = fc.array(fc.oneof(fc.integer({ min: -1, max: 300 }), fc.integer({ min: 7000, max: 300_000 })), {
-      minLength: 1,
-      maxLength: 40,
-    });
-    const story = fc.record({
-      sizes,
-      pages: fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 9 }),
-      skipped: fc.nat(1),
-      from: fc.option(fc.nat(39)),
-      flip: fc.option(fc.nat((3 << 20) - 1)),
-      cut: fc.nat(100_000),
-    });
-    fc.assert(
-      fc.property(story, ({ sizes: lengths, pages, skipped, from, flip, cut }) => {
-        const wal = new WalBuilder({ segments: 16 });
-        const written = lengths.map((length, index) => {
-          if (length < 0) return wal.append({ resourceManager: 0, info: 0x40 });
-          return index % 3 === 0 ? wal.append(commitRecord(index + 700, TIME)) : wal.append({ data: filler(length) });
-        });
-        const segments = wal.segments().slice(skipped, 6);
-        const damaged = segments[(flip ?? 0) >> 20]?.bytes;
-        if (flip !== null && damaged !== undefined) damaged[flip & 0xf_ff_ff] = 0xff;
-        const begin = from === null ? undefined : written[from]?.lsn;
-        const isInFirst =
-          begin !== undefined && (segments[0]?.start ?? 0n) <= begin && begin < (segments[1]?.start ?? 0n);
-        const options = { from: isInFirst ? begin : undefined };
-        const last = segments.at(-1);
-        const whole = segments.map((each) =>
-          each === last ? { ...each, bytes: each.bytes.subarray(0, each.bytes.length - cut) } : each,
-        );
-        expect(outcomeOf(scanAll(inPieces(whole, pages), options))).toEqual(outcomeOf(scanAll(whole, options)));
-      }),
-      { numRuns: 150 },
-    );
-  });
-
-  it('refuses a piece that ends inside a page, or that does not follow', () => {
-    const wal = new WalBuilder();
-    wal.append({ data: filler(100_000) });
-    const [piece] = inPieces(wal.segments(), [2]);
-    if (piece === undefined) throw new Error();
-    const refused = expect.objectContaining({ code: 'INVALID_OPTION' });
-    expect(() => scanAll([{ ...piece, bytes: piece.bytes.subarray(0, 8000) }])).toThrow(refused);
-    expect(() => scanAll([piece, piece])).toThrow(refused);
   });
 });
 

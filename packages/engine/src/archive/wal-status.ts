@@ -6,7 +6,7 @@ import { createWalScanner } from '@keyframe/wal';
 import { formatMicros } from '../target/index.ts';
 import { type StageOptions, warnOf } from '../events.ts';
 import { readHistories } from './histories.ts';
-import { readSegment } from './read-segment.ts';
+import { scanSegment } from './scan-segment.ts';
 
 export interface ArchivedRange {
   readonly first: string;
@@ -42,10 +42,12 @@ export interface WalStatus {
 
 /** @throws {KeyframeError} CORRUPT, UNAVAILABLE, ACCESS_DENIED */
 export async function walStatus(archive: EpochArchive, options: StageOptions = {}): Promise<WalStatus> {
-  const inventory = await archive.wal.inventory(options);
+  const backups = await archive.backups.list({ ...options, onDamage: warnOf(options) });
+  // Told, it need not be read from a segment that may be the damaged one.
+  const segmentSizeBytes = backups.at(-1)?.walSegmentSizeBytes;
+  const inventory = await archive.wal.inventory({ ...options, segmentSizeBytes });
   const histories = await readHistories(archive, inventory, options);
   const timelines = inventory.timelines.map((timeline) => timelineStatus(inventory, histories, timeline));
-  const backups = await archive.backups.list({ ...options, onDamage: warnOf(options) });
   const continuity = backups.map((backup) => ({ backup: backup.label, gap: firstGapAfter(inventory, backup) }));
   return {
     epoch: archive.epoch.number,
@@ -110,7 +112,8 @@ async function newestMoment(
     const found = await archive.wal.get(segmentName(timeline, number, segmentSizeBytes), options);
     if (found === undefined) break;
     const scanner = createWalScanner({ segmentSizeBytes });
-    const facts = scanner.scan(await readSegment(found, segmentSizeBytes), (number * BigInt(segmentSizeBytes)) as Lsn);
+    const start = (number * BigInt(segmentSizeBytes)) as Lsn;
+    const facts = await scanSegment(scanner, found, { start, segmentSizeBytes });
     end ??= scanner.position;
     const commit = facts.findLast((fact) => fact.kind === 'commit');
     if (commit?.kind === 'commit') return newest(end, commit.timeMicros);

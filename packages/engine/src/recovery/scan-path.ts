@@ -3,7 +3,7 @@ import { KeyframeError, type Lsn } from '@keyframe/contracts';
 import { timelineAt, type TimelineHistory } from '@keyframe/postgres';
 import type { WalArchive } from '@keyframe/repository';
 import { createWalScanner, type WalFact, type WatchOptions } from '@keyframe/wal';
-import { readSegment } from '../archive/read-segment.ts';
+import { begun, type FoundSegment, scanSegment } from '../archive/scan-segment.ts';
 import type { StageOptions } from '../events.ts';
 import type { FactScan } from '../target/index.ts';
 import type { PathSegment } from './wal-path.ts';
@@ -19,8 +19,9 @@ export interface ScanRequest {
   readonly watch?: WatchOptions | undefined;
 }
 
-/** Plain bytes of segments fetched ahead of the scanner. */
-const AHEAD_BYTES = 48 << 20;
+/** Plain bytes that segments opened ahead of the scanner may hold together, and at most each: what the archive decodes ahead. */
+const AHEAD_BYTES = 24 << 20;
+const BEGUN_BYTES = 8 << 20;
 
 /** @throws {KeyframeError} while iterating: CORRUPT, UNAVAILABLE, WAL_GAP when a listed segment is gone */
 export function scanPath(request: ScanRequest, options: StageOptions = {}): FactScan {
@@ -31,21 +32,24 @@ export function scanPath(request: ScanRequest, options: StageOptions = {}): Fact
     timelineOf: (position) => timelineAt(request.history, position),
   });
   async function* facts(): AsyncGenerator<WalFact> {
-    const depth = Math.max(1, Math.floor(AHEAD_BYTES / segmentSizeBytes));
-    const ahead: Promise<Buffer>[] = [];
+    const depth = Math.floor(AHEAD_BYTES / Math.min(segmentSizeBytes, BEGUN_BYTES));
+    const ahead: Promise<BegunSegment>[] = [];
     try {
       for (const [index, segment] of segments.entries()) {
         while (ahead.length < depth && index + ahead.length < segments.length)
-          ahead.push(fetchAhead(request, segments[index + ahead.length], options));
-        const bytes = await ahead.shift();
-        if (bytes === undefined) return;
+          ahead.push(begin(request, segments[index + ahead.length], options));
+        const found = await ahead.shift();
+        if (found === undefined) return;
         const from = index === 0 ? request.from : undefined;
-        yield* scanner.scan(bytes, segment.start, { from });
+        await using content = found.content;
+        const { header } = found;
+        yield* await scanSegment(scanner, { header, content }, { start: segment.start, segmentSizeBytes, from });
         options.onEvent?.({ kind: 'scan', done: index + 1, total: segments.length, segment: segment.name });
         if (scanner.ended !== undefined) return;
       }
     } finally {
-      await Promise.allSettled(ahead);
+      for (const opened of await Promise.allSettled(ahead))
+        if (opened.status === 'fulfilled') await opened.value.content[Symbol.asyncDispose]();
     }
   }
   return {
@@ -56,20 +60,20 @@ export function scanPath(request: ScanRequest, options: StageOptions = {}): Fact
   };
 }
 
-function fetchAhead(request: ScanRequest, segment: PathSegment | undefined, options: StageOptions): Promise<Buffer> {
-  const fetched = fetchSegment(request, segment?.name ?? '', options);
-  // Awaited in its turn; until then its rejection is not unhandled.
-  fetched.catch(() => undefined);
-  return fetched;
+interface BegunSegment extends FoundSegment {
+  readonly content: ReturnType<typeof begun>;
 }
 
-async function fetchSegment(
-  { wal, segmentSizeBytes }: ScanRequest,
-  name: string,
-  options: StageOptions,
-): Promise<Buffer> {
+function begin(request: ScanRequest, segment: PathSegment | undefined, options: StageOptions): Promise<BegunSegment> {
+  const opened = openSegment(request.wal, segment?.name ?? '', options);
+  // Awaited in its turn; until then its rejection is not unhandled.
+  opened.catch(() => undefined);
+  return opened;
+}
+
+async function openSegment(wal: WalArchive, name: string, options: StageOptions): Promise<BegunSegment> {
   const found = await wal.get(name, options);
-  if (found !== undefined) return readSegment(found, segmentSizeBytes);
+  if (found !== undefined) return { header: found.header, content: begun(found.content) };
   throw new KeyframeError('WAL_GAP', `WAL segment ${name} was listed and is gone now`, {
     hint: 'Run `keyframe wal status`; something removes objects from the store while Keyframe reads it.',
     details: { name },
