@@ -14,7 +14,8 @@ const config: UserConfig = defineConfig({
   dts: false,
   sourcemap: false,
   minify: 'dce-only',
-  inputOptions: { resolve: { conditionNames: ['@keyframe/source', 'node', 'import', 'default'] } },
+  // What `require` and `import` add of their own is left to the bundler: `import` for all breaks pg, which requires pg-pool.
+  inputOptions: { resolve: { conditionNames: ['@keyframe/source', 'node', 'default'] } },
   plugins: [thirdPartyLicenses()],
 });
 export default config;

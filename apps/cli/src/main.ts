@@ -5,6 +5,15 @@ import module from 'node:module';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 
+// In package.json too. npm only warns of an older Node.js, and what would fail there says nothing about the reason.
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major < 24 || (major === 24 && minor < 15)) {
+  process.stderr.write(
+    `keyframe needs Node.js 24.15 or later; this is ${process.versions.node} (${process.execPath})\n`,
+  );
+  process.exit(1);
+}
+
 // Compiled code is kept where only this user can write, since it is executed later: not in Node's own place under /tmp,
 // nor in the home of another (sudo may leave HOME as it was).
 const { XDG_CACHE_HOME, HOME, NODE_COMPILE_CACHE } = process.env;

@@ -75,6 +75,11 @@ repositories: { vault: { stores: [ { use: fs, directory: "${folder}/store" } ] }
 
   it('backs up, archives and restores', async () => {
     expect(keyframe('repository', 'create')).toMatchObject({ status: 0 });
+    // Over SQL: the driver is bundled too.
+    const { findings } = JSON.parse(keyframe('doctor', '--json').stdout) as {
+      readonly findings: readonly { readonly id: string; readonly status: string }[];
+    };
+    expect(findings).toContainEqual(expect.objectContaining({ id: 'connection', status: 'ok' }));
     await cluster.sql('create table t as select 1 as id');
     expect(keyframe('backup')).toMatchObject({ status: 0 });
     await cluster.sql('insert into t values (2)');
