@@ -144,10 +144,12 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** The path of a whole segment that no codec makes smaller. */
+/** The path of a whole segment, full of what no codec makes smaller. */
 async function uncompressible(site: Site): Promise<string> {
   await site.origin.sql(
-    'create extension pgcrypto; create table noise as select gen_random_bytes(1000) from generate_series(1, 1100)',
+    'create extension pgcrypto; create table noise as select gen_random_bytes(1000) from generate_series(1, 3000)',
   );
-  return join(site.origin.data, 'pg_wal', await switchWal(site.origin));
+  const segment = await site.origin.sql('select pg_walfile_name(pg_current_wal_lsn() - (1 << 20))');
+  await switchWal(site.origin);
+  return join(site.origin.data, 'pg_wal', segment);
 }

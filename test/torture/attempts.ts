@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster, type Ledger, type Random, readLedger } from '@keyframe/testkit/postgres';
 import { faultOf, type Running } from '../e2e/support/keyframe.ts';
-import { type Site, switchWal } from '../e2e/support/site.ts';
+import { PATIENCE_MS, type Site, switchWal } from '../e2e/support/site.ts';
 import { kill9, waitForWalCommand } from './processes.ts';
 
 export const VICTIMS = ['backup', 'push', 'restore', 'fetch', 'postgres'] as const;
@@ -71,8 +71,8 @@ export const attempts: Readonly<Record<Victim, Kill>> = {
     // The same command again, with nothing cleaned up by hand, unless the killed one had come to its end.
     if (!(await isComplete(to))) await site.report(command);
     await using cluster = await Cluster.attach(to);
-    await cluster.start();
-    await cluster.waitPromoted();
+    await cluster.start({ timeoutMs: PATIENCE_MS });
+    await cluster.waitPromoted(PATIENCE_MS);
     await assertHolds(cluster, known, attempt.ledger);
     await cluster.stop('immediate');
     await rm(to, { recursive: true });
@@ -94,7 +94,7 @@ export const attempts: Readonly<Record<Victim, Kill>> = {
     if (hit) await settle(cluster);
     // Whatever it stopped at, PostgreSQL started again goes on where it was.
     if (cluster.pid === undefined) await cluster.launch();
-    await cluster.waitPromoted();
+    await cluster.waitPromoted(PATIENCE_MS);
     await assertHolds(cluster, known, attempt.ledger);
     await cluster.stop('immediate');
     await rm(directory, { recursive: true });
@@ -143,7 +143,7 @@ async function nothingNewButWhole({ site, backups }: Attempt): Promise<void> {
 }
 
 async function archived(site: Site, segment: string): Promise<void> {
-  const deadline = performance.now() + 90_000;
+  const deadline = performance.now() + PATIENCE_MS;
   while ((await site.origin.sql("select coalesce(max(last_archived_wal), '') from pg_stat_archiver")) < segment) {
     if (performance.now() > deadline) throw new Error(`${segment} was never archived after the kill`);
     await sleep(100);
@@ -189,5 +189,5 @@ async function nextFetch(cluster: Cluster): Promise<void> {
 
 /** Until recovery has stopped for want of the killed command, or has promoted since the command had done its work. */
 async function settle(cluster: Cluster): Promise<void> {
-  await Promise.race([cluster.waitExit(), cluster.waitPromoted().catch(() => undefined)]);
+  await Promise.race([cluster.waitExit(), cluster.waitPromoted(PATIENCE_MS).catch(() => undefined)]);
 }

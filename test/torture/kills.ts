@@ -25,7 +25,7 @@ export interface KillReport {
 export async function kills(major: Major, { kills: wanted, seed }: KillOptions): Promise<KillReport> {
   const started = performance.now();
   const random = new Random(seed);
-  await using site = await Site.create(major, { walSegmentSizeMiB: random.pick([4, 16]), walTimeout: '120s' });
+  await using site = await Site.create(major, { walSegmentSizeMiB: random.pick([4, 16]) });
   await site.origin.sql('create table filler as select i, repeat(md5(i::text), 8) from generate_series(1, 100000) i');
   const ledger = await Ledger.open(site.origin, { seed: random.between(0, 2 ** 31), sessions: 3, pauseMs: 8 });
   ledger.start();

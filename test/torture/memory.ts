@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster, type Major } from '@keyframe/testkit/postgres';
 import { reportOf, type Running } from '../e2e/support/keyframe.ts';
-import { Site } from '../e2e/support/site.ts';
+import { PATIENCE_MS, Site } from '../e2e/support/site.ts';
 
 export interface MemoryReport {
   readonly backupMiB: number;
@@ -37,8 +37,8 @@ export async function memoryOf(major: Major, sizeMiB: number): Promise<MemoryRep
   reportOf(await restore.ended, 'restore');
   await using cluster = await Cluster.attach(to);
   await cluster.exec('pg_verifybackup', ['-n', to]);
-  await cluster.start();
-  await cluster.waitPromoted();
+  await cluster.start({ timeoutMs: PATIENCE_MS });
+  await cluster.waitPromoted(PATIENCE_MS);
   return { backupMiB, restoreMiB, relationMiB, before, after: await cluster.sql(digest) };
 }
 

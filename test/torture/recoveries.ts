@@ -13,7 +13,7 @@ import {
   readLedger,
 } from '@keyframe/testkit/postgres';
 import type { BackupFacts, PlanFacts } from '../e2e/support/reports.ts';
-import { Site } from '../e2e/support/site.ts';
+import { PATIENCE_MS, Site } from '../e2e/support/site.ts';
 import { inParallel } from './processes.ts';
 import { type Story, tellStory } from './story.ts';
 
@@ -46,7 +46,7 @@ const WIDTH = 2;
 export async function recoveries(major: Major, { targets, seed }: RecoveryOptions): Promise<RecoveryReport> {
   const started = performance.now();
   const random = new Random(seed);
-  await using site = await Site.create(major, { walSegmentSizeMiB: random.pick([4, 16]), walTimeout: '120s' });
+  await using site = await Site.create(major, { walSegmentSizeMiB: random.pick([4, 16]) });
   const story = await tellStory(site, major, random);
   const told = performance.now();
   const aims = chooseAims(story, random, targets);
@@ -148,8 +148,8 @@ async function recoverOnce(site: Site, oracle: Oracle, aim: Aim): Promise<string
 /** Starts a restored directory and says how it differs; PostgreSQL's own checkers must be content too. */
 async function examine(cluster: Cluster, expected: ReadonlySet<number>): Promise<readonly string[]> {
   await cluster.exec('pg_verifybackup', ['-n', cluster.data]);
-  await cluster.start();
-  await cluster.waitPromoted();
+  await cluster.start({ timeoutMs: PATIENCE_MS });
+  await cluster.waitPromoted(PATIENCE_MS);
   const wrong = differences(await readLedger(cluster), expected);
   await cluster.exec('pg_amcheck', ['--all']);
   await cluster.stop();

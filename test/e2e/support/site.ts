@@ -18,7 +18,7 @@ import type { BackupFacts, ListReport, RestoreFacts } from './reports.ts';
 export interface SiteOptions extends ClusterOptions {
   /** Where the repository lies. Default: a directory of the site. */
   readonly repository?: string;
-  /** Default `20s`. */
+  /** Default `2min`: tests run on slow machines. */
   readonly walTimeout?: string;
   /** Lines of `repositories.vault` beside its store. */
   readonly compress?: string;
@@ -37,6 +37,9 @@ const SITE_SETTINGS = {
   autovacuum_naptime: '5s',
   timezone: 'Europe/Berlin',
 } as const;
+
+/** How long something that must happen may take on a machine that does much else. */
+export const PATIENCE_MS = 180_000;
 
 /** A PostgreSQL cluster with a repository and a config file: what one database team has. */
 export class Site implements AsyncDisposable {
@@ -88,7 +91,7 @@ export class Site implements AsyncDisposable {
       '  main:',
       `    source: { url: ${JSON.stringify(url ?? this.origin.url)} }`,
       '    repository: vault',
-      `    walTimeout: ${options.walTimeout ?? '20s'}`,
+      `    walTimeout: ${options.walTimeout ?? '2min'}`,
       'repositories:',
       '  vault:',
       `    stores: [{ use: fs, directory: ${JSON.stringify(this.repository)} }]`,
@@ -154,13 +157,13 @@ export class Site implements AsyncDisposable {
   async recover(args: readonly string[], options: CallOptions = {}): Promise<Cluster> {
     const { directory } = await this.restore(args, this.freshPath(), options);
     const cluster = await this.attach(directory);
-    await cluster.start();
-    await cluster.waitPromoted();
+    await cluster.start({ timeoutMs: PATIENCE_MS });
+    await cluster.waitPromoted(PATIENCE_MS);
     return cluster;
   }
 
   /** Switches WAL and waits until everything written so far is archived. Gives the last segment's name. */
-  async archiveAll(cluster: Cluster = this.origin, timeoutMs = 60_000): Promise<string> {
+  async archiveAll(cluster: Cluster = this.origin, timeoutMs: number = PATIENCE_MS): Promise<string> {
     const segment = await switchWal(cluster);
     const deadline = performance.now() + timeoutMs;
     while ((await cluster.sql("select coalesce(last_archived_wal, '') from pg_stat_archiver")).slice(0, 24) < segment) {
