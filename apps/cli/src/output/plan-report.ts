@@ -9,6 +9,7 @@ export function renderPlan(report: PlanReport, out: TextOutput): void {
   out.fields([
     ['target', report.target],
     ['timeline', String(report.timeline)],
+    ['beside it', besides(report.branches)],
     [
       'backup',
       `${report.backup.label} (${formatSize(report.backup.sizeBytes)}, consistent at ${report.backup.stopLsn})`,
@@ -23,4 +24,12 @@ export function renderPlan(report: PlanReport, out: TextOutput): void {
     ['last kept', transaction(report.lastKept)],
     ['first lost', transaction(report.firstLost) ?? 'nothing that is in the archive'],
   ]);
+}
+
+/** Where nobody named a timeline, the newest was followed: it must be seen that there is another. */
+function besides(branches: PlanReport['branches']): string | undefined {
+  if (branches.length === 0) return undefined;
+  return branches
+    .map(({ timeline, newest }) => `timeline ${timeline} up to ${newest} (--timeline ${timeline})`)
+    .join(', ');
 }

@@ -3,7 +3,15 @@
  * record at which PostgreSQL will stop by reading that WAL.
  * @packageDocumentation
  */
-import { formatLsn, hasCode, historyName, KeyframeError, type Lsn, type TimelineId } from '@keyframe/contracts';
+import {
+  formatLsn,
+  hasCode,
+  historyName,
+  isKeyframeError,
+  KeyframeError,
+  type Lsn,
+  type TimelineId,
+} from '@keyframe/contracts';
 import { historyReaches, type RecoveryStop, type TimelineHistory } from '@keyframe/postgres';
 import type { BackupRecord, ClusterHistory, EpochArchive, WalInventory } from '@keyframe/repository';
 import { readHistories } from '../archive/histories.ts';
@@ -17,6 +25,7 @@ import {
   stopOf,
   unreachableError,
 } from '../target/index.ts';
+import { type Branch, branchesBeside, withBranches } from './branches.ts';
 import { findMoment, walGap } from './find-moment.ts';
 import { walPathFrom, type WalPath } from './wal-path.ts';
 
@@ -42,6 +51,8 @@ export interface RecoveryPlan {
   readonly moment: Moment;
   /** The archive as it was when this was planned; restore_command carries it. */
   readonly frozen: string;
+  /** Where the request named no timeline: what else could have been followed. */
+  readonly branches: readonly Branch[];
 }
 
 /** What an epoch says of a target, a backup or a timeline that an older one may know. */
@@ -97,6 +108,27 @@ async function planInEpoch(
   const inventory = await archive.wal.inventory({ ...options, segmentSizeBytes });
   const histories = await readHistories(archive, inventory, options, request.target.timeline);
   const history = chooseTimeline(histories, inventory, request.target.timeline);
+  const branches = request.target.timeline === undefined ? branchesBeside(history, inventory) : [];
+  try {
+    return { ...(await planAlong({ archive, backups, history, inventory }, request, options)), branches };
+  } catch (error) {
+    throw isKeyframeError(error) ? withBranches(error, history.timeline, branches) : error;
+  }
+}
+
+/** A timeline of an epoch, with what there is to follow it. */
+interface Course {
+  readonly archive: EpochArchive;
+  readonly backups: readonly BackupRecord[];
+  readonly history: TimelineHistory;
+  readonly inventory: WalInventory;
+}
+
+async function planAlong(
+  { archive, backups, history, inventory }: Course,
+  request: PlanRequest,
+  options: StageOptions,
+): Promise<Omit<RecoveryPlan, 'branches'>> {
   const candidates = chooseCandidates(backups, history, request.backup);
   const refused: Refusals = { first: undefined, last: undefined, gap: undefined };
   let before: Lsn | undefined;
@@ -228,6 +260,8 @@ interface TransactionReport {
 export interface PlanReport {
   readonly target: string;
   readonly timeline: TimelineId;
+  /** Where no timeline was asked for: what else could have been followed. */
+  readonly branches: readonly Branch[];
   readonly epoch: number;
   readonly backup: {
     readonly label: string;
@@ -249,6 +283,7 @@ export function describePlan(plan: RecoveryPlan): PlanReport {
   return {
     target: describeTarget(plan.target),
     timeline: plan.timeline,
+    branches: plan.branches,
     epoch: plan.archive.epoch.number,
     backup: {
       label: backup.label,
