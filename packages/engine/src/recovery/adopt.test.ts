@@ -45,12 +45,14 @@ async function copyOf(historyText: string): Promise<string> {
   return directory;
 }
 
-function controlFile(): Buffer {
+const IN_PRODUCTION = 6;
+
+function controlFile(state = IN_PRODUCTION): Buffer {
   const bytes = Buffer.alloc(8192);
   bytes.writeBigUInt64LE(BigInt(SYSTEM), 0);
   bytes.writeUInt32LE(1800, 8);
   bytes.writeUInt32LE(202_506_291, 12);
-  bytes.writeUInt32LE(6, 16);
+  bytes.writeUInt32LE(state, 16);
   bytes.writeUInt32LE(2, 48);
   bytes.writeUInt32LE(1, 172);
   bytes.writeUInt32LE(MIB, 228);
@@ -115,6 +117,22 @@ describe('adopt', () => {
   it('names the first segment that is gone', async () => {
     await rm(join(data, 'pg_wal/000000020000000000000004'));
     expect(await adopt(context(), data)).toMatchObject({ gapFrom: '000000020000000000000004' });
+  });
+
+  it.each([
+    ['in archive recovery', 5],
+    ['shut down in recovery', 2],
+  ])('refuses a cluster that is %s, though the signal file is gone', async (_, state) => {
+    await writeFile(join(data, 'global/pg_control'), controlFile(state));
+    await expect(adopt(context(), data)).rejects.toSatisfy((error) => hasCode(error, 'TARGET_DIRECTORY'));
+  });
+
+  it('refuses a cluster that came back on the timeline it was recovered along', async () => {
+    await writeFile(join(data, 'postgresql.auto.conf'), "recovery_target_timeline = '2'\n");
+    await expect(adopt(context(), data)).rejects.toSatisfy((error) => hasCode(error, 'WRONG_TIMELINE'));
+    expect(await (await history.find(SYSTEM)).wal.has('00000002.history')).toBe(false);
+    await writeFile(join(data, 'postgresql.auto.conf'), "recovery_target_timeline = '1'\n");
+    expect(await adopt(context(), data)).toMatchObject({ outcome: 'adopted' });
   });
 
   it.each(['recovery.signal', 'standby.signal'])('refuses a cluster that has %s', async (name) => {

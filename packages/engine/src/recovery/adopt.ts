@@ -19,6 +19,7 @@ import {
 } from '@keyframe/contracts';
 import {
   isRunning,
+  parseConfig,
   parseTimelineHistory,
   quoteForCommandSetting,
   readControlFile,
@@ -64,6 +65,7 @@ export async function adopt(
 ): Promise<AdoptReport> {
   const { control, segmentSizeBytes } = await readCluster(dataDirectory);
   const history = await ownHistory(dataDirectory, control.timeline);
+  await refuseUnforked(dataDirectory, history);
   const archive = await context.history.find(control.systemIdentifier, options);
   const walDirectory = join(dataDirectory, 'pg_wal');
   const outcome = await reserve(archive, walDirectory, history, options);
@@ -99,7 +101,35 @@ async function readCluster(dataDirectory: string) {
         },
       );
   const control = readControlFile(bytes);
+  // Between the end of the signal file and the new timeline PostgreSQL asks restore_command once more, which takes a while.
+  if (IN_RECOVERY.has(control.state))
+    throw new KeyframeError(
+      'TARGET_DIRECTORY',
+      `the database cluster in ${dataDirectory} has not finished its recovery (${control.state})`,
+      { hint: 'Wait until it accepts writes, then run `keyframe adopt` again.' },
+    );
   return { control, segmentSizeBytes: control.walSegmentSizeBytes };
+}
+
+const IN_RECOVERY: ReadonlySet<string> = new Set(['starting up', 'in archive recovery', 'shut down in recovery']);
+
+/**
+ * A server that is stopped in that very moment comes back without the signal file and goes on along the timeline that it was
+ * recovered along: its WAL would get the names of the WAL that is archived.
+ * @throws {KeyframeError} WRONG_TIMELINE
+ */
+async function refuseUnforked(dataDirectory: string, { timeline }: TimelineHistory): Promise<void> {
+  const settings = parseConfig(await readFile(autoConfOf(dataDirectory), 'utf8'));
+  const along = Number(settings.findLast(({ name }) => name === 'recovery_target_timeline')?.value);
+  if (Number.isNaN(along) || timeline > along) return;
+  throw new KeyframeError(
+    'WRONG_TIMELINE',
+    `the database cluster in ${dataDirectory} goes on along timeline ${along}, along which it was recovered: it was stopped before it began its own`,
+    {
+      hint: 'Restore it again with `keyframe restore`; never let this one archive.',
+      details: { timeline: along },
+    },
+  );
 }
 
 const exists = (path: string): Promise<boolean> =>
