@@ -12,6 +12,7 @@ import {
   type Installation,
   LocalServer,
   readPostmaster,
+  type StartOutcome,
   type StartProgress,
 } from '@keyframe/postgres';
 import type { EngineEvent, StageOptions } from '../events.ts';
@@ -85,11 +86,7 @@ export async function startRestored(
     detached: true,
     settings: { ...request.settings, ...(request.port === undefined ? {} : { port: String(request.port) }) },
   });
-  const outcome = await server.waitReady({
-    until: 'recovered',
-    signal: options.signal,
-    onProgress: (progress) => options.onEvent?.(replayEvent(progress, plan)),
-  });
+  const outcome = await waitRecovered(server, plan, options);
   if (outcome === 'in-production') await assertForked(directory, plan);
   const { progress } = server;
   return {
@@ -102,6 +99,25 @@ export async function startRestored(
     stopLine: progress.stoppedAt,
     segmentsReplayed: progress.segmentsRestored,
   };
+}
+
+/** Whoever stops waiting must know that the server does not stop with it. */
+async function waitRecovered(server: LocalServer, plan: RecoveryPlan, options: StageOptions): Promise<StartOutcome> {
+  try {
+    return await server.waitReady({
+      until: 'recovered',
+      signal: options.signal,
+      onProgress: (progress) => options.onEvent?.(replayEvent(progress, plan)),
+    });
+  } catch (error) {
+    if (options.signal?.aborted === true && server.running)
+      options.onEvent?.({
+        kind: 'warning',
+        message: `the server goes on recovering as pid ${server.pid}, log ${server.logFile}`,
+        hint: `Stop it with \`pg_ctl -D ${server.dataDirectory} stop\` if you do not want it.`,
+      });
+    throw error;
+  }
 }
 
 /** PostgreSQL's default log directory, so that nothing is written outside the target. */
