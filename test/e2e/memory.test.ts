@@ -45,12 +45,16 @@ describe.each([
   [16, DATABASE_MIB, 64],
   [256, 64, 300],
 ])('with WAL segments of %i MiB', (walSegmentSizeMiB, databaseMiB, walMiB) => {
-  test(`the process never takes ${LIMIT_MIB} MiB`, async (context) => {
+  test(`the process never takes ${LIMIT_MIB} MiB`, { timeout: isFull ? 3_600_000 : 300_000 }, async (context) => {
     await needs(context, 'postgres-18');
-    const settings = { archive_command: 'true', wal_keep_size: 0, max_wal_size: '2GB', min_wal_size: '512MB' };
+    const sizes = { wal_keep_size: 0, max_wal_size: '2GB', min_wal_size: '512MB' };
+    // A vacuum would write all pages once more.
+    const settings = { ...sizes, archive_command: 'true', autovacuum: 'off' };
     await using site = await Site.create(18, { settings, walSegmentSizeMiB, walTimeout: '120s' });
     const { origin } = site;
     await fill(origin, databaseMiB);
+    // What it wrote until now no backup needs.
+    await site.archiveAll(origin, 600_000);
     await site.useArchiveCommand();
     const measure = (args: readonly string[]): Promise<Measured> => peakMemory(site.spawn(args));
 
