@@ -71,6 +71,8 @@ describe.each([
     expect(await dumpAll(mapped)).toBe(dump.replaceAll(first, newOne).replaceAll(second, newTwo));
     expect(await linksOf(mapped)).toEqual([newOne, newTwo].toSorted());
     expect(await readdir(newTwo)).toHaveLength(1);
+    // An unlogged table is there, empty, and works.
+    expect(await mapped.sql('insert into scratch values (1); select count(*) from scratch')).toBe('1');
     await mapped.stop();
     await mapped.exec('pg_checksums', ['--check', '-D', mapped.data]);
 

@@ -1,5 +1,6 @@
 /** Recoveries to random targets of all kinds, each compared with what PostgreSQL's own tools say must be there. @packageDocumentation */
-import { rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { formatLsn, type Lsn, parseLsn } from '@keyframe/contracts';
 import {
   Cluster,
@@ -132,7 +133,7 @@ async function recoverOnce(site: Site, oracle: Oracle, aim: Aim): Promise<string
   try {
     const { plan } = await site.restore(aim.args, directory);
     await using cluster = await Cluster.attach(directory);
-    const wrong = await examine(cluster, oracle.expectedAt(aim.target).xids).catch(async (error: unknown) => [
+    const wrong = await examine(cluster, plan, oracle.expectedAt(aim.target).xids).catch(async (error: unknown) => [
       `${String(error)}\n${(await cluster.log()).split('\n').slice(-30).join('\n')}`,
     ]);
     return [...wrong, ...misplanned(plan, oracle, aim.target)].map(
@@ -146,15 +147,30 @@ async function recoverOnce(site: Site, oracle: Oracle, aim: Aim): Promise<string
 }
 
 /** Starts a restored directory and says how it differs; PostgreSQL's own checkers must be content too. */
-async function examine(cluster: Cluster, expected: ReadonlySet<number>): Promise<readonly string[]> {
+async function examine(cluster: Cluster, plan: PlanFacts, expected: ReadonlySet<number>): Promise<readonly string[]> {
   await cluster.exec('pg_verifybackup', ['-n', cluster.data]);
   await cluster.start({ timeoutMs: PATIENCE_MS });
   await cluster.waitPromoted(PATIENCE_MS);
-  const wrong = differences(await readLedger(cluster), expected);
+  const fork = await forkOf(cluster);
+  const wrong = [
+    ...differences(await readLedger(cluster), expected),
+    ...(fork === plan.stopsAt ? [] : [`the plan stops at ${plan.stopsAt}, PostgreSQL did at ${fork}`]),
+  ];
   await cluster.exec('pg_amcheck', ['--all']);
   await cluster.stop();
   await cluster.exec('pg_checksums', ['--check', '-D', cluster.data]);
   return wrong;
+}
+
+/** Where the timeline that a promotion began leaves its parent. */
+async function forkOf(cluster: Cluster): Promise<string | undefined> {
+  const directory = join(cluster.data, 'pg_wal');
+  const newest = (await readdir(directory))
+    .filter((name) => name.endsWith('.history'))
+    .toSorted()
+    .at(-1);
+  const text = newest === undefined ? '' : await readFile(join(directory, newest), 'utf8');
+  return [...text.matchAll(/^\d+\t([0-9A-F]+\/[0-9A-F]+)\t/gm)].at(-1)?.[1];
 }
 
 /** What the plan says is kept and lost, held against the oracle. */
