@@ -224,6 +224,7 @@ describe('asking for help', () => {
   it.each([
     [['bakcup'], "unknown command 'bakcup'", 'backup'],
     [['wal', 'fetsh'], "unknown command 'fetsh'", 'fetch'],
+    [['info'], "unknown command 'info'", 'list'],
     [['backup', '--jsn'], "unknown option '--jsn'", '--json'],
   ])('follows a mistake in %j', async (argv, what, meant) => {
     const { status, stderr } = await run(argv, commands);

@@ -168,9 +168,30 @@ function conclude(
   return { kind: 'fault', command, error: usageError(error, command?.name ?? group) };
 }
 
+/** What hands that know other tools type, and its name here. */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  'archive-get': 'wal fetch',
+  'archive-push': 'wal push',
+  'backup-fetch': 'restore',
+  'backup-list': 'list',
+  'backup-push': 'backup',
+  'list-backup': 'list',
+  'list-backups': 'list',
+  'show-backup': 'show',
+  'stanza-create': 'repository create',
+  'wal-fetch': 'wal fetch',
+  'wal-push': 'wal push',
+  check: 'doctor',
+  info: 'list',
+  recover: 'restore',
+  status: 'wal status',
+};
+
 /** commander's `error: unknown option '--foo'\n(Did you mean --bar?)` as message and hint. */
 function usageError(error: CommanderError, name: string | undefined): KeyframeError {
-  const [what = '', meant] = error.message.split(/\n\(Did you mean (.*)\?\)/);
+  const [what = '', like] = error.message.split(/\n\(Did you mean (.*)\?\)/);
+  const typed = name === undefined ? /^error: unknown command '([^']*)'/.exec(what)?.[1] : undefined;
+  const meant = (typed === undefined ? undefined : ELSEWHERE[typed]) ?? like;
   const help = `keyframe ${name === undefined ? '' : `${name} `}--help`;
   const hint = meant === undefined ? `See \`${help}\`.` : `Did you mean ${meant}? See \`${help}\`.`;
   return new KeyframeError('INVALID_OPTION', what.replace(/^error: /, '').replace(/\.$/, ''), {
