@@ -75,7 +75,7 @@ async function resolve(
 }
 
 /** Rounded up: a backup record may tell microseconds, Date only milliseconds. */
-const stoppedMicros = ({ stoppedAt }: BackupRecord): bigint => BigInt(Date.parse(stoppedAt)) * 1000n + 999n;
+export const stoppedMicros = ({ stoppedAt }: BackupRecord): bigint => BigInt(Date.parse(stoppedAt)) * 1000n + 999n;
 
 /** An archived segment is whole, so invalid WAL in it is damage. PostgreSQL would take it for the end and open the database. */
 function damagedWal({ wal }: MomentRequest, { at, message }: WalEnd): KeyframeError {

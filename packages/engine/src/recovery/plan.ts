@@ -26,7 +26,7 @@ import {
   unreachableError,
 } from '../target/index.ts';
 import { type Branch, branchesBeside, withBranches } from './branches.ts';
-import { findMoment, walGap } from './find-moment.ts';
+import { findMoment, stoppedMicros, walGap } from './find-moment.ts';
 import { walPathFrom, type WalPath } from './wal-path.ts';
 
 export interface PlanContext {
@@ -241,7 +241,7 @@ function beforeEveryBackup(candidates: readonly BackupRecord[], target: Recovery
       hint:
         oldest === undefined
           ? 'Take a backup with `keyframe backup`.'
-          : `The earliest is the end of backup ${oldest.label}: --lsn ${formatLsn(oldest.stopLsn)}, about ${oldest.stoppedAt}.`,
+          : `The earliest is the end of backup ${oldest.label}: --lsn ${formatLsn(oldest.stopLsn)}, or --time "${formatMicros(stoppedMicros(oldest))}" and later.`,
       details: {
         earliestLsn: oldest === undefined ? undefined : formatLsn(oldest.stopLsn),
         earliestBackup: oldest?.label,
