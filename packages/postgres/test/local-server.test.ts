@@ -253,7 +253,9 @@ describe.each(postgresMajors([14, 18]))('PostgreSQL %i', (major) => {
     const { unix_socket_directories: sockets = '', port = '' } = target.options.settings ?? {};
     const url = `postgresql://postgres@/postgres?host=${encodeURIComponent(sockets)}&port=${port}`;
     const probe = async (): ReturnType<typeof probeRecovery> => {
-      const sql = await connectSql(await resolveConnection(url, {}));
+      // It answers a little later than it says so in postmaster.pid.
+      const sql = await connectSql(await resolveConnection(url, {})).catch(() => undefined);
+      if (sql === undefined) return undefined;
       try {
         return await probeRecovery(sql);
       } finally {
