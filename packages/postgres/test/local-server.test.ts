@@ -249,7 +249,9 @@ describe.each(postgresMajors([14, 18]))('PostgreSQL %i', (major) => {
 
   it('tells a pause by asking, where the log goes elsewhere', async () => {
     const extra = { log_destination: 'syslog' };
-    const target = await restored({ stop: { kind: 'name', name: 'here' }, action: 'pause', extra });
+    // Slow enough for the title of the process to be seen, which alone tells the file here.
+    const restoreCommand = quoteForCommandSetting(['sh', '-c', `sleep 0.3; cp "$0/$1" "$2"`, archive, '%f', '%p']);
+    const target = await restored({ stop: { kind: 'name', name: 'here' }, action: 'pause', extra, restoreCommand });
     const { unix_socket_directories: sockets = '', port = '' } = target.options.settings ?? {};
     const url = `postgresql://postgres@/postgres?host=${encodeURIComponent(sockets)}&port=${port}`;
     const probe = async (): ReturnType<typeof probeRecovery> => {
