@@ -1,7 +1,7 @@
 import { Cluster, needs } from '@keyframe/testkit/postgres';
 import { expect, test } from 'vitest';
 import type { BackupFacts, PlanFacts } from './support/reports.ts';
-import { Site } from './support/site.ts';
+import { Site, switchWal } from './support/site.ts';
 
 /** What pg_upgrade makes of a stopped cluster: the same databases, another system identifier. */
 async function pgUpgrade(site: Site, upgraded: Cluster): Promise<void> {
@@ -39,7 +39,13 @@ test('a cluster goes on after pg_upgrade in an epoch of its own, and moments bef
   await upgraded.start();
   await site.writeConfig({ walTimeout: '90s' }, upgraded.url);
 
-  expect((await site.fault(['backup'])).code).toBe('WRONG_CLUSTER');
+  // To everybody but its owner it is another cluster now: nothing of it gets in unasked.
+  const archived = await site.objects('clusters/');
+  await switchWal(upgraded);
+  const refused = 'select failed_count > 0, archived_count from pg_stat_archiver';
+  await expect.poll(() => upgraded.sql(refused), { timeout: 60_000, interval: 200 }).toBe('t|0');
+  expect(await site.fault(['backup'])).toMatchObject({ code: 'WRONG_CLUSTER', status: 1 });
+  expect(await site.objects('clusters/')).toEqual(archived);
   const fresh = await site.report<BackupFacts>(['backup', '--new-epoch']);
   await upgraded.sql("insert into story values ('new')");
   await site.archiveAll(upgraded, 90_000);
