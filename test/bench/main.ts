@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import { cpus, homedir, tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Cluster, type Major } from '@keyframe/testkit/postgres';
 import { type Bench, loadNow } from './bench.ts';
 import type { Contender } from './contender.ts';
@@ -11,7 +12,7 @@ import { bundled, fromSource, keyframe } from './contenders/keyframe.ts';
 import { compressedTar, copiedWal, plainCopy, zstdFault } from './contenders/pg-basebackup.ts';
 import { pgBackRest, pgBackRestFault, pgBackRestVersion } from './contenders/pgbackrest.ts';
 import { copyDirectory, type Dataset, ensureDataset } from './data/dataset.ts';
-import { contents } from './measure.ts';
+import { contents, run } from './measure.ts';
 import { type BenchOptions, HELP, parseOptions } from './options.ts';
 import { report } from './report.ts';
 import type { Sample } from './samples.ts';
@@ -21,6 +22,8 @@ import { starts } from './scenarios/start.ts';
 import { pushAndReplay, SEGMENTS_AGAIN } from './scenarios/wal.ts';
 
 const CACHE = path.join(process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache'), 'keyframe');
+
+const FORMATTER = fileURLToPath(new URL('../../node_modules/.bin/oxfmt', import.meta.url));
 
 const tell = (text: string): void => void process.stderr.write(`${text}\n`);
 
@@ -143,6 +146,7 @@ async function update(file: string, text: string): Promise<void> {
   const after = rest?.split(MARKS.end)[1];
   if (before === undefined || after === undefined) throw new Error(`${file} has no ${MARKS.begin} … ${MARKS.end}`);
   await writeFile(file, `${before}${MARKS.begin}\n\n${text}\n${MARKS.end}${after}`);
+  await run({ argv: [FORMATTER, path.resolve(file)] });
 }
 
 async function main(): Promise<void> {
