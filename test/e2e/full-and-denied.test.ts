@@ -105,22 +105,23 @@ describe('a target directory', () => {
 
   test('whose disk runs full midway cannot be started, and the same restore goes through when there is room', async (context) => {
     await needs(context, 'tmpfs');
-    await using disk = await mountSmall(64 << 10);
-    await using site = await Site.create(18, { walSegmentSizeMiB: 1 });
-    await site.origin.sql('create table t as select i, md5(i::text) from generate_series(1, 300000) i');
+    await using disk = await mountSmall(8 << 10);
+    await using site = await Site.create(18);
+    const place = await site.makeDirectory('space');
+    await site.origin.sql(`create tablespace space location '${place}'`);
+    await site.origin.sql(
+      'create table t tablespace space as select i, md5(i::text) from generate_series(1, 300000) i',
+    );
     await site.backup();
-    const to = join(disk.directory, 'restored');
-    // It is enough when it is looked at, and taken by another meanwhile.
-    const running = site.spawn(['restore', '--immediate', '--to', to]);
-    await expect.poll(() => exists(join(to, 'base')), { timeout: 30_000, interval: 2 }).toBe(true);
-    const ballast = await fill(disk, 10 << 10, 64 << 10).catch(() => join(disk.directory, 'ballast'));
-    const fault = faultOf(await running.ended, 'restore');
+    const to = site.freshPath();
+    const restore = ['restore', '--immediate', '--to', to, '--tablespace', `${place}=${join(disk.directory, 'space')}`];
+    const fault = await site.fault(restore);
     expect([fault.code, fault.status]).toEqual(['DISK_FULL', 1]);
     expect(await exists(join(to, 'global/pg_control'))).toBe(false);
-    await rm(ballast);
-    await site.report(['restore', '--immediate', '--to', to]);
+    await disk.resize(64 << 10);
+    await site.report(restore);
     await using cluster = await Cluster.attach(to);
-    await cluster.start({ settings: { max_wal_size: '32MB', min_wal_size: '32MB' } });
+    await cluster.start();
     await cluster.waitPromoted();
     expect(await cluster.sql('select count(*) from t')).toBe('300000');
   });
