@@ -82,6 +82,7 @@ export {
   probeRecovery,
   type RecoveryProbe,
   switchWal,
+  readServerClock,
 } from './sql/operations.ts';
 export { connectSql, type SqlSession } from './sql/session.ts';
 

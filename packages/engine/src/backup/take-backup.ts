@@ -9,6 +9,7 @@
 import { bytesOf } from '@keyframe/contracts/streams';
 import { hasCode, isKeyframeError, KeyframeError, type TimelineId } from '@keyframe/contracts';
 import { type ConnectionTarget, connectReplication, type ReplicationConnection } from '@keyframe/postgres';
+import { clockSkew } from '../server/clock-skew.ts';
 import { createNudge } from '../server/nudge.ts';
 import type {
   BackupRecord,
@@ -146,8 +147,9 @@ async function writeBackup(
 ): Promise<BackupRecord> {
   const { connection, source, archive, writer, lease } = running;
   options.onEvent?.({ kind: 'phase', phase: 'checkpoint', message: `waiting for a ${input.checkpoint} checkpoint` });
-  const startedAt = context.now().toISOString();
-  const received = createBackupSink(writer, options.onEvent);
+  const now = (): number => context.now().getTime();
+  const startedMs = now();
+  const received = createBackupSink(writer, now, options.onEvent);
   const result = await connection.baseBackup(
     {
       label: `keyframe ${writer.label}`,
@@ -160,6 +162,7 @@ async function writeBackup(
   const facts = received.facts();
   assertAllFilesArrived(result.manifest, facts.files);
   if (result.stopTimeline !== facts.timeline) throw promoted(facts.timeline, result.stopTimeline);
+  const skewMs = (await clockSkew(context.target, { now, signal: options.signal })) ?? facts.clockSkewMs;
   const prepared = await writer.finish({
     postgresVersion: source.postgresVersion,
     walSegmentSizeBytes: source.segmentSizeBytes,
@@ -168,8 +171,8 @@ async function writeBackup(
     startLsn: facts.startLsn,
     backupLabel: facts.backupLabel,
     tablespaces: facts.tablespaces,
-    startedAt,
-    stoppedAt: context.now().toISOString(),
+    startedAt: new Date(startedMs + skewMs).toISOString(),
+    stoppedAt: new Date(now() + skewMs).toISOString(),
     stopLsn: result.stopLsn,
     stopTimeline: result.stopTimeline,
     serverManifest: result.manifest,
@@ -179,7 +182,7 @@ async function writeBackup(
       wal: archive.wal,
       nudge: createNudge({
         target: context.target,
-        now: () => context.now().getTime(),
+        now,
         signal: options.signal,
       }),
       timeoutMs: context.walTimeoutMs,

@@ -48,6 +48,14 @@ export async function createRestorePoint(sql: SqlSession, name: string): Promise
   return position(sql, 'select pg_create_restore_point($1::text)::text as lsn', [name]);
 }
 
+/** The server's clock at this moment, Unix milliseconds with microseconds as fraction. */
+export async function readServerClock(sql: SqlSession): Promise<number> {
+  const [row] = await sql.query<{ clock: string }>(
+    'select (extract(epoch from clock_timestamp()) * 1000)::float8::text as clock',
+  );
+  return Number(row?.clock ?? Number.NaN);
+}
+
 /** How far a recovering server is. */
 export interface RecoveryProbe {
   readonly replayLsn: Lsn | undefined;

@@ -25,7 +25,7 @@ export interface BackupFacts {
   readonly startLsn: Lsn;
   readonly stopLsn: Lsn;
   readonly stopTimeline: TimelineId;
-  /** ISO 8601 in UTC, with microseconds where the server told. */
+  /** By the server's clock; ISO 8601 in UTC, with microseconds where the server told. */
   readonly startedAt: string;
   readonly stoppedAt: string;
   readonly walSegmentSizeBytes: number;
