@@ -16,6 +16,7 @@ export type EngineErrorCode =
   | 'CONFIG_INVALID'
   | 'CONFIG_NOT_FOUND'
   | 'DISK_FULL'
+  | 'INCREMENTAL_UNAVAILABLE'
   | 'INTERNAL'
   | 'LOCKED'
   | 'NO_BACKUP'

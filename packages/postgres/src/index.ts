@@ -57,10 +57,23 @@ export type {
   BaseBackupOptions,
   BaseBackupResult,
   BaseBackupSink,
+  IncrementalFile,
   ReplicationConnection,
 } from './replication/types.ts';
 export { parseServerVersion } from './replication/version.ts';
 export type { ServerNotice } from './wire/backend.ts';
+
+// Pages and files of relations, and backups that read the data directory itself.
+export { PAGE, type PageCounts, type PageInspector, type PageQuestion } from './page/page-state.ts';
+export { parseRelationPath, type RelationFile, type RelationFork } from './page/relation-path.ts';
+export type {
+  LocalBackup,
+  LocalBackupEnd,
+  LocalBackupFile,
+  LocalBackupOptions,
+  LocalEntry,
+  LocalFile,
+} from './local-backup/types.ts';
 
 // Plain SQL.
 export type {

@@ -21,6 +21,7 @@ export function baseBackupCommand(options: BaseBackupOptions, versionNumber: num
       details: { versionNumber },
     });
   check(options);
+  if (options.incremental === true) requireIncremental(versionNumber);
   const { label, checkpoint, maxRateKiB, manifestChecksums = 'CRC32C', verifyChecksums = true } = options;
   const quoted = `'${label.replaceAll("'", "''")}'`;
   const list = hasOptionList(versionNumber);
@@ -32,9 +33,20 @@ export function baseBackupCommand(options: BaseBackupOptions, versionNumber: num
     maxRateKiB !== undefined && `MAX_RATE ${maxRateKiB}`,
     `MANIFEST 'yes'`,
     `MANIFEST_CHECKSUMS '${manifestChecksums}'`,
+    options.incremental === true && 'INCREMENTAL',
     !verifyChecksums && (list ? 'VERIFY_CHECKSUMS false' : 'NOVERIFY_CHECKSUMS'),
   ].filter((word) => word !== false);
   return list ? `BASE_BACKUP (${words.join(', ')})` : `BASE_BACKUP ${words.join(' ')}`;
+}
+
+/** @throws {KeyframeError} SERVER_UNSUPPORTED */
+export function requireIncremental(versionNumber: number): void {
+  if (versionNumber >= 170_000) return;
+  throw new KeyframeError(
+    'SERVER_UNSUPPORTED',
+    `PostgreSQL ${Math.floor(versionNumber / 10_000)} sends no incremental base backups`,
+    { hint: 'Let `keyframe backup` choose how to read, or upgrade to PostgreSQL 17.', details: { versionNumber } },
+  );
 }
 
 function check({ label, maxRateKiB }: BaseBackupOptions): void {

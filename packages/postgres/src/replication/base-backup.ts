@@ -5,6 +5,7 @@ import { baseBackupCommand, hasOptionList } from './base-backup-command.ts';
 import { command, type CommandHandler } from './command.ts';
 import { toBackupEntry } from './entry-path.ts';
 import { readLsn, readTimeline } from './fields.ts';
+import { incrementalFault } from './incremental-fault.ts';
 import { TarReader } from './tar.ts';
 import type { BackupTablespace, BaseBackupOptions, BaseBackupResult, BaseBackupSink } from './types.ts';
 import { parseServerVersion } from './version.ts';
@@ -23,7 +24,7 @@ export async function baseBackup(
   } catch (error) {
     // While it streams the server notices a closed connection by itself; before that, a checkpoint may take minutes.
     if (options.signal?.aborted === true && !receiver.streaming) await session.cancel();
-    throw error;
+    throw options.incremental === true ? incrementalFault(error) : error;
   }
   return receiver.result();
 }

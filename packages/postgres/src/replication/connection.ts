@@ -11,6 +11,7 @@ import { baseBackup } from './base-backup.ts';
 import { command } from './command.ts';
 import { readLsn, readString, readTimeline } from './fields.ts';
 import type { ReplicationConnection } from './types.ts';
+import { uploadManifest } from './upload-manifest.ts';
 import { parseServerVersion } from './version.ts';
 
 /** The signal ends the attempt to connect; commands take their own. */
@@ -108,6 +109,7 @@ function replicationConnection(session: Session): ReplicationConnection {
     },
 
     baseBackup: (options, sink) => baseBackup(session, options, sink),
+    uploadManifest: (manifest, options) => uploadManifest(session, manifest, options),
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -29,6 +29,21 @@ export interface BackupEntry {
   readonly sizeBytes: number;
   /** Only of a symlink: where the server has the tablespace. */
   readonly linkTarget?: string | undefined;
+  /**
+   * Only in an incremental base backup, of a file of which the server sends some blocks. `sizeBytes` counts these alone,
+   * and `path` is that of the whole file.
+   */
+  readonly incremental?: IncrementalFile | undefined;
+}
+
+/** Which blocks of a file an incremental base backup holds. Every other block is as in the backup it builds on. */
+export interface IncrementalFile {
+  /** Numbers within the file, rising. Their content follows in this order, whole pages of 8 KiB. */
+  readonly blocks: Uint32Array;
+  /** Blocks from here on that are not sent are gone or zero, whatever the earlier backup has there. */
+  readonly truncationBlocks: number;
+  /** Blocks of the whole file. */
+  readonly lengthBlocks: number;
 }
 
 /**
@@ -62,6 +77,11 @@ export interface BaseBackupOptions extends Abortable {
   readonly manifestChecksums?: 'CRC32C' | 'SHA256' | 'NONE' | undefined;
   /** Let the server verify page checksums as it reads; it then reports a fault after the last byte. Default true. */
   readonly verifyChecksums?: boolean | undefined;
+  /**
+   * Send only blocks changed since the backup whose manifest was uploaded before on this connection (PostgreSQL 17 and
+   * newer). Default false.
+   */
+  readonly incremental?: boolean | undefined;
 }
 
 /** What the server says after the last byte. */
@@ -96,10 +116,18 @@ export interface ReplicationConnection extends AsyncDisposable {
   /**
    * Streams a base backup into `sink`, without WAL: the archive must have it from `startLsn` to `stopLsn`.
    * After an abort or a fault of the sink the connection is closed.
-   * @throws {KeyframeError} SERVER_ERROR, SERVER_UNREACHABLE, SERVER_UNSUPPORTED, INVALID_OPTION, CORRUPT
+   * @throws {KeyframeError} SERVER_ERROR, SERVER_UNREACHABLE, SERVER_UNSUPPORTED, INVALID_OPTION, CORRUPT,
+   *   INCREMENTAL_UNAVAILABLE when the server cannot build on the uploaded manifest: take a full one
    * @see https://www.postgresql.org/docs/18/protocol-replication.html#PROTOCOL-REPLICATION-BASE-BACKUP
    */
   baseBackup(options: BaseBackupOptions, sink: BaseBackupSink): Promise<BaseBackupResult>;
+  /**
+   * Tells the server which backup the next incremental one builds on (PostgreSQL 17 and newer). The pieces of the
+   * manifest are sent as they come.
+   * @throws {KeyframeError} SERVER_UNSUPPORTED, INCREMENTAL_UNAVAILABLE, SERVER_ERROR, SERVER_UNREACHABLE
+   * @see https://www.postgresql.org/docs/18/protocol-replication.html#PROTOCOL-REPLICATION-UPLOAD-MANIFEST
+   */
+  uploadManifest(manifest: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options?: Abortable): Promise<void>;
   /** Idempotent. */
   close(): Promise<void>;
 }

@@ -120,6 +120,19 @@ export class Transport {
     return this.#socket.write(bytes);
   }
 
+  /** Resolves when little is waiting to be sent, or the connection is gone. */
+  async drained(): Promise<void> {
+    const socket = this.#socket;
+    if (!socket.writableNeedDrain || socket.destroyed) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        socket.off('drain', done).off('close', done);
+        resolve();
+      };
+      socket.on('drain', done).on('close', done);
+    });
+  }
+
   /** Sends the last bytes and closes in order; whatever still arrives is dropped. */
   async finish(bytes: Uint8Array, timeoutMs: number): Promise<void> {
     const socket = this.#socket;
