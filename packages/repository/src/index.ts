@@ -3,11 +3,16 @@
  * Nothing outside this package knows the format; docs/format specifies it.
  * @packageDocumentation
  */
-export type { BackupCatalogue, UnfinishedBackup } from './backup/catalogue.ts';
+export type { BaseFile, BaseFiles } from './backup/base-files.ts';
+export type { BackupCatalogue, BeginOptions, NewIntent, UnfinishedBackup } from './backup/catalogue.ts';
 export type {
   BackupFacts,
   BackupIntent,
+  BackupMethod,
   BackupRecord,
+  BackupType,
+  DamagedPage,
+  Fragmentation,
   ManifestReference,
   TablespaceLocation,
 } from './backup/record.ts';
@@ -15,7 +20,7 @@ export type { BackupWriter, FileSink, NewEntry, NewFile, NewSymlink, PreparedBac
 export type { ClusterHistory, Epoch, EpochArchive } from './cluster.ts';
 export type { RepositoryIdentity } from './identity.ts';
 export type { Lease, LeaseHolder, LeaseOptions } from './lease.ts';
-export type { Extent, FrameReference, ManifestEntry, ManifestReader } from './backup/manifest.ts';
+export type { Extent, FrameReference, ManifestEntry, ManifestReader, PackUse } from './backup/manifest.ts';
 export { openRepository } from './open-repository.ts';
 export type { Repository, RepositoryContext } from './repository.ts';
 export type { ReadOptions, ReadReport, RestoreSink } from './backup/restore-sink.ts';

@@ -88,6 +88,10 @@ export class BackupJob implements BackupWriter {
         this.#failure.check();
         return sink.write(view);
       },
+      keep: (sizeBytes, view) => {
+        this.#failure.check();
+        return sink.keep(sizeBytes, view);
+      },
       end: () => {
         this.#failure.check();
         const ended = sink.end();
@@ -182,10 +186,12 @@ export class BackupJob implements BackupWriter {
   #describe(facts: BackupFacts, packs: number): DescribedBackup {
     const { serverManifest: _, tablespaceMap: __, ...rest } = facts;
     const { cluster, epoch } = this.#context;
-    const { label, type, method, tool } = this.#intent;
+    const { label, type, method, parent, tool } = this.#intent;
     const place = { cluster, epoch: epoch.number, systemIdentifier: epoch.systemIdentifier };
     const { files, plainBytes } = this.#written;
-    return { format: 1, label, type, method, ...place, ...rest, files, sizeBytes: plainBytes, packs, tool };
+    const built = parent === undefined ? {} : { parent };
+    const content = { files, sizeBytes: plainBytes, packs, reusedBytes: 0 };
+    return { format: 1, label, type, method, ...built, ...place, ...rest, ...content, tool };
   }
 
   async #upload(key: string, source: ReturnType<PackBuilder['source']>): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Abortable, KeyframeError } from '@keyframe/contracts';
+import type { BaseFiles } from './base-files.ts';
 import type { BackupIntent, BackupRecord } from './record.ts';
 import type { BackupWriter } from './writer.ts';
 import type { ManifestReader } from './manifest.ts';
@@ -11,6 +12,20 @@ export interface UnfinishedBackup extends BackupIntent {
   readonly storedBytes: number;
 }
 
+/** What whoever begins a backup says of it. */
+export type NewIntent = Omit<BackupIntent, 'label' | 'startedAt' | 'resumes'>;
+
+/** How a backup is begun. */
+export interface BeginOptions extends Abortable {
+  /** The backup to build on; the intent must name it as `parent`. */
+  readonly base?: BaseFiles | undefined;
+  /**
+   * Content that equals what the base, or an unfinished backup, holds at the same place of the same file is not stored
+   * again. Default true.
+   */
+  readonly reuse?: boolean | undefined;
+}
+
 /** The base backups of one epoch. */
 export interface BackupCatalogue {
   /** Published backups in the order they stopped. A damaged record throws, unless `onDamage` takes the fault. */
@@ -21,7 +36,9 @@ export interface BackupCatalogue {
   /** @throws {KeyframeError} BACKUP_NOT_FOUND, CORRUPT */
   get(label: string, options?: Abortable): Promise<BackupRecord>;
   /** Begins a backup: writes its intent under a label that sorts by time. */
-  begin(intent: Omit<BackupIntent, 'label' | 'startedAt'>, options?: Abortable): Promise<BackupWriter>;
+  begin(intent: NewIntent, options?: BeginOptions): Promise<BackupWriter>;
+  /** Opens a published backup to build on. @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
+  base(record: BackupRecord, options?: Abortable): Promise<BaseFiles>;
   /**
    * Removes what an unfinished backup left. The caller holds the lease, so that nobody still writes it.
    * @throws {KeyframeError} CONFLICT when it is published

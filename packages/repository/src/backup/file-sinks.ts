@@ -81,6 +81,9 @@ export function dataSink(file: NewFile, ordinal: number, target: DataTarget): Fi
       }
       return pressure();
     },
+    keep: () => {
+      throw new KeyframeError('INTERNAL', 'keeping is not implemented');
+    },
     end: () => {
       meter.end();
       if (buffer !== undefined && used > 0) submit(buffer);
@@ -109,6 +112,9 @@ export class BundleFiller {
         meter.add(view.length);
         this.#append(view, ordinal, start);
         return this.#pipeline.pressure();
+      },
+      keep: () => {
+        throw new KeyframeError('INTERNAL', 'keeping is not implemented');
       },
       end: () => {
         meter.end();

@@ -36,11 +36,24 @@ export interface Extent {
   readonly frameOffset: number;
 }
 
+/** A pack that a manifest names. */
+export interface PackUse {
+  /** Of the backup that wrote it. */
+  readonly epoch: number;
+  readonly label: string;
+  readonly number: number;
+  readonly key: string;
+  /** Plain bytes of files that lie in it; undefined in manifests of early releases. 0: it holds no content of them. */
+  readonly liveBytes: number | undefined;
+}
+
 /** Reads a manifest chunk by chunk, on demand; where the object is damaged or gone, from its copy in the last pack. */
 export interface ManifestReader {
   readonly record: BackupRecord;
   /** What was found damaged in the first copy so far, each once. Report it: the backup has lost its spare. */
   readonly damage: readonly KeyframeError[];
+  /** Exactly the packs in which its bytes lie, and all packs of its own backup. Known since it was opened. */
+  packs(): readonly PackUse[];
   /** All entries in the order of the backup: a directory comes before what is in it. */
   entries(options?: Abortable): AsyncIterable<ManifestEntry>;
   /** Looks one path up without reading the whole manifest. */

@@ -2,13 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { formatLsn, type Lsn, parseLsn } from '@keyframe/contracts';
 import { type Fields, FORMAT, type Json, openSealedJson, sealJson } from '../format/sealed-json.ts';
 import { damaged } from '../objects/damage.ts';
-import type { BackupIntent, BackupRecord } from './record.ts';
+import type { BackupIntent, BackupRecord, DamagedPage, Fragmentation } from './record.ts';
 
 /** What a manifest says of its backup itself: the record without what is known only when the manifest is written. */
 export type DescribedBackup = Omit<BackupRecord, 'manifest' | 'storedBytes'>;
 
-const TYPES = ['full'] as const;
-const METHODS = ['stream'] as const;
+const TYPES = ['full', 'incremental'] as const;
+const METHODS = ['stream', 'stream-incremental', 'local'] as const;
 
 /** The content of a `facts` chunk. */
 export function encodeDescription(backup: DescribedBackup): Buffer {
@@ -51,6 +51,8 @@ export function decodeIntent(bytes: Buffer, key: string): BackupIntent {
     label: fields.text('label'),
     type: fields.word('type', TYPES),
     method: fields.word('method', METHODS),
+    ...(fields.has('parent') ? { parent: fields.text('parent') } : {}),
+    ...(fields.has('resumes') ? { resumes: fields.texts('resumes') } : {}),
     startedAt: fields.text('startedAt'),
     holder: readHolder(fields.object('holder')),
     tool: fields.text('tool'),
@@ -68,12 +70,13 @@ export function readHolder(fields: Fields): BackupIntent['holder'] {
   };
 }
 
-function description(backup: DescribedBackup): Readonly<Record<string, Json>> {
+function description(backup: DescribedBackup): Readonly<Record<string, Json | undefined>> {
   return {
     format: FORMAT,
     label: backup.label,
     type: backup.type,
     method: backup.method,
+    parent: backup.parent,
     cluster: backup.cluster,
     epoch: backup.epoch,
     systemIdentifier: backup.systemIdentifier,
@@ -91,6 +94,10 @@ function description(backup: DescribedBackup): Readonly<Record<string, Json>> {
     files: backup.files,
     sizeBytes: backup.sizeBytes,
     packs: backup.packs,
+    reusedBytes: backup.reusedBytes,
+    fragmentation: backup.fragmentation && { ...backup.fragmentation },
+    damagedPages: backup.damagedPages?.map((page) => ({ ...page })),
+    damagedPageCount: backup.damagedPageCount,
     tool: backup.tool,
   };
 }
@@ -101,6 +108,7 @@ function readDescription(fields: Fields, key: string): DescribedBackup {
     label: fields.text('label'),
     type: fields.word('type', TYPES),
     method: fields.word('method', METHODS),
+    ...(fields.has('parent') ? { parent: fields.text('parent') } : {}),
     cluster: fields.text('cluster'),
     epoch: fields.integer('epoch'),
     systemIdentifier: fields.text('systemIdentifier'),
@@ -120,8 +128,27 @@ function readDescription(fields: Fields, key: string): DescribedBackup {
     files: fields.integer('files'),
     sizeBytes: fields.integer('sizeBytes'),
     packs: fields.integer('packs'),
+    reusedBytes: fields.has('reusedBytes') ? fields.integer('reusedBytes') : 0,
+    ...(fields.has('fragmentation') ? { fragmentation: readFragmentation(fields.object('fragmentation')) } : {}),
+    ...(fields.has('damagedPages') ? { damagedPages: fields.list('damagedPages').map(readDamagedPage) } : {}),
+    ...(fields.has('damagedPageCount') ? { damagedPageCount: fields.integer('damagedPageCount') } : {}),
     tool: fields.text('tool'),
   };
+}
+
+function readFragmentation(fields: Fields): Fragmentation {
+  return {
+    otherPacks: fields.integer('otherPacks'),
+    extents: fields.integer('extents'),
+    liveBytes: fields.integer('liveBytes'),
+    frameBytes: fields.integer('frameBytes'),
+    readBytes: fields.integer('readBytes'),
+  };
+}
+
+function readDamagedPage(fields: Fields): DamagedPage {
+  const place = { path: fields.text('path'), block: fields.integer('block') };
+  return fields.has('relation') ? { ...place, relation: fields.text('relation') } : place;
 }
 
 function readLsn(text: string, key: string): Lsn {

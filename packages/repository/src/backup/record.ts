@@ -7,11 +7,30 @@ export interface TablespaceLocation {
   readonly location: string;
 }
 
-/** Written before anything else of a backup: that it was begun, by whom. */
+/** `full`: every byte was read anew. `incremental`: what did not change since another backup was taken over from it. */
+export type BackupType = 'full' | 'incremental';
+
+/** How the files were read: by BASE_BACKUP, by BASE_BACKUP with INCREMENTAL, or from the data directory itself. */
+export type BackupMethod = 'stream' | 'stream-incremental' | 'local';
+
+/** A page whose checksum was wrong when it was read, and when it was read again. */
+export interface DamagedPage {
+  readonly path: string;
+  /** Number in the relation, not in the file. */
+  readonly block: number;
+  /** Name of the relation, where the server told. */
+  readonly relation?: string | undefined;
+}
+
+/** Written before anything else of a backup: that it was begun, by whom, and whose packs it is going to need. */
 export interface BackupIntent {
   readonly label: string;
-  readonly type: 'full';
-  readonly method: 'stream';
+  readonly type: BackupType;
+  readonly method: BackupMethod;
+  /** Label of the backup it is built on. */
+  readonly parent?: string | undefined;
+  /** Labels of unfinished backups whose packs it may take over. */
+  readonly resumes?: readonly string[] | undefined;
   readonly startedAt: string;
   readonly holder: LeaseHolder;
   /** Name and version of the program. */
@@ -37,6 +56,24 @@ export interface BackupFacts {
   readonly tablespaceMap?: string | undefined;
   /** The server's `backup_manifest`, byte for byte. */
   readonly serverManifest: Uint8Array;
+  /** The first damaged pages that were found; absent when pages were not verified. */
+  readonly damagedPages?: readonly DamagedPage[] | undefined;
+  /** All damaged pages, also those beyond the list. */
+  readonly damagedPageCount?: number | undefined;
+}
+
+/** How scattered the bytes of a backup lie. A restore reads whole frames, so it reads more than the backup needs. */
+export interface Fragmentation {
+  /** Packs of other backups that are named. */
+  readonly otherPacks: number;
+  /** Ranges that a restore writes one by one. */
+  readonly extents: number;
+  /** Plain bytes of files that lie in frames. */
+  readonly liveBytes: number;
+  /** Plain bytes of the frames they lie in. */
+  readonly frameBytes: number;
+  /** Stored bytes of those frames: what a restore reads. */
+  readonly readBytes: number;
 }
 
 /** Where a manifest lies and what proves it. */
@@ -55,8 +92,10 @@ export interface ManifestReference {
 export interface BackupRecord extends Omit<BackupFacts, 'serverManifest' | 'tablespaceMap'> {
   readonly format: number;
   readonly label: string;
-  readonly type: 'full';
-  readonly method: 'stream';
+  readonly type: BackupType;
+  readonly method: BackupMethod;
+  /** Label of the backup it was built on. Restoring needs no other manifest than its own. */
+  readonly parent?: string | undefined;
   readonly cluster: string;
   readonly epoch: number;
   readonly systemIdentifier: string;
@@ -68,6 +107,10 @@ export interface BackupRecord extends Omit<BackupFacts, 'serverManifest' | 'tabl
   readonly storedBytes: number;
   /** Packs written by this backup. */
   readonly packs: number;
+  /** Bytes of files that lie in packs of other backups: they were not stored again. */
+  readonly reusedBytes: number;
+  /** Absent in records of early releases. */
+  readonly fragmentation?: Fragmentation | undefined;
   readonly manifest: ManifestReference;
   readonly tool: string;
 }

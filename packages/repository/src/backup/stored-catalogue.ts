@@ -5,7 +5,8 @@ import { damaged } from '../objects/damage.ts';
 import { createOnly } from '../objects/put-once.ts';
 import { readSmall } from '../objects/read-range.ts';
 import { BackupJob } from './backup-job.ts';
-import type { BackupCatalogue, UnfinishedBackup } from './catalogue.ts';
+import type { BaseFiles } from './base-files.ts';
+import type { BackupCatalogue, BeginOptions, NewIntent, UnfinishedBackup } from './catalogue.ts';
 import type { BackupIntent, BackupRecord } from './record.ts';
 import { decodeIntent, decodeRecord, encodeIntent } from './record-json.ts';
 import { removeBackup } from './remove.ts';
@@ -89,7 +90,7 @@ export class StoredCatalogue implements BackupCatalogue {
       );
   }
 
-  async begin(intent: Omit<BackupIntent, 'label' | 'startedAt'>, { signal }: Abortable = {}): Promise<BackupWriter> {
+  async begin(intent: NewIntent, { signal }: BeginOptions = {}): Promise<BackupWriter> {
     const { now, store } = this.#context;
     const started = now().getTime();
     for (let second = 0; second < LABEL_TRIES; second += 1) {
@@ -103,6 +104,10 @@ export class StoredCatalogue implements BackupCatalogue {
     throw new KeyframeError('CONFLICT', 'no label is free: other backups were begun in this very minute', {
       hint: 'Check the clock of this host, then run `keyframe backup` again.',
     });
+  }
+
+  async base(record: BackupRecord): Promise<BaseFiles> {
+    throw new KeyframeError('INTERNAL', `building on ${record.label} is not implemented`);
   }
 
   async discard(label: string, { signal }: Abortable = {}): Promise<void> {

@@ -7,7 +7,7 @@ import { decodePacks, ordinalsOf, pathHash } from '../format/manifest-tables.ts'
 import { archivePrefix, packName } from '../keys.ts';
 import { damaged } from '../objects/damage.ts';
 import { type ManifestIndex, ManifestSource, readManifestIndex } from './manifest-source.ts';
-import type { Extent, ManifestEntry, ManifestReader } from './manifest.ts';
+import type { Extent, ManifestEntry, ManifestReader, PackUse } from './manifest.ts';
 import type { BackupRecord } from './record.ts';
 
 /** A manifest in the store. Loads what it is asked for, chunk by chunk; keeps only the index and the list of packs. */
@@ -16,7 +16,7 @@ export class StoredManifest implements ManifestReader {
   readonly #source: ManifestSource;
   readonly #index: ManifestIndex;
   /** Keys of packs by their index in extents. */
-  readonly #packKeys: string[] = [];
+  readonly #packs: PackUse[] = [];
 
   private constructor(record: BackupRecord, source: ManifestSource, index: ManifestIndex) {
     this.record = record;
@@ -30,11 +30,17 @@ export class StoredManifest implements ManifestReader {
     const index = await readManifestIndex(source, record.manifest, signal);
     const manifest = new StoredManifest(record, source, index);
     for await (const { plain } of manifest.#chunks(CHUNK.packs, () => true, signal))
-      for (const { epoch, label, number } of decodePacks(plain, source.key)) {
-        const prefix = epoch === 0 ? context.prefix : archivePrefix(context.cluster, epoch);
-        manifest.#packKeys.push(`${prefix}backups/${label === '' ? record.label : label}/${packName(number)}`);
+      for (const line of decodePacks(plain, source.key)) {
+        const epoch = line.epoch === 0 ? record.epoch : line.epoch;
+        const label = line.label === '' ? record.label : line.label;
+        const key = `${archivePrefix(context.cluster, epoch)}backups/${label}/${packName(line.number)}`;
+        manifest.#packs.push({ epoch, label, number: line.number, key, liveBytes: undefined });
       }
     return manifest;
+  }
+
+  packs(): readonly PackUse[] {
+    return this.#packs;
   }
 
   get damage(): readonly KeyframeError[] {
@@ -98,7 +104,7 @@ export class StoredManifest implements ManifestReader {
 
   /** Key of the pack that a frame names. @throws {KeyframeError} CORRUPT */
   packKey(index: FrameRecord['pack']): string {
-    const key = this.#packKeys[index];
+    const key = this.#packs[index]?.key;
     if (key === undefined) throw damaged(this.#source.key, `it has no pack ${index}`);
     return key;
   }

@@ -1,3 +1,4 @@
+import type { BaseFile } from './base-files.ts';
 import type { BackupFacts, BackupRecord } from './record.ts';
 
 /** A directory, or what every entry has. */
@@ -26,6 +27,12 @@ export interface NewSymlink extends NewEntry {
 export interface FileSink {
   /** Copies the view before it returns. A promise means: write no more until it settles. Throws what failed earlier. */
   write(view: Uint8Array): void | Promise<void>;
+  /**
+   * The next bytes equal those of the base file at the same place. With a view of them the writer may store them anew
+   * where the base is scattered; without one it reads them from the base when it must. Waiting as with `write`.
+   * @throws {KeyframeError} INTERNAL when there is no base, or the base ends before; CORRUPT when it is damaged
+   */
+  keep(sizeBytes: number, view?: Uint8Array): void | Promise<void>;
   /** @throws {KeyframeError} INTERNAL unless exactly the announced size was written */
   end(): void | Promise<void>;
 }
@@ -41,7 +48,8 @@ export interface BackupWriter {
   readonly written: { readonly plainBytes: number; readonly storedBytes: number; readonly objects: number };
   directory(entry: NewEntry): void | Promise<void>;
   symlink(entry: NewSymlink): void | Promise<void>;
-  file(entry: NewFile): FileSink;
+  /** `base` is the same file in the backup to build on: the one for which `keep` speaks. */
+  file(entry: NewFile, base?: BaseFile): FileSink;
   /** Flushes all packs, then writes the manifest, twice. */
   finish(facts: BackupFacts): Promise<PreparedBackup>;
   /** Writes `backup.json`. Before it the backup does not count, after it the backup is durable. */

@@ -88,6 +88,12 @@ export class Fields {
     return Array.isArray(value) ? value.map((item) => new Fields(item, this.#key)) : this.#wrong(name);
   }
 
+  texts(name: string): string[] {
+    const value = this.#value[name];
+    const isText = (item: unknown): item is string => typeof item === 'string';
+    return Array.isArray(value) && value.every(isText) ? value : this.#wrong(name);
+  }
+
   /** One of the words this release knows. */
   word<const Word extends string>(name: string, words: readonly Word[]): Word {
     const value = this.text(name);

@@ -1,0 +1,19 @@
+import type { Abortable } from '@keyframe/contracts';
+import type { BackupRecord } from './record.ts';
+
+/** A file of the backup to build on. Only what made it can be given to `BackupWriter.file`. */
+export interface BaseFile {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly modifiedAtSeconds: number;
+}
+
+/** The files of the backup to build on. Memory does not grow with the backup. */
+export interface BaseFiles {
+  readonly record: BackupRecord;
+  /**
+   * Looks a file up with the places of its bytes. Fast in the order in which that backup was taken; any other order
+   * works. Call it for few files at a time: what it returns holds a few bytes for each 256 KiB of the file.
+   */
+  find(path: string, options?: Abortable): Promise<BaseFile | undefined>;
+}
