@@ -14,7 +14,12 @@ export function codecNamed(id: string, file: string, sources: PluginSources): Co
     id,
     create: (host) => {
       let loaded: Promise<Compressor> | undefined;
-      const load = (): Promise<Compressor> => (loaded ??= loadCodec(id, file, sources, host));
+      // A load that failed is tried again at the next frame: a disk may have been away for a moment.
+      const load = (): Promise<Compressor> =>
+        (loaded ??= loadCodec(id, file, sources, host).catch((error: unknown) => {
+          loaded = undefined;
+          throw error;
+        }));
       return {
         id,
         compress: async (frame) => (await load()).compress(frame),

@@ -44,7 +44,10 @@ export async function connectFirst<Session>(
         const session = await attempt({ target, connector, host, endpoint, misses }, options);
         if (session === undefined) continue;
         forget(misses, endpoint);
-        const mismatch = await mismatchOf(connector, session, kind);
+        const mismatch = await mismatchOf(connector, session, kind).catch(async (error: unknown) => {
+          await connector.close(session);
+          throw error;
+        });
         if (mismatch === undefined) return session;
         misses.push({ place: placeOf(endpoint), reason: mismatch, hint: undefined, error: undefined });
         await connector.close(session);
