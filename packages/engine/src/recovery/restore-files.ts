@@ -41,44 +41,48 @@ export function safeJoin(root: string, path: string): string {
   return join(root, path);
 }
 
-/** Creates a sink that scatters verified ranges to files and syncs each file when it is complete. */
-export function createFileWriter(root: string, tablespaces: TablespaceDirectories, sync: boolean): FileWriter {
-  const directories = new Set<string>([root]);
-  const files = new Map<number, Promise<FileHandle>>();
-  // Members of a tablespace go straight to its directory: the server sends them before the link that leads there.
-  const locate = (path: string): string => {
+/** Where an entry of the backup comes to lie. Members of a tablespace go straight to its directory: the server sends them before the link that leads there. */
+export function createLocator(root: string, tablespaces: TablespaceDirectories): (path: string) => string {
+  return (path) => {
     const [, oid, inner] = TABLESPACE_MEMBER.exec(path) ?? [];
     const directory = oid === undefined ? undefined : tablespaces.get(Number(oid));
     if (directory !== undefined && inner !== undefined) return safeJoin(directory, inner);
     return safeJoin(root, path === CONTROL_FILE ? CONTROL_PENDING : path);
   };
+}
+
+/** The group may read what the origin let it read; others never. */
+export const fileMode = (entry: ManifestEntry): number => entry.mode & 0o640;
+
+/** Writes all of `data` at that place. */
+export async function writeAt(handle: FileHandle, offsetBytes: number, data: Uint8Array): Promise<void> {
+  for (let at = 0; at < data.length;) {
+    const { bytesWritten } = await handle.write(data, at, data.length - at, offsetBytes + at);
+    at += bytesWritten;
+  }
+}
+
+/** Creates a sink that scatters verified ranges to files and syncs each file when it is complete. */
+export function createFileWriter(root: string, tablespaces: TablespaceDirectories, sync: boolean): FileWriter {
+  const directories = new Set<string>([root]);
+  const files = new Map<number, Promise<FileHandle>>();
+  const locate = createLocator(root, tablespaces);
   /** A file is created by its first range, so only the files being written are open. */
   const opened = (entry: ManifestEntry): Promise<FileHandle> => {
     const known = files.get(entry.ordinal);
     if (known !== undefined) return known;
     const path = locate(entry.path);
     directories.add(dirname(path));
-    // The group may read what the origin let it read; others never.
-    const handle = open(path, 'wx', entry.mode & 0o640);
+    const handle = open(path, 'wx', fileMode(entry));
     files.set(entry.ordinal, handle);
     return handle;
   };
   const sink: RestoreSink = {
     async entry(entry) {
-      if (entry.type === 'directory') {
-        const path = locate(entry.path);
-        await makeDirectory(path, entry.mode);
-        // The server does not send the data directory itself; all directories of a cluster have the same mode.
-        if (entry.path === 'global') await makeDirectory(root, entry.mode);
-        directories.add(path).add(dirname(path));
-      } else if (entry.type === 'symlink') await linkTablespace(entry, locate(entry.path), tablespaces, directories);
+      await placeEntry(entry, { root, path: locate(entry.path), tablespaces, directories });
     },
     async write(file, offsetBytes, data) {
-      const handle = await opened(file);
-      for (let at = 0; at < data.length;) {
-        const { bytesWritten } = await handle.write(data, at, data.length - at, offsetBytes + at);
-        at += bytesWritten;
-      }
+      await writeAt(await opened(file), offsetBytes, data);
     },
     async done(file) {
       const handle = await opened(file);
@@ -98,25 +102,46 @@ export function createFileWriter(root: string, tablespaces: TablespaceDirectorie
   return { sink, directories, roots: [root, ...tablespaces.values()], close };
 }
 
+interface Place {
+  readonly root: string;
+  readonly path: string;
+  readonly tablespaces: TablespaceDirectories;
+  readonly directories: Set<string>;
+}
+
+/** Makes a directory or a link; files are made by their content. */
+export async function placeEntry(entry: ManifestEntry, place: Place): Promise<void> {
+  const { root, path, directories } = place;
+  if (entry.type === 'directory') {
+    await makeDirectory(path, entry.mode);
+    // The server does not send the data directory itself; all directories of a cluster have the same mode.
+    if (entry.path === 'global') await makeDirectory(root, entry.mode);
+    directories.add(path).add(dirname(path));
+  } else if (entry.type === 'symlink') await linkTablespace(entry, place);
+}
+
 async function makeDirectory(path: string, mode: number): Promise<void> {
   await mkdir(path, { recursive: true, mode: DIRECTORY_MODE });
   // Group access (initdb -g) is the only other mode PostgreSQL knows.
   if ((mode & 0o050) === 0o050) await chmod(path, 0o750);
 }
 
-async function linkTablespace(
-  entry: ManifestEntry,
-  path: string,
-  tablespaces: TablespaceDirectories,
-  directories: Set<string>,
-): Promise<void> {
+/** Where the link of a tablespace leads. @throws {KeyframeError} CORRUPT for a link that is none of a tablespace of the backup */
+export function linkTarget(entry: ManifestEntry, tablespaces: TablespaceDirectories): string {
   const oid = TABLESPACE_LINK.exec(entry.path)?.[1];
   const target = oid === undefined ? undefined : tablespaces.get(Number(oid));
   if (target === undefined)
     throw new KeyframeError('CORRUPT', `the backup has an unexpected symbolic link at ${entry.path}`, {
       hint: 'Do not trust this backup; restore an older one with `--backup` (`keyframe list`).',
     });
-  const directory = resolve(target);
+  return resolve(target);
+}
+
+async function linkTablespace(
+  entry: ManifestEntry,
+  { path, tablespaces, directories }: Omit<Place, 'root'>,
+): Promise<void> {
+  const directory = linkTarget(entry, tablespaces);
   await mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
   await chmod(directory, DIRECTORY_MODE);
   await mkdir(dirname(path), { recursive: true, mode: DIRECTORY_MODE });

@@ -5,6 +5,15 @@ import type { ManifestEntry } from './manifest.ts';
 export interface RestoreSink {
   /** Every entry, in order, before any content. */
   entry(entry: ManifestEntry): void | Promise<void>;
+  /** All entries have come. */
+  announced?(): void | Promise<void>;
+  /**
+   * Fills `into` with what the target holds there already; false where it holds less. A sink that has this gets only what
+   * the target lacks: content is left where its keyed hash proves it, and is then neither read from the store nor written.
+   */
+  read?(file: ManifestEntry, offsetBytes: number, into: Uint8Array): boolean | Promise<boolean>;
+  /** A range that stays as it is in the target. */
+  kept?(file: ManifestEntry, offsetBytes: number, sizeBytes: number): void;
   /** A verified range of a file. Each range comes once, in no order. The view is valid until the promise settles. */
   write(file: ManifestEntry, offsetBytes: number, data: Uint8Array): void | Promise<void>;
   /** A range of zeros. Absent: comes by `write`. */
@@ -27,6 +36,8 @@ export interface ReadOptions extends Abortable {
 export interface ReadReport {
   readonly files: number;
   readonly plainBytes: number;
+  /** Of these, what the target held already. */
+  readonly keptBytes: number;
   readonly storedBytes: number;
   /** Range reads of packs. */
   readonly requests: number;

@@ -30,7 +30,7 @@ export class Restore {
   readonly #missing: (number | undefined)[] = [];
   /** The same, less what is being written: known before a byte of an extent reaches the sink. */
   readonly #unclaimed: number[] = [];
-  readonly #report = { files: 0, plainBytes: 0, storedBytes: 0, requests: 0 };
+  readonly #report = { files: 0, plainBytes: 0, keptBytes: 0, storedBytes: 0, requests: 0 };
 
   constructor(context: EpochContext, manifest: StoredManifest, sink: RestoreSink, options: ReadOptions) {
     this.#context = context;
@@ -67,8 +67,9 @@ export class Restore {
       const wanted = entry.type === 'file' && only(entry);
       this.#missing.push(wanted ? entry.sizeBytes : undefined);
       this.#unclaimed.push(entry.sizeBytes);
-      if (wanted && entry.sizeBytes === 0) await this.#done(entry);
     }
+    await this.#sink.announced?.();
+    for (const file of this.#files) if (this.#missing[file.ordinal] === 0) await this.#done(file);
   }
 
   async #work(tasks: AsyncGenerator<RestoreTask>, windowBytes: number): Promise<void> {
