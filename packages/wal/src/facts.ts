@@ -96,6 +96,47 @@ export interface SubtransactionFact extends RecordPlace {
   readonly topXid: number;
 }
 
+/** A relation as its files are named, wherever its catalogue says that it is. */
+export interface RelationId {
+  /** Oid; 1663 is pg_default, 1664 pg_global. */
+  readonly tablespace: number;
+  /** Oid; 0 for relations shared by all databases. */
+  readonly database: number;
+  readonly relfilenode: number;
+}
+
+/** Storage of a relation came into being: what its path held before is no part of it. */
+export interface RelationCreateFact extends RecordPlace, RelationId {
+  readonly kind: 'relation-create';
+  /** Of the main fork; otherwise of another one. */
+  readonly isMain: boolean;
+}
+
+/** A relation was cut to so many blocks; what lies behind them later is new. */
+export interface RelationTruncateFact extends RecordPlace, RelationId {
+  readonly kind: 'relation-truncate';
+  readonly blocks: number;
+  /** The main fork was cut too, not only its maps. */
+  readonly isMain: boolean;
+}
+
+/** A database's files were copied from another one's or from another tablespace, or removed, in those tablespaces. */
+export interface DatabaseFact extends RecordPlace {
+  readonly kind: 'database-create' | 'database-drop';
+  readonly database: number;
+  readonly tablespaces: readonly number[];
+}
+
+/** Catalogues of a database, or with database 0 those shared by all, moved to other files. */
+export interface RelationMapFact extends RecordPlace {
+  readonly kind: 'relation-map';
+  readonly database: number;
+  readonly tablespace: number;
+}
+
+/** What is told of files when {@link WatchOptions.files} asks for it. */
+export type FileFact = RelationCreateFact | RelationTruncateFact | DatabaseFact | RelationMapFact;
+
 /** One thing that a pass over WAL tells. */
 export type WalFact =
   | TransactionFact
@@ -107,7 +148,8 @@ export type WalFact =
   | OverwriteFact
   | ParameterChangeFact
   | RecordFact
-  | SubtransactionFact;
+  | SubtransactionFact
+  | FileFact;
 
 /** What to report beyond the facts that are always reported. */
 export interface WatchOptions {
@@ -118,4 +160,6 @@ export interface WatchOptions {
   readonly positions?: readonly Lsn[] | undefined;
   /** The first record of this xid is reported as a fact of kind `record`, and its end as a subtransaction. */
   readonly xid?: number | undefined;
+  /** Report what records say about files: created, cut, copied, dropped. Default false. */
+  readonly files?: boolean | undefined;
 }

@@ -1,6 +1,6 @@
 import { type Lsn, lsn } from '@keyframe/contracts';
 import { updateCrc } from './crc32c.ts';
-import { isTelling, RECORD_CRC_OFFSET, RECORD_HEADER_BYTES } from './record.ts';
+import { RECORD_CRC_OFFSET, RECORD_HEADER_BYTES } from './record.ts';
 
 /**
  * A record that goes on in the next page or segment, fed piece by piece. Its CRC is computed on the way; its payload is
@@ -17,6 +17,12 @@ export class PendingRecord {
   receivedBytes = 0;
   #crc = -1;
   #payload: Uint8Array[] | undefined;
+  readonly #isWanted: (resourceManager: number, info: number) => boolean;
+
+  /** Keeps the payload of wanted records. */
+  constructor(isWanted: (resourceManager: number, info: number) => boolean) {
+    this.#isWanted = isWanted;
+  }
 
   begin(segmentStart: bigint, offset: number, totalBytes: number): void {
     this.segmentStart = segmentStart;
@@ -58,7 +64,7 @@ export class PendingRecord {
       this.receivedBytes += take;
       at += take;
       const info = this.headerView.getUint8(16);
-      if (this.hasHeader && isTelling(this.headerView.getUint8(17), info)) this.#payload = [];
+      if (this.hasHeader && this.#isWanted(this.headerView.getUint8(17), info)) this.#payload = [];
     }
     if (at === end) return;
     this.#crc = updateCrc(this.#crc, bytes, view, at, end);
@@ -73,7 +79,7 @@ export class PendingRecord {
     return ~crc === this.headerView.getInt32(RECORD_CRC_OFFSET, true);
   }
 
-  /** The payload of a telling record; empty for others. */
+  /** The payload of a wanted record; empty for others. */
   payload(): Uint8Array {
     const pieces = this.#payload ?? [];
     const whole = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));

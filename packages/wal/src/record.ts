@@ -5,6 +5,7 @@
  */
 import { lsn } from '@keyframe/contracts';
 import type { RecordPlace, TransactionFact, WalFact } from './facts.ts';
+import { isFileRecord, readFileFact } from './file-record.ts';
 import type { PostgresMajor } from './page-header.ts';
 
 /** Bytes of the fixed record header. */
@@ -70,10 +71,11 @@ export function isResourceManager(id: number, major: PostgresMajor): boolean {
   return id <= LAST_BUILT_IN || (major >= 15 && id >= FIRST_CUSTOM);
 }
 
-/** True when {@link readFact} can tell something of such a record, so that its payload must be kept. */
-export function isTelling(resourceManager: number, info: number): boolean {
+/** True when {@link readFact} can tell something wanted of such a record, so that its payload must be kept. */
+export function isTelling(resourceManager: number, info: number, files: boolean): boolean {
   if (resourceManager === RM_XACT) return xactOpcodes.has(info & XACT_MASK);
-  return resourceManager === RM_XLOG && xlogOpcodes.has(info & 0xf0);
+  if (resourceManager === RM_XLOG) return xlogOpcodes.has(info & 0xf0);
+  return files && isFileRecord(resourceManager, info);
 }
 
 /** True for the record after which the rest of the segment is unused. */
@@ -85,7 +87,9 @@ export function isSwitch(resourceManager: number, info: number): boolean {
 export function readFact(record: RecordBody, place: RecordPlace, major: PostgresMajor): WalFact | undefined {
   const at = mainDataStart(record);
   if (at === undefined) return undefined;
-  return record.resourceManager === RM_XACT ? readTransaction(record, at, place, major) : readXlog(record, at, place);
+  const { resourceManager, info } = record;
+  if (isFileRecord(resourceManager, info)) return readFileFact(record, at, place, major);
+  return resourceManager === RM_XACT ? readTransaction(record, at, place, major) : readXlog(record, at, place);
 }
 
 /**

@@ -43,7 +43,8 @@ class Scanner implements WalScanner {
   /** End of the last record: the segment's start and the offset in it. */
   #endBase = 0n;
   #endOffset = 0;
-  readonly #pending = new PendingRecord();
+  readonly #files: boolean;
+  readonly #pending: PendingRecord;
   #isPending = false;
   /** Start of the pending record that an overwrite record is to replace. */
   #abandoned: Lsn | undefined;
@@ -54,6 +55,9 @@ class Scanner implements WalScanner {
     this.#verifyAll = options.verifyAll !== false || options.onRecord !== undefined;
     this.#marks = (options.watch?.positions ?? []).toSorted((a, b) => (a < b ? -1 : a > b ? 1 : 0));
     this.#watchedXid = options.watch?.xid ?? 0;
+    const files = options.watch?.files === true;
+    this.#files = files;
+    this.#pending = new PendingRecord((resourceManager, info) => isTelling(resourceManager, info, files));
   }
 
   get position(): Lsn {
@@ -295,7 +299,7 @@ class Scanner implements WalScanner {
 
   #isWanted(resourceManager: number, info: number, xid: number, next: number): boolean {
     return (
-      isTelling(resourceManager, info) ||
+      isTelling(resourceManager, info, this.#files) ||
       next >= this.#markOffset ||
       (xid === this.#watchedXid && xid !== 0 && !this.#sawXid) ||
       this.#onRecord !== undefined
@@ -320,7 +324,7 @@ class Scanner implements WalScanner {
     const place = { lsn: start, endLsn: pages.at(next), previousEndLsn: touches ? start : this.position };
     this.#onRecord?.({ lsn: start, endLsn: place.endLsn, resourceManager, info, xid, totalBytes });
     this.#reportWatched(place, resourceManager, xid, next);
-    if (!isTelling(resourceManager, info)) return true;
+    if (!isTelling(resourceManager, info, this.#files)) return true;
     const fact = readFact(record, place, this.#pages.major);
     const abandoned = this.#abandoned;
     if (fact?.kind === 'overwrite') this.#abandoned = undefined;

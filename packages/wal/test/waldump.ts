@@ -3,6 +3,7 @@ import path from 'node:path';
 import { formatLsn, type Lsn, parseLsn, parseWalFileName, segmentStart } from '@keyframe/contracts';
 import type { Cluster } from '@keyframe/testkit/postgres';
 import { createWalScanner, type WalEnd, type WalFact } from '../src/index.ts';
+import { describedFile, isFileFact, lineOfFile } from './waldump-files.ts';
 
 /** Resource managers as pg_waldump names them, by id. */
 const RESOURCE_MANAGERS = (
@@ -43,7 +44,7 @@ export async function readByWaldump(
 
 function describedFact(name: string, description: string, recordXid: string): string | undefined {
   if (name === 'Transaction') return describedTransaction(description, recordXid);
-  if (name !== 'XLOG') return undefined;
+  if (name !== 'XLOG') return describedFile(name, description);
   const [operation = '', ...rest] = description.split(' ');
   const text = rest.join(' ');
   if (operation === 'SWITCH') return 'switch';
@@ -75,6 +76,7 @@ function describedTransaction(description: string, recordXid: string): string | 
 /** One line for a fact, as {@link readByWaldump} writes them. */
 function lineOf(fact: WalFact): string | undefined {
   const at = formatLsn(fact.lsn);
+  if (isFileFact(fact)) return `${at} ${lineOfFile(fact)}`;
   switch (fact.kind) {
     case 'commit':
     case 'abort':
@@ -140,6 +142,7 @@ export function readByScanner(
   const facts: string[] = [];
   const scanner = createWalScanner({
     segmentSizeBytes: range.segmentSizeBytes,
+    watch: { files: true },
     onRecord: ({ lsn, resourceManager, xid, totalBytes }) => {
       if (lsn < range.end) records.push(`${formatLsn(lsn)} ${resourceManager} ${totalBytes} ${xid}`);
     },

@@ -1,3 +1,5 @@
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
 import type { Cluster } from '@keyframe/testkit/postgres';
 
 /** DDL of many kinds, savepoints, two-phase commits, records longer than a page: one of each kind the reader tells apart. */
@@ -38,6 +40,22 @@ begin; insert into ledger values (8, 'h'); prepare transaction 'from elsewhere';
 commit prepared 'from elsewhere';
 `;
 
+/** What makes a path another file: databases copied and moved, catalogues rewritten, relations cut. */
+const FILES = (major: number): string => `
+create unlogged table scratch as select generate_series(1, 100) i;
+create table cut as select generate_series(1, 5000) i;
+delete from cut where i > 100;
+vacuum cut;
+vacuum full pg_class;
+vacuum full pg_database;
+create database copied template template0 ${major >= 15 ? 'strategy file_copy' : ''};
+alter database copied set tablespace elsewhere;
+create table apart (i int) tablespace elsewhere;
+alter database copied set tablespace pg_default;
+${major >= 15 ? 'create database logged template template0 strategy wal_log;' : ''}
+drop database copied;
+`;
+
 /** Settings under which {@link runWorkload} produces every kind of record. */
 export const WORKLOAD_SETTINGS = {
   wal_level: 'logical',
@@ -51,6 +69,10 @@ export const WORKLOAD_SETTINGS = {
 export async function runWorkload(cluster: Cluster, transactions: number): Promise<void> {
   await cluster.exec('pgbench', ['-i', '-s', '1', '-q', 'postgres']);
   await cluster.sql(STATEMENTS);
+  const elsewhere = path.join(cluster.directory, 'elsewhere');
+  await mkdir(elsewhere, { mode: 0o700 });
+  await cluster.sql(`create tablespace elsewhere location '${elsewhere}' with (random_page_cost = 2)`);
+  await cluster.sql(FILES(cluster.major));
   await cluster.exec('pgbench', ['-n', '-c', '4', '-t', String(transactions / 4), 'postgres']);
   await cluster.sql(
     STATEMENTS.replaceAll('elsewhere', 'afar').replaceAll(
