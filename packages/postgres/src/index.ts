@@ -64,6 +64,7 @@ export { parseServerVersion } from './replication/version.ts';
 export type { ServerNotice } from './wire/backend.ts';
 
 // Pages and files of relations, and backups that read the data directory itself.
+export { createPageInspector } from './page/inspector.ts';
 export { PAGE, type PageCounts, type PageInspector, type PageQuestion } from './page/page-state.ts';
 export { parseRelationPath, type RelationFile, type RelationFork } from './page/relation-path.ts';
 export type {
