@@ -1,5 +1,6 @@
 import type { Abortable } from '@keyframe/contracts';
 import type { BackupCatalogue } from './backup/catalogue.ts';
+import type { Retention } from './retention/retention.ts';
 import type { WalArchive } from './wal/wal-archive.ts';
 
 /** One incarnation of a cluster: from initdb or pg_upgrade to the next. Its number orders it, from 1. */
@@ -31,6 +32,8 @@ export interface ClusterHistory {
    */
   find(systemIdentifier: string, options?: Abortable): Promise<EpochArchive>;
   newest(options?: Abortable): Promise<EpochArchive | undefined>;
+  /** What of this cluster is kept and what goes, in all epochs. @throws {KeyframeError} REPOSITORY_MISSING */
+  retention(options?: Abortable): Promise<Retention>;
   /** @throws {KeyframeError} NOT_FOUND */
   at(number: number, options?: Abortable): Promise<EpochArchive>;
 }

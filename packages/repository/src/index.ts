@@ -24,6 +24,12 @@ export type { Extent, FrameReference, ManifestEntry, ManifestReader, PackUse } f
 export { openRepository } from './open-repository.ts';
 export type { Repository, RepositoryContext } from './repository.ts';
 export type { ReadOptions, ReadReport, RestoreSink } from './backup/restore-sink.ts';
+export type { Hold } from './retention/hold.ts';
+export type { LostBackup, RebuildVerdict } from './retention/rebuild.ts';
+export type { Retention } from './retention/retention.ts';
+export type { EpochSurvey, LabelSurvey, LeaseView, Removal, TimelineSurvey, WalCompanion } from './retention/survey.ts';
+export type { Tombstone, TombstoneState, WalTombstone } from './retention/tombstone.ts';
+export type { PackName } from './retention/tombstones.ts';
 export type { RepositoryTuning } from './tuning.ts';
 export type { WalArchive, WalFacts, WalFile, WalObjectHeader } from './wal/wal-archive.ts';
 export { parseWalInventory, type SegmentRange, type WalInventory } from './wal/wal-inventory.ts';

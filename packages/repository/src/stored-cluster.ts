@@ -7,6 +7,8 @@ import { openSealedJson, sealJson } from './format/sealed-json.ts';
 import { archivePrefix, assertClusterName, epochPrefix } from './keys.ts';
 import { createOnly } from './objects/put-once.ts';
 import { readSmall } from './objects/read-range.ts';
+import type { Retention } from './retention/retention.ts';
+import { createRetention } from './retention/stored-retention.ts';
 import { StoredWal } from './wal/stored-wal.ts';
 
 /** What an epoch's context has beyond the epoch itself. */
@@ -84,6 +86,14 @@ export class StoredCluster implements ClusterHistory {
     }
   }
 
+  async retention(options: Abortable = {}): Promise<Retention> {
+    const common = await this.#open(options);
+    return createRetention({ store: common.store, now: common.now, cluster: this.name }, async (each) => {
+      const known = await this.#list(common, each);
+      return known.map((epoch) => ({ context: this.#context(common, epoch), archive: this.#archive(common, epoch) }));
+    });
+  }
+
   #another(systemIdentifier: string, newest: Epoch): KeyframeError {
     return new KeyframeError('WRONG_CLUSTER', `the cluster ${this.name} has another system identifier`, {
       hint: 'Check `source.url` and `--cluster`; after pg_upgrade begin the next epoch with `keyframe backup --new-epoch`.',
@@ -112,8 +122,12 @@ export class StoredCluster implements ClusterHistory {
   }
 
   #archive(common: ClusterContext, epoch: Epoch): EpochArchive {
-    const context = { ...common, cluster: this.name, epoch, prefix: archivePrefix(this.name, epoch.number) };
+    const context = this.#context(common, epoch);
     return { cluster: this.name, epoch, wal: new StoredWal(context), backups: new StoredCatalogue(context) };
+  }
+
+  #context(common: ClusterContext, epoch: Epoch): EpochContext {
+    return { ...common, cluster: this.name, epoch, prefix: archivePrefix(this.name, epoch.number) };
   }
 
   #key(number: number): string {

@@ -1,9 +1,10 @@
-import { isKeyframeError, KeyframeError } from '@keyframe/contracts';
+import { hasCode, isKeyframeError, KeyframeError } from '@keyframe/contracts';
 import { bytesOf } from '@keyframe/contracts/streams';
 import type { EpochContext } from '../epoch-context.ts';
 import type { Payload } from '../format/container-layout.ts';
 import { isPlainPath } from '../objects/damage.ts';
 import { putOnce } from '../objects/put-once.ts';
+import { type Publication, Tombstones } from '../retention/tombstones.ts';
 import { BundleFiller, dataSink, type DataTarget } from './file-sinks.ts';
 import { Failure } from './failure.ts';
 import { type FrameJob, FramePipeline, type FrameRole } from './frame-pipeline.ts';
@@ -126,9 +127,20 @@ export class BackupJob implements BackupWriter {
 
   async publish({ record }: PreparedBackup): Promise<BackupRecord> {
     this.#failure.check();
+    const { signal } = this.#failure;
+    const tombstones = new Tombstones(this.#context.store, this.#context.cluster);
+    const publication = this.#publication();
+    await tombstones.assertPublishable(publication, { signal });
     this.#publishTried = true;
-    const source = bytesOf(encodeRecord(record));
-    await putOnce(this.#context.store, `${this.#prefix}backup.json`, source, this.#failure.signal);
+    const key = `${this.#prefix}backup.json`;
+    await putOnce(this.#context.store, key, bytesOf(encodeRecord(record)), signal);
+    try {
+      await tombstones.assertPublishable(publication, { signal });
+    } catch (error) {
+      // An expiry decided while this process slept: what it takes away must not be listed.
+      if (hasCode(error, 'CONFLICT')) await this.#context.store.delete([key]);
+      throw error;
+    }
     return record;
   }
 
@@ -168,6 +180,23 @@ export class BackupJob implements BackupWriter {
     await this.#manifest.verbatim('backupLabel', Buffer.from(facts.backupLabel));
     if (facts.tablespaceMap !== undefined)
       await this.#manifest.verbatim('tablespaceMap', Buffer.from(facts.tablespaceMap));
+  }
+
+  /** This backup with every pack it needs. */
+  #publication(): Publication {
+    const { epoch } = this.#context;
+    const packs = this.#series.lines.flatMap((line) =>
+      line === undefined
+        ? []
+        : [
+            {
+              epoch: line.epoch === 0 ? epoch.number : line.epoch,
+              label: line.label === '' ? this.label : line.label,
+              number: line.number,
+            },
+          ],
+    );
+    return { epoch: epoch.number, label: this.label, packs };
   }
 
   /** Uploads all packs but one, which then carries the copy of the manifest. */

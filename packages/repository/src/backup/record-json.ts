@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { formatLsn, type Lsn, parseLsn } from '@keyframe/contracts';
-import { type Fields, FORMAT, type Json, openSealedJson, sealJson } from '../format/sealed-json.ts';
+import { type Fields, FORMAT, type Json, openSealedJson, parseFields, sealJson } from '../format/sealed-json.ts';
 import { damaged } from '../objects/damage.ts';
 import type { BackupIntent, BackupRecord, DamagedPage, Fragmentation } from './record.ts';
 
@@ -68,6 +68,11 @@ export function readHolder(fields: Fields): BackupIntent['holder'] {
     processStart: fields.text('processStart'),
     command: fields.text('command'),
   };
+}
+
+/** Reads a `facts` chunk. @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
+export function decodeDescription(bytes: Buffer, key: string): DescribedBackup {
+  return readDescription(parseFields(bytes, key), key);
 }
 
 function description(backup: DescribedBackup): Readonly<Record<string, Json | undefined>> {

@@ -4,6 +4,7 @@ import type { EpochContext } from '../epoch-context.ts';
 import { damaged } from '../objects/damage.ts';
 import { createOnly } from '../objects/put-once.ts';
 import { readSmall } from '../objects/read-range.ts';
+import { Tombstones } from '../retention/tombstones.ts';
 import { BackupJob } from './backup-job.ts';
 import type { BaseFiles } from './base-files.ts';
 import type { BackupCatalogue, BeginOptions, NewIntent, UnfinishedBackup } from './catalogue.ts';
@@ -31,9 +32,11 @@ interface Found {
 export class StoredCatalogue implements BackupCatalogue {
   readonly #context: EpochContext;
   readonly #prefix: string;
+  readonly #tombstones: Tombstones;
 
   constructor(context: EpochContext) {
     this.#context = context;
+    this.#tombstones = new Tombstones(context.store, context.cluster);
     this.#prefix = `${context.prefix}backups/`;
   }
 
@@ -41,8 +44,11 @@ export class StoredCatalogue implements BackupCatalogue {
     options: Abortable & { readonly onDamage?: ((fault: KeyframeError) => void) | undefined } = {},
   ): Promise<BackupRecord[]> {
     const found = await this.#find(options);
-    const labels = [...found].filter(([, { names }]) => names.has('backup.json')).map(([label]) => label);
-    const records = await this.#each(labels, (label) => this.get(label, options).catch(takenBy(options.onDamage)));
+    const published = [...found].filter(([, { names }]) => names.has('backup.json')).map(([label]) => label);
+    // Read after the listing: what was removed since is hidden, too.
+    const isHidden = await this.#tombstones.hidden(this.#context.epoch.number, options);
+    const labels = published.filter((label) => !isHidden(label));
+    const records = await this.#each(labels, (label) => this.record(label, options).catch(takenBy(options.onDamage)));
     return records
       .filter((record) => record !== undefined)
       .toSorted((one, other) => compare(one.stoppedAt, other.stoppedAt) || compare(one.label, other.label));
@@ -59,7 +65,17 @@ export class StoredCatalogue implements BackupCatalogue {
     });
   }
 
-  async get(label: string, { signal }: Abortable = {}): Promise<BackupRecord> {
+  async get(label: string, options: Abortable = {}): Promise<BackupRecord> {
+    const record = await this.record(label, options);
+    if (!(await this.#tombstones.hidden(this.#context.epoch.number, options))(label)) return record;
+    throw new KeyframeError('BACKUP_NOT_FOUND', `the backup ${label} is expired`, {
+      hint: `Bring it back with \`keyframe undelete ${label}\` while its grace period lasts, or choose one of \`keyframe list\`.`,
+      details: { label },
+    });
+  }
+
+  /** The record of a published backup, be it expired or not. */
+  async record(label: string, { signal }: Abortable = {}): Promise<BackupRecord> {
     const key = `${this.#prefix}${label}/backup.json`;
     try {
       const record = decodeRecord(await readSmall(this.#context.store, key, signal), key);
@@ -98,12 +114,24 @@ export class StoredCatalogue implements BackupCatalogue {
       const label = `${at.slice(0, 19).replaceAll(/[-:]/gu, '')}Z-${intent.type}`;
       const whole: BackupIntent = { ...intent, label, startedAt: new Date(started).toISOString() };
       const source = bytesOf(encodeIntent(whole));
-      if (await createOnly(store, `${this.#prefix}${label}/intent`, source, signal))
-        return new BackupJob(this.#context, whole, signal);
+      if (!(await createOnly(store, `${this.#prefix}${label}/intent`, source, signal))) continue;
+      await this.#assertBases(whole, signal);
+      return new BackupJob(this.#context, whole, signal);
     }
     throw new KeyframeError('CONFLICT', 'no label is free: other backups were begun in this very minute', {
       hint: 'Check the clock of this host, then run `keyframe backup` again.',
     });
+  }
+
+  /** Asked after the intent is there: an expiry that comes later sees what it names and leaves it alone. */
+  async #assertBases({ label, parent, resumes = [] }: BackupIntent, signal: AbortSignal | undefined): Promise<void> {
+    const bases = [...(parent === undefined ? [] : [parent]), ...resumes];
+    try {
+      await this.#tombstones.assertBases(this.#context.epoch.number, bases, { signal });
+    } catch (error) {
+      await this.#context.store.delete([`${this.#prefix}${label}/intent`]);
+      throw error;
+    }
   }
 
   async base(record: BackupRecord): Promise<BaseFiles> {

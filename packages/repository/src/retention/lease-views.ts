@@ -1,0 +1,32 @@
+import { type Abortable, hasCode, type Store } from '@keyframe/contracts';
+import { readHolder } from '../backup/record-json.ts';
+import { openSealedJson } from '../format/sealed-json.ts';
+import { readSmall } from '../objects/read-range.ts';
+import type { LeaseView } from './survey.ts';
+
+/** The newest state of every lease below a prefix. One that is renewed or given back meanwhile may be told as it was. */
+export async function viewLeases(store: Store, prefix: string, options: Abortable): Promise<LeaseView[]> {
+  const newest = new Map<string, string>();
+  for await (const { key } of store.list(prefix, options)) {
+    const [, name, number] = /^(.+)\/(\d{10})$/u.exec(key) ?? [];
+    if (name !== undefined && number !== undefined && number > (newest.get(name) ?? '')) newest.set(name, number);
+  }
+  const views: LeaseView[] = [];
+  for (const [name, number] of newest) {
+    const key = `${name}/${number}`;
+    try {
+      const fields = openSealedJson(await readSmall(store, key, options.signal), key);
+      views.push({
+        name: name.slice(prefix.length),
+        holder: readHolder(fields.object('holder')),
+        expiresAt: fields.text('expiresAt'),
+        released: fields.boolean('released'),
+      });
+    } catch (error) {
+      if (!hasCode(error, 'NOT_FOUND')) throw error;
+      // Renewed since the listing: whoever holds it holds it still.
+      views.push(...(await viewLeases(store, prefix, options)).filter((view) => prefix + view.name === name));
+    }
+  }
+  return views;
+}

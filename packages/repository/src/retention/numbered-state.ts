@@ -1,0 +1,90 @@
+import { randomUUID } from 'node:crypto';
+import { hasCode, KeyframeError, type Store } from '@keyframe/contracts';
+import { bytesOf } from '@keyframe/contracts/streams';
+import { type Fields, type Json, openSealedJson, sealJson } from '../format/sealed-json.ts';
+import { createOnly } from '../objects/put-once.ts';
+import { readSmall } from '../objects/read-range.ts';
+
+const DIGITS = /^\d{10}$/u;
+
+/** How a state becomes JSON and back. */
+export interface StateForm<State> {
+  /** What holds before anything was written. */
+  readonly empty: State;
+  encode(state: State): Readonly<Record<string, Json | undefined>>;
+  decode(fields: Fields, key: string): State;
+}
+
+/** A state, and the number of the object that holds it: 0 when none was written yet. */
+export interface Numbered<State> {
+  readonly number: number;
+  readonly state: State;
+}
+
+/**
+ * A small state that many may change, of numbered objects that are only ever created: each holds the whole state, the highest
+ * number wins. Whoever wants to change it creates the number after the one he read; of two, one finds it taken.
+ */
+export class NumberedState<State> {
+  readonly #store: Store;
+  readonly #prefix: string;
+  readonly #form: StateForm<State>;
+
+  /** `prefix` ends in `/`. */
+  constructor(store: Store, prefix: string, form: StateForm<State>) {
+    this.#store = store;
+    this.#prefix = prefix;
+    this.#form = form;
+  }
+
+  /** @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
+  async read(signal: AbortSignal | undefined): Promise<Numbered<State>> {
+    const number = await this.#highest(signal);
+    if (number === 0) return { number, state: this.#form.empty };
+    const key = this.#key(number);
+    return { number, state: this.#form.decode(openSealedJson(await this.#load(key, signal), key), key) };
+  }
+
+  /**
+   * Writes the state that follows the one of that number. False: somebody else did meanwhile, nothing was changed.
+   * An object that a slow writer creates below the highest number counts for nothing.
+   */
+  async follow(number: number, state: State, signal: AbortSignal | undefined): Promise<boolean> {
+    const next = number + 1;
+    // Two writers of equal states must not both find their own bytes.
+    const content = sealJson({ ...this.#form.encode(state), token: randomUUID() });
+    if (!(await createOnly(this.#store, this.#key(next), bytesOf(content), signal))) return false;
+    return (await this.#highest(signal)) === next;
+  }
+
+  /** When, by the store's clock, the object of that number was written; undefined once it is gone. */
+  async writtenAt(number: number, signal: AbortSignal | undefined): Promise<Date | undefined> {
+    return (await this.#store.stat(this.#key(number), { signal }))?.modifiedAt;
+  }
+
+  #key(number: number): string {
+    return this.#prefix + String(number).padStart(10, '0');
+  }
+
+  async #highest(signal: AbortSignal | undefined): Promise<number> {
+    let highest = 0;
+    for await (const { key } of this.#store.list(this.#prefix, { signal })) {
+      const digits = key.slice(this.#prefix.length);
+      if (DIGITS.test(digits)) highest = Math.max(highest, Number(digits));
+    }
+    return highest;
+  }
+
+  async #load(key: string, signal: AbortSignal | undefined): Promise<Buffer> {
+    try {
+      return await readSmall(this.#store, key, signal);
+    } catch (error) {
+      if (!hasCode(error, 'NOT_FOUND')) throw error;
+      throw new KeyframeError('CORRUPT', `the object ${key} was listed and is gone`, {
+        cause: error,
+        hint: 'Run the command again; when it stays so, check what else deletes objects of this repository.',
+        details: { key },
+      });
+    }
+  }
+}

@@ -1,0 +1,248 @@
+import { type Abortable, hasCode, KeyframeError } from '@keyframe/contracts';
+import { bytesOf } from '@keyframe/contracts/streams';
+import { encodeRecord } from '../backup/record-json.ts';
+import type { BackupRecord } from '../backup/record.ts';
+import type { EpochContext } from '../epoch-context.ts';
+import { damaged } from '../objects/damage.ts';
+import { putOnce } from '../objects/put-once.ts';
+import { findCopy, type ManifestPlace, readManifestAt, type ReadManifest, rootAt, sha256At } from './manifest-copy.ts';
+import type { LostBackup, Rebuild } from './rebuild.ts';
+import type { EpochSurvey, LabelSurvey } from './survey.ts';
+import type { PackName, Tombstones } from './tombstones.ts';
+
+/** What rebuilding works with. */
+export interface RebuildParts {
+  readonly tombstones: Tombstones;
+  readonly survey: (options: Abortable) => Promise<readonly EpochSurvey[]>;
+  readonly context: (epoch: number) => EpochContext;
+}
+
+/** Brings backups back from what is left of them. */
+export class StoredRebuild implements Rebuild {
+  readonly #parts: RebuildParts;
+
+  constructor(parts: RebuildParts) {
+    this.#parts = parts;
+  }
+
+  async find(options: Abortable = {}): Promise<LostBackup[]> {
+    const { state } = await this.#parts.tombstones.read(options);
+    const epochs = await this.#parts.survey(options);
+    const lost: LostBackup[] = [];
+    for (const survey of epochs)
+      for (const label of survey.labels) {
+        const epoch = survey.archive.epoch.number;
+        // What is expired is meant to go; what is left of it is no loss.
+        if (state.backups.some((each) => each.epoch === epoch && each.label === label.label)) continue;
+        const context = this.#parts.context(epoch);
+        const found =
+          label.record === undefined
+            ? await this.#withoutRecord(context, survey, label, epochs, options)
+            : await this.#withRecord(context, label.record, label, options);
+        if (found !== undefined) lost.push(found);
+      }
+    return lost;
+  }
+
+  async bringBack(lost: LostBackup, options: Abortable = {}): Promise<BackupRecord> {
+    const { record } = lost;
+    if (lost.verdict !== 'can-return' || record === undefined)
+      throw new KeyframeError(
+        'CORRUPT',
+        `the backup ${lost.label} cannot be brought back: ${lost.detail ?? lost.verdict}`,
+        {
+          hint: 'Run `keyframe repository rebuild` to see what can return.',
+          details: { label: lost.label },
+        },
+      );
+    const context = this.#parts.context(lost.epoch);
+    const copy: ManifestPlace = {
+      key: record.manifest.copy.key,
+      offset: record.manifest.copy.offset,
+      sizeBytes: record.manifest.sizeBytes,
+    };
+    const uses = (await readManifestAt(context, lost.label, placeOf(lost, copy), options)).packs;
+    const publication = { epoch: lost.epoch, label: lost.label, packs: uses };
+    await this.#parts.tombstones.assertPublishable(publication, options);
+    if (lost.lost.includes('manifest')) await putManifest(context, record, copy, options);
+    if (lost.lost.includes('record'))
+      await replace(context, `${prefixOf(context, lost.label)}backup.json`, bytesOf(encodeRecord(record)), options);
+    return record;
+  }
+
+  /** A published backup: both copies of its manifest are looked at. */
+  async #withRecord(
+    context: EpochContext,
+    record: BackupRecord,
+    { label, hasManifest }: LabelSurvey,
+    options: Abortable,
+  ): Promise<LostBackup | undefined> {
+    const { manifest } = record;
+    const whole = { key: manifest.key, offset: 0, sizeBytes: manifest.sizeBytes };
+    if (hasManifest && (await hasRoot(context, whole, manifest.root, options))) return undefined;
+    const copy = { key: manifest.copy.key, offset: manifest.copy.offset, sizeBytes: manifest.sizeBytes };
+    const base = { epoch: record.epoch, label, lost: ['manifest'] as const, record };
+    return (await hasRoot(context, copy, manifest.root, options))
+      ? { ...base, verdict: 'can-return', detail: undefined, source: copy.key }
+      : { ...base, verdict: 'no-copy', detail: 'both copies of its manifest are lost', source: undefined };
+  }
+
+  /** A label without a readable record: it was published once, or never. */
+  async #withoutRecord(
+    context: EpochContext,
+    survey: EpochSurvey,
+    found: LabelSurvey,
+    epochs: readonly EpochSurvey[],
+    options: Abortable,
+  ): Promise<LostBackup | undefined> {
+    const { label, packs, hasManifest, fault, intent } = found;
+    const prefix = prefixOf(context, label);
+    const copy = await findCopy(context, prefix, packs, options);
+    const places = [...(hasManifest ? [await objectAt(context, `${prefix}manifest`, options)] : []), copy];
+    const [manifest, objectIsWhole] = await firstWhole(context, label, places, copy, options);
+    const base = { epoch: context.epoch.number, label };
+    if (manifest === undefined) {
+      // Begun and never finished, or only packs that others use: nothing that ever counted.
+      if (fault === undefined || intent !== undefined) return undefined;
+      return {
+        ...base,
+        lost: ['record'],
+        verdict: 'no-copy',
+        detail: fault.message,
+        source: undefined,
+        record: undefined,
+      };
+    }
+    const lost = objectIsWhole ? (['record'] as const) : (['manifest', 'record'] as const);
+    const source = manifest.place.key;
+    if (copy === undefined)
+      return { ...base, lost, verdict: 'packs-missing', detail: 'its last pack is gone', source, record: undefined };
+    const record = await recordOf(context, found, manifest, copy, options);
+    const missing = missingPacks(epochs, manifest.packs);
+    if (missing > 0)
+      return { ...base, lost, verdict: 'packs-missing', detail: `${missing} of its packs are gone`, source, record };
+    if (!hasOwnWal(survey, record))
+      return {
+        ...base,
+        lost,
+        verdict: 'wal-missing',
+        detail: 'WAL from its start to its stop is not whole',
+        source,
+        record,
+      };
+    return { ...base, lost, verdict: 'can-return', detail: undefined, source, record };
+  }
+}
+
+const prefixOf = (context: EpochContext, label: string): string => `${context.prefix}backups/${label}/`;
+
+const placeOf = (lost: LostBackup, copy: ManifestPlace): ManifestPlace =>
+  lost.source === undefined || lost.source === copy.key ? copy : { ...copy, key: lost.source, offset: 0 };
+
+async function objectAt(context: EpochContext, key: string, { signal }: Abortable): Promise<ManifestPlace | undefined> {
+  const info = await context.store.stat(key, { signal });
+  return info === undefined ? undefined : { key, offset: 0, sizeBytes: info.sizeBytes };
+}
+
+/** The first place whose manifest proves itself, and whether that is the object. */
+async function firstWhole(
+  context: EpochContext,
+  label: string,
+  places: readonly (ManifestPlace | undefined)[],
+  copy: ManifestPlace | undefined,
+  options: Abortable,
+): Promise<[ReadManifest | undefined, boolean]> {
+  for (const place of places) {
+    if (place === undefined) continue;
+    try {
+      return [await readManifestAt(context, label, place, options), place !== copy];
+    } catch (error) {
+      if (!hasCode(error, 'CORRUPT')) throw error;
+    }
+  }
+  return [undefined, false];
+}
+
+async function hasRoot(
+  context: EpochContext,
+  place: ManifestPlace,
+  root: string,
+  options: Abortable,
+): Promise<boolean> {
+  try {
+    return (await rootAt(context, place, options)) === root;
+  } catch (error) {
+    if (!hasCode(error, 'CORRUPT')) throw error;
+    return false;
+  }
+}
+
+/** The record as `publish` wrote it: stored bytes are those of packs and manifest. */
+async function recordOf(
+  context: EpochContext,
+  { label, packs }: LabelSurvey,
+  { description, place, root }: ReadManifest,
+  copy: ManifestPlace,
+  options: Abortable,
+): Promise<BackupRecord> {
+  const storedBytes = [...packs.values()].reduce((sum, size) => sum + size, place.sizeBytes);
+  return {
+    ...description,
+    storedBytes,
+    manifest: {
+      key: `${prefixOf(context, label)}manifest`,
+      sizeBytes: place.sizeBytes,
+      sha256: await sha256At(context, place, options),
+      root,
+      copy: { key: copy.key, offset: copy.offset },
+    },
+  };
+}
+
+function missingPacks(epochs: readonly EpochSurvey[], packs: readonly PackName[]): number {
+  const labels = new Map(
+    epochs.flatMap(({ archive, labels: each }) =>
+      each.map((label) => [`${archive.epoch.number}/${label.label}`, label.packs] as const),
+    ),
+  );
+  return packs.filter(({ epoch, label, number }) => labels.get(`${epoch}/${label}`)?.has(number) !== true).length;
+}
+
+function hasOwnWal(
+  { timelines }: EpochSurvey,
+  { timeline, startLsn, stopLsn, walSegmentSizeBytes }: BackupRecord,
+): boolean {
+  const size = BigInt(walSegmentSizeBytes);
+  const held = new Set(timelines.get(timeline)?.numbers);
+  for (let number = startLsn / size; number <= (stopLsn - 1n) / size; number += 1n)
+    if (!held.has(Number(number))) return false;
+  return true;
+}
+
+async function putManifest(
+  context: EpochContext,
+  { manifest }: BackupRecord,
+  copy: ManifestPlace,
+  options: Abortable,
+): Promise<void> {
+  // Proven first: what is put below its key must not be another piece of damage.
+  if ((await sha256At(context, copy, options)) !== manifest.sha256)
+    throw damaged(copy.key, 'the copy of the manifest in it fails its hash');
+  const { key, offset, sizeBytes } = copy;
+  const range = { start: offset, end: offset + sizeBytes };
+  const open = async function* (): AsyncGenerator<Uint8Array> {
+    yield* await context.store.get(key, { range, signal: options.signal });
+  };
+  await replace(context, manifest.key, { sizeBytes, open }, options);
+}
+
+/** What lies there is damaged: it is taken away first, since nothing is ever replaced. */
+async function replace(
+  { store }: EpochContext,
+  key: string,
+  source: Parameters<typeof putOnce>[2],
+  { signal }: Abortable,
+): Promise<void> {
+  await store.delete([key], { signal });
+  await putOnce(store, key, source, signal);
+}

@@ -1,0 +1,110 @@
+import { type Abortable, hasCode, KeyframeError, type Store } from '@keyframe/contracts';
+import { tombstonePrefix } from './retention-keys.ts';
+import { type Numbered, NumberedState } from './numbered-state.ts';
+import { isHidden, type Tombstone, TOMBSTONE_FORM, type TombstoneState } from './tombstone.ts';
+
+/** A pack as a manifest names it. */
+export interface PackName {
+  readonly epoch: number;
+  readonly label: string;
+  readonly number: number;
+}
+
+/** A backup that is about to count, with every pack it needs. */
+export interface Publication {
+  readonly epoch: number;
+  readonly label: string;
+  readonly packs: Iterable<PackName>;
+}
+
+/**
+ * The tombstones of one cluster.
+ *
+ * Flags both ways keep a backup and an expiry from missing each other: the backup writes its intent, naming what it builds
+ * on, then reads the tombstones; the expiry writes its tombstones, then lists intents and manifests, then deletes. Whatever
+ * the pauses between, at least one of the two sees the other.
+ */
+export class Tombstones {
+  readonly #state: NumberedState<TombstoneState>;
+
+  constructor(store: Store, cluster: string) {
+    this.#state = new NumberedState(store, tombstonePrefix(cluster), TOMBSTONE_FORM);
+  }
+
+  /** @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
+  read({ signal }: Abortable = {}): Promise<Numbered<TombstoneState>> {
+    return this.#state.read(signal);
+  }
+
+  /** False when somebody else changed them since that number was read. */
+  follow(number: number, state: TombstoneState, { signal }: Abortable = {}): Promise<boolean> {
+    return this.#state.follow(number, state, signal);
+  }
+
+  /** By the store's clock. */
+  writtenAt(number: number, { signal }: Abortable = {}): Promise<Date | undefined> {
+    return this.#state.writtenAt(number, signal);
+  }
+
+  /** Tells which labels of an epoch do not count although they are published. */
+  async hidden(epoch: number, options: Abortable = {}): Promise<(label: string) => boolean> {
+    const state = await this.#readable(options);
+    return (label) => isHidden(state, epoch, label);
+  }
+
+  /**
+   * To be asked by a backup once its intent, which names these labels, is written and before it relies on them.
+   * @throws {KeyframeError} CONFLICT when one of them is expired
+   */
+  async assertBases(epoch: number, labels: readonly string[], options: Abortable = {}): Promise<void> {
+    if (labels.length === 0) return;
+    const state = await this.#readable(options);
+    for (const label of labels)
+      if (state.backups.some((each) => each.epoch === epoch && each.label === label && each.kind !== 'packs'))
+        throw new KeyframeError('CONFLICT', `the backup ${label}, to be built on, is expired`, {
+          hint: 'Run `keyframe backup` again: it builds on another one.',
+          details: { label },
+        });
+  }
+
+  /**
+   * To be asked just before and just after `backup.json` is created.
+   * @throws {KeyframeError} CONFLICT when the backup itself was given up, or packs it needs are being removed
+   */
+  async assertPublishable(backup: Publication, options: Abortable = {}): Promise<void> {
+    const state = await this.#readable(options);
+    const decided = state.backups.filter(({ phase }) => phase !== 'marked');
+    if (decided.length === 0) return;
+    if (isHidden({ backups: decided, wal: [] }, backup.epoch, backup.label))
+      throw new KeyframeError('CONFLICT', `the backup ${backup.label} was taken for dead and removed by an expiry`, {
+        hint: 'Run `keyframe backup` again; this one was paused for days.',
+        details: { label: backup.label },
+      });
+    const going = goingPacks(decided);
+    for (const { epoch, label, number } of backup.packs)
+      if (going.get(`${epoch}/${label}`)?.has(number) === true)
+        throw new KeyframeError('CONFLICT', `pack ${number} of backup ${label}, which this backup needs, is removed`, {
+          hint: 'Run `keyframe backup` again: it does not build on what is expired.',
+          details: { label, pack: number },
+        });
+  }
+
+  /** Damaged tombstones keep every expiry from removing anything; they must not keep backups and restores from working. */
+  async #readable(options: Abortable): Promise<TombstoneState> {
+    try {
+      return (await this.read(options)).state;
+    } catch (error) {
+      if (!hasCode(error, 'CORRUPT')) throw error;
+      return TOMBSTONE_FORM.empty;
+    }
+  }
+}
+
+function goingPacks(tombstones: readonly Tombstone[]): Map<string, Set<number>> {
+  const going = new Map<string, Set<number>>();
+  for (const { epoch, label, packs } of tombstones) {
+    const name = `${epoch}/${label}`;
+    going.set(name, new Set([...(going.get(name) ?? []), ...packs]));
+  }
+  return going;
+}
