@@ -13,6 +13,7 @@ export type AdapterErrorCode =
 export type EngineErrorCode =
   | 'BACKUP_NOT_FOUND'
   | 'BACKUP_WAL_MISSING'
+  | 'CHAIN_BROKEN'
   | 'CONFIG_INVALID'
   | 'CONFIG_NOT_FOUND'
   | 'DISK_FULL'
@@ -30,6 +31,7 @@ export type EngineErrorCode =
   | 'SERVER_UNREACHABLE'
   | 'SERVER_UNSUPPORTED'
   | 'TARGET_AMBIGUOUS'
+  | 'SIGNATURE_INVALID'
   | 'TARGET_BEFORE_BACKUP'
   | 'TARGET_DIRECTORY'
   | 'TARGET_NOT_FOUND'

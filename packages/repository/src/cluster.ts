@@ -1,6 +1,7 @@
 import type { Abortable } from '@keyframe/contracts';
 import type { BackupCatalogue } from './backup/catalogue.ts';
 import type { Retention } from './retention/retention.ts';
+import type { SignedChain } from './signing/signing.ts';
 import type { WalArchive } from './wal/wal-archive.ts';
 
 /** One incarnation of a cluster: from initdb or pg_upgrade to the next. Its number orders it, from 1. */
@@ -44,4 +45,6 @@ export interface EpochArchive {
   readonly epoch: Epoch;
   readonly wal: WalArchive;
   readonly backups: BackupCatalogue;
+  /** Who wrote what, and that nothing of it is missing: signed. */
+  readonly chain: SignedChain;
 }

@@ -1,6 +1,7 @@
 import type { Compressor, Store } from '@keyframe/contracts';
 import type { Epoch } from './cluster.ts';
 import type { Codecs } from './objects/codecs.ts';
+import type { Signatures } from './signing/signatures.ts';
 import type { RepositoryTuning } from './tuning.ts';
 
 /** What the archive of one epoch works with. */
@@ -11,6 +12,7 @@ export interface EpochContext {
   readonly now: () => Date;
   readonly tuning: RepositoryTuning;
   readonly repositoryId: string;
+  readonly signatures: Signatures;
   readonly frameBytes: number;
   readonly walFrameBytes: number;
   readonly cluster: string;

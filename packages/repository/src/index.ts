@@ -30,6 +30,19 @@ export type { Retention } from './retention/retention.ts';
 export type { EpochSurvey, LabelSurvey, LeaseView, Removal, TimelineSurvey, WalCompanion } from './retention/survey.ts';
 export type { Tombstone, TombstoneState, WalTombstone } from './retention/tombstone.ts';
 export type { PackName } from './retention/tombstones.ts';
+export { newSigningKey } from './signing/keys.ts';
+export type {
+  ChainAudit,
+  ChainFault,
+  ChainHead,
+  ExpiryContent,
+  HeadMemory,
+  NamedSegments,
+  SignatureVerdict,
+  SignedChain,
+  SigningContext,
+} from './signing/signing.ts';
+export type { KnownSigner, Signers } from './signing/signers.ts';
 export type { RepositoryTuning } from './tuning.ts';
 export type { WalArchive, WalFacts, WalFile, WalObjectHeader } from './wal/wal-archive.ts';
 export { parseWalInventory, type SegmentRange, type WalInventory } from './wal/wal-inventory.ts';

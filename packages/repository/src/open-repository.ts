@@ -5,6 +5,7 @@ import { assertLeaseName } from './keys.ts';
 import { checkObject } from './objects/check-object.ts';
 import { Codecs } from './objects/codecs.ts';
 import type { Repository, RepositoryContext } from './repository.ts';
+import { Signatures } from './signing/signatures.ts';
 import { type ClusterContext, StoredCluster } from './stored-cluster.ts';
 import { DEFAULT_TUNING } from './tuning.ts';
 
@@ -23,14 +24,20 @@ export function openRepository(context: RepositoryContext): Repository {
   const codecs = new Codecs([...context.compressors, compressor]);
   const tuning = { ...DEFAULT_TUNING, ...context.tuning };
   let known: RepositoryIdentity | undefined;
+  let signatures: Signatures | undefined;
 
   const identity = async ({ signal }: Abortable = {}): Promise<RepositoryIdentity> => {
     known ??= await readIdentity(store, signal); // it never changes
     return known;
   };
+  const signers = async (options: Abortable): Promise<Signatures> => {
+    signatures ??= new Signatures(store, (await identity(options)).id, now, context.signing);
+    return signatures;
+  };
   const open = async (options: Abortable): Promise<ClusterContext> => {
     const { id, frameBytes, walFrameBytes } = await identity(options);
-    return { store, compressor, codecs, now, tuning, repositoryId: id, frameBytes, walFrameBytes };
+    const common = { signatures: await signers(options), frameBytes, walFrameBytes };
+    return { store, compressor, codecs, now, tuning, repositoryId: id, ...common };
   };
 
   return {
@@ -55,6 +62,11 @@ export function openRepository(context: RepositoryContext): Repository {
     },
     cluster: (name) => new StoredCluster(name, open),
     check: (key, { signal } = {}) => checkObject(store, codecs, key, signal),
+    signers: {
+      list: async (options = {}) => (await signers(options)).list(options),
+      announce: async (options = {}) => (await signers(options)).announce(options),
+      introduce: async (publicKey, name, options = {}) => (await signers(options)).introduce(publicKey, name, options),
+    },
     lease: async (name, holder, options) => {
       assertLeaseName(name);
       await identity(options);

@@ -2,6 +2,8 @@ import type { Abortable, Compressor, Store } from '@keyframe/contracts';
 import type { ClusterHistory } from './cluster.ts';
 import type { RepositoryIdentity } from './identity.ts';
 import type { Lease, LeaseHolder, LeaseOptions } from './lease.ts';
+import type { Signers } from './signing/signers.ts';
+import type { SigningContext } from './signing/signing.ts';
 import type { RepositoryTuning } from './tuning.ts';
 
 /** What a repository needs from outside: where bytes lie, how they are packed, and the time. */
@@ -14,6 +16,8 @@ export interface RepositoryContext {
   readonly now: () => Date;
   /** Sizes and bounds; the defaults suit a process of less than 300 MiB. */
   readonly tuning?: Partial<RepositoryTuning> | undefined;
+  /** Who signs and whom to believe. Default: nothing is signed, and signatures are believed as the repository has them. */
+  readonly signing?: SigningContext | undefined;
 }
 
 /** The history of any number of database clusters in one store. */
@@ -43,6 +47,8 @@ export interface Repository {
    * @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT, NOT_FOUND
    */
   check(key: string, options?: Abortable): Promise<void>;
+  /** The writers whose public keys the repository holds. */
+  readonly signers: Signers;
   /**
    * Takes a lease of that name, such as `main/backup`.
    * @throws {KeyframeError} LOCKED, naming who holds it

@@ -9,6 +9,7 @@ import { createOnly } from './objects/put-once.ts';
 import { readSmall } from './objects/read-range.ts';
 import type { Retention } from './retention/retention.ts';
 import { createRetention } from './retention/stored-retention.ts';
+import { StoredChain } from './signing/stored-chain.ts';
 import { StoredWal } from './wal/stored-wal.ts';
 
 /** What an epoch's context has beyond the epoch itself. */
@@ -123,7 +124,9 @@ export class StoredCluster implements ClusterHistory {
 
   #archive(common: ClusterContext, epoch: Epoch): EpochArchive {
     const context = this.#context(common, epoch);
-    return { cluster: this.name, epoch, wal: new StoredWal(context), backups: new StoredCatalogue(context) };
+    const wal = new StoredWal(context);
+    const chain = new StoredChain(context, wal);
+    return { cluster: this.name, epoch, wal, backups: new StoredCatalogue(context), chain };
   }
 
   #context(common: ClusterContext, epoch: Epoch): EpochContext {

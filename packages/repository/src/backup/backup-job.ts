@@ -131,9 +131,10 @@ export class BackupJob implements BackupWriter {
     const tombstones = new Tombstones(this.#context.store, this.#context.cluster);
     const publication = this.#publication();
     await tombstones.assertPublishable(publication, { signal });
-    this.#publishTried = true;
     const key = `${this.#prefix}backup.json`;
-    await putOnce(this.#context.store, key, bytesOf(encodeRecord(record)), signal);
+    const seal = await this.#context.signatures.sealer(key, { signal });
+    this.#publishTried = true;
+    await putOnce(this.#context.store, key, bytesOf(encodeRecord(record, seal)), signal);
     try {
       await tombstones.assertPublishable(publication, { signal });
     } catch (error) {

@@ -22,6 +22,7 @@ import { DEFAULT_TUNING } from '../tuning.ts';
 import { Failure } from './failure.ts';
 import { ManifestBuilder } from './manifest-builder.ts';
 import { ManifestSpool } from './manifest-spool.ts';
+import { Signatures } from '../signing/signatures.ts';
 import type { ManifestEntry } from './manifest.ts';
 import { PackStream } from './pack-stream.ts';
 import type { BackupRecord } from './record.ts';
@@ -74,7 +75,8 @@ const LABEL = '20261121T030000Z-full';
 function contextOf(store: Store): EpochContext {
   const epoch = { number: 1, systemIdentifier: SYSTEM_IDENTIFIER, postgresVersion: 180_006, createdAt: '' };
   const codecs = new Codecs([plainDeflate]);
-  const sizes = { tuning: DEFAULT_TUNING, frameBytes: 262_144, walFrameBytes: 1_048_576 };
+  const signatures = new Signatures(store, 'x', () => new Date(0));
+  const sizes = { signatures, tuning: DEFAULT_TUNING, frameBytes: 262_144, walFrameBytes: 1_048_576 };
   const place = { repositoryId: 'x', cluster: 'main', epoch, prefix: 'clusters/main/1/' };
   return { store, compressor: plainDeflate, codecs, now: () => new Date(0), ...sizes, ...place };
 }

@@ -1,6 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { formatLsn, type Lsn, parseLsn } from '@keyframe/contracts';
-import { type Fields, FORMAT, type Json, openSealedJson, parseFields, sealJson } from '../format/sealed-json.ts';
+import {
+  type Fields,
+  FORMAT,
+  type Json,
+  openSealedJson,
+  parseFields,
+  sealJson,
+  type SignatureOf,
+} from '../format/sealed-json.ts';
 import { damaged } from '../objects/damage.ts';
 import type { BackupIntent, BackupRecord, DamagedPage, Fragmentation } from './record.ts';
 
@@ -16,9 +24,10 @@ export function encodeDescription(backup: DescribedBackup): Buffer {
 }
 
 /** The bytes of `backup.json`. */
-export function encodeRecord(record: BackupRecord): Buffer {
+export function encodeRecord(record: BackupRecord, signatureOf?: SignatureOf): Buffer {
   const { manifest, storedBytes } = record;
-  return sealJson({ ...description(record), storedBytes, manifest: { ...manifest, copy: { ...manifest.copy } } });
+  const reference = { ...manifest, copy: { ...manifest.copy } };
+  return sealJson({ ...description(record), storedBytes, manifest: reference }, signatureOf);
 }
 
 /** @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */

@@ -12,12 +12,16 @@ export const FORMAT = 1;
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json | undefined };
 
 const SEAL_START = '  "sha256": "';
-const SEAL_BYTES = SEAL_START.length + 64 + '"\n}\n'.length;
+/** Length of the seal that ends a sealed object. */
+export const SEAL_BYTES: number = SEAL_START.length + 64 + '"\n}\n'.length;
 
-/** Renders `{"format": 1, …}` with its seal. */
-export function sealJson(content: Readonly<Record<string, Json | undefined>>): Buffer {
-  const body = JSON.stringify({ format: FORMAT, ...content }, null, 2).slice(0, -'\n}'.length);
-  const sealed = `${body},\n`;
+/** Gives the line with a signature over everything before it. */
+export type SignatureOf = (body: string) => string;
+
+/** Renders `{"format": 1, …}` with its seal, and before it the signature, if any. */
+export function sealJson(content: Readonly<Record<string, Json | undefined>>, signatureOf?: SignatureOf): Buffer {
+  const body = `${JSON.stringify({ format: FORMAT, ...content }, null, 2).slice(0, -'\n}'.length)},\n`;
+  const sealed = signatureOf === undefined ? body : body + signatureOf(body);
   return Buffer.from(`${sealed}${SEAL_START}${hash('sha256', sealed)}"\n}\n`);
 }
 
