@@ -16,6 +16,8 @@ export interface App {
   readonly rawStore: Store;
   readonly host: Host;
   readonly log: Log;
+  /** Where this host keeps what it remembers of this repository. May not exist yet. */
+  readonly stateDirectory: string;
   /** Resolves the source's URL with the environment's `PG*` variables and password file. */
   connectionTarget(): Promise<ConnectionTarget>;
   /** Closes every adapter and removes temporary directories. Called again: does nothing. */

@@ -37,6 +37,12 @@ export interface RepositoryConfiguration {
   readonly name: string;
   readonly stores: readonly [ConfiguredAdapter<'store'>];
   readonly compress: ConfiguredAdapter<'compressor'>;
+  readonly signing: {
+    /** Private key in PEM, where this host signs. */
+    readonly key: Secret | undefined;
+    /** Public keys to believe, beside the own one. */
+    readonly trusted: readonly string[];
+  };
 }
 
 /** A config file: read, secrets resolved, every plugin loaded, everything valid. */
@@ -45,6 +51,8 @@ export interface Configuration {
   readonly file: string;
   readonly clusters: ReadonlyMap<string, ClusterConfiguration>;
   readonly repositories: ReadonlyMap<string, RepositoryConfiguration>;
+  /** Where this host keeps what it remembers, where the file says so. Absolute path. */
+  readonly stateDirectory: string | undefined;
   /** Codecs that can be read whatever the file says: those that this installation brings along. */
   readonly codecs: readonly Codec[];
   /** Replaces every secret value of the file in a text by `***`. */

@@ -44,6 +44,8 @@ export async function loadConfiguration(options: LoadOptions): Promise<Configura
   const drafts = [...secrets.problems, ...others];
   for (const { source: from } of Object.values(value?.clusters ?? {}))
     if (from.url !== undefined) for (const password of passwordsIn(from.url)) redaction.add(password);
+  for (const { signing } of Object.values(value?.repositories ?? {}))
+    if (signing?.key !== undefined) redaction.add(signing.key);
   if (drafts.length > 0 || value === undefined)
     throw configurationError(
       source.file,
@@ -84,10 +86,20 @@ function build(
     // loadPlugin has compared the kind with the slot.
     return placed.adapter as ConfiguredAdapter<'store' & 'compressor'>;
   };
-  const repositories = Object.keys(raw.repositories).map((name): [string, RepositoryConfiguration] => [
-    name,
-    { name, stores: [at('repositories', name, 'stores', 0)], compress: at('repositories', name, 'compress') },
-  ]);
+  const repositories = Object.entries(raw.repositories).map(
+    ([name, { signing }]): [string, RepositoryConfiguration] => [
+      name,
+      {
+        name,
+        stores: [at('repositories', name, 'stores', 0)],
+        compress: at('repositories', name, 'compress'),
+        signing: {
+          key: signing?.key === undefined ? undefined : new Secret(signing.key),
+          trusted: signing?.trusted ?? [],
+        },
+      },
+    ],
+  );
   const [only = ''] = Object.keys(raw.repositories);
   const clusters = Object.entries(raw.clusters).map(([name, cluster]): [string, ClusterConfiguration] => [
     name,
@@ -95,6 +107,7 @@ function build(
   ]);
   return {
     file,
+    stateDirectory: raw.state,
     clusters: new Map(clusters),
     repositories: new Map(repositories),
     codecs,

@@ -1,12 +1,15 @@
 /** The only container of Keyframe: joins the configured adapters to a repository. @packageDocumentation */
 import type { Compressor, Log, Store } from '@keyframe/contracts';
 import { DEFAULT_RETRY, retrying } from '@keyframe/engine/store';
-import { openRepository, type Repository } from '@keyframe/repository';
+import { openRepository, type Repository, type SigningContext } from '@keyframe/repository';
 // The other entry of awilix loads a file globber that nothing here uses: 38 ms of CPU a start.
-import { asFunction, asValue, createContainer, InjectionMode } from 'awilix/browser';
+import { asFunction, asValue, type AwilixContainer, createContainer, InjectionMode } from 'awilix/browser';
+import path from 'node:path';
+import { homedir } from 'node:os';
 import type { App } from './app.ts';
 import { choose } from './choose.ts';
 import type { Configuration, Environment, RepositoryConfiguration } from './configuration.ts';
+import { headsIn } from './heads.ts';
 import { createHost, type OwnedHost } from './host.ts';
 
 /** What to open, and for whom. */
@@ -38,33 +41,8 @@ interface Cradle {
 export function openApp(configuration: Configuration, options: OpenOptions): App {
   const cluster = choose(configuration.clusters, options.cluster, 'cluster');
   const configured = choose(configuration.repositories, options.repository ?? cluster.repository, 'repository');
-  const container = createContainer<Cradle>({ injectionMode: InjectionMode.PROXY, strict: true });
-  const closing = async (adapter: { close?(): Promise<void> }): Promise<void> => {
-    await adapter.close?.();
-  };
-  container.register({
-    configured: asValue(configured),
-    configuration: asValue(configuration),
-    log: asValue(options.log),
-    host: asFunction(({ log }: Cradle) => createHost(log))
-      .singleton()
-      .disposer((host) => host.close()),
-    rawStore: asFunction(({ configured: { stores }, host }: Cradle) => stores[0].create(host))
-      .singleton()
-      .disposer(closing),
-    store: asFunction(retryingStore).singleton(),
-    compressor: asFunction(({ configured: { compress }, host }: Cradle) => compress.create(host))
-      .singleton()
-      .disposer(closing),
-    codecs: asFunction(({ configuration: { codecs }, host }: Cradle) => codecs.map((codec) => codec.create(host)))
-      .singleton()
-      .disposer(async (codecs) => {
-        for (const codec of codecs) await codec.close?.();
-      }),
-    repository: asFunction(({ store, compressor, codecs, host }: Cradle) =>
-      openRepository({ store, compressor, compressors: codecs, now: host.now }),
-    ).singleton(),
-  });
+  const stateDirectory = stateDirectoryOf(configuration, options.environment);
+  const container = joinParts(configuration, configured, options.log, stateDirectory);
   const { cradle } = container;
   let closed: Promise<void> | undefined;
   return {
@@ -73,6 +51,7 @@ export function openApp(configuration: Configuration, options: OpenOptions): App
     cluster,
     repositoryName: configured.name,
     log: options.log,
+    stateDirectory,
     get repository() {
       return cradle.repository;
     },
@@ -94,10 +73,69 @@ export function openApp(configuration: Configuration, options: OpenOptions): App
   };
 }
 
+/** One lazily made part each; what has an end ends with the container. */
+function joinParts(
+  configuration: Configuration,
+  configured: RepositoryConfiguration,
+  log: Log,
+  stateDirectory: string,
+): AwilixContainer<Cradle> {
+  const container = createContainer<Cradle>({ injectionMode: InjectionMode.PROXY, strict: true });
+  const closing = async (adapter: { close?(): Promise<void> }): Promise<void> => {
+    await adapter.close?.();
+  };
+  container.register({
+    configured: asValue(configured),
+    configuration: asValue(configuration),
+    log: asValue(log),
+    host: asFunction(({ log }: Cradle) => createHost(log))
+      .singleton()
+      .disposer((host) => host.close()),
+    rawStore: asFunction(({ configured: { stores }, host }: Cradle) => stores[0].create(host))
+      .singleton()
+      .disposer(closing),
+    store: asFunction(retryingStore).singleton(),
+    compressor: asFunction(({ configured: { compress }, host }: Cradle) => compress.create(host))
+      .singleton()
+      .disposer(closing),
+    codecs: asFunction(({ configuration: { codecs }, host }: Cradle) => codecs.map((codec) => codec.create(host)))
+      .singleton()
+      .disposer(async (codecs) => {
+        for (const codec of codecs) await codec.close?.();
+      }),
+    repository: asFunction(({ store, compressor, codecs, host }: Cradle) =>
+      openRepository({
+        store,
+        compressor,
+        compressors: codecs,
+        now: host.now,
+        signing: signingOf(configured, stateDirectory, log),
+      }),
+    ).singleton(),
+  });
+  return container;
+}
+
 function retryingStore({ rawStore, log }: Cradle): Store {
   const onRetry = (key: string, attempt: number, cause: unknown): void =>
     log.warn(
       `the store could not serve ${key}, attempt ${attempt}: ${cause instanceof Error ? cause.message : String(cause)}`,
     );
   return retrying(rawStore, { ...DEFAULT_RETRY, onRetry });
+}
+
+function signingOf({ signing }: RepositoryConfiguration, stateDirectory: string, log: Log): SigningContext {
+  const { key, trusted } = signing;
+  return {
+    key: key === undefined ? undefined : () => key.reveal(),
+    trusted,
+    heads: headsIn(stateDirectory, log),
+  };
+}
+
+/** As the XDG base directory specification has it for state: not to be lost, and of this host alone. */
+function stateDirectoryOf({ stateDirectory }: Configuration, environment: Environment): string {
+  const { XDG_STATE_HOME, HOME } = environment;
+  const home = XDG_STATE_HOME ?? path.join(HOME ?? homedir(), '.local', 'state');
+  return stateDirectory ?? path.join(home, 'keyframe');
 }

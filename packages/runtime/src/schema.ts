@@ -13,6 +13,7 @@ export interface Slot {
 
 /** The file after {@link configurationSchema}, before references and plugins are resolved. */
 export interface RawConfiguration {
+  readonly state?: string | undefined;
   readonly clusters: Readonly<Record<string, RawCluster>>;
   readonly repositories: Readonly<Record<string, RawRepository>>;
 }
@@ -27,6 +28,7 @@ export interface RawCluster {
 export interface RawRepository {
   readonly stores: readonly Slot[];
   readonly compress: Slot;
+  readonly signing?: { readonly key?: string | undefined; readonly trusted: readonly string[] } | undefined;
 }
 
 type Parse = (text: string) => number;
@@ -108,9 +110,24 @@ const slot = z.looseObject({
   }),
 });
 
+const publicKey = z.string().regex(/^ed25519:[A-Za-z0-9+/]{43}=$/, { error: 'is no public key' });
+
+const signing = z.strictObject({
+  key: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Private key with which this host signs, in PEM: "${file:/path}". Default: it signs nothing.'),
+  trusted: z
+    .array(publicKey)
+    .prefault([])
+    .describe('Public keys to believe, beside the own one. Default: those that the repository names.'),
+});
+
 const repository = z.strictObject({
   stores: z.array(slot).describe('Where the objects are kept. Exactly one in this version.'),
   compress: slot.prefault({ use: 'zstd', level: 1 }).describe('Codec of new objects. Default: zstd, level 1.'),
+  signing: signing.optional().describe('Who signs what is written, and whose signatures are believed.'),
 });
 
 /** The whole file, after {@link normalize}. Strict: unknown keys fail. Names, references and counts are checked apart: zod skips such checks where a part is wrong. */
@@ -118,6 +135,11 @@ export const configurationSchema: z.ZodType<RawConfiguration> = z.strictObject({
   $schema: z.string().optional().describe('JSON Schema of this file, for editors.'),
   clusters: z.record(z.string(), cluster).describe('Database clusters by name.'),
   repositories: z.record(z.string(), repository).describe('Repositories by name.'),
+  state: z
+    .string()
+    .regex(/^\//, { error: 'must be an absolute path' })
+    .optional()
+    .describe('Directory for what this host remembers. Default: keyframe below XDG_STATE_HOME or ~/.local/state.'),
 });
 
 /** The keys that are legal in one kind of map, and those that a later version gives a meaning to. */
@@ -126,7 +148,7 @@ export interface KnownKeys {
   readonly later: readonly string[];
 }
 
-const ROOT: KnownKeys = { known: ['clusters', 'repositories'], later: ['notify', 'metrics'] };
+const ROOT: KnownKeys = { known: ['clusters', 'repositories', 'state'], later: ['notify', 'metrics'] };
 const CLUSTER: KnownKeys = { known: Object.keys(cluster.shape), later: ['schedule', 'objectives'] };
 const SOURCE: KnownKeys = { known: Object.keys(source.shape), later: [] };
 const REPOSITORY: KnownKeys = {
@@ -134,12 +156,16 @@ const REPOSITORY: KnownKeys = {
   later: ['encrypt', 'retention', 'lead', 'quorum'],
 };
 
+const SIGNING: KnownKeys = { known: Object.keys(signing.shape), later: [] };
+
 /** The keys of the map at that path; `undefined` inside an adapter's options. */
 export function knownKeysAt(path: KeyPath): KnownKeys | undefined {
   const [section] = path;
   if (section === undefined) return ROOT;
   if (section === 'clusters') return path.length === 2 ? CLUSTER : SOURCE;
-  return section === 'repositories' && path.length === 2 ? REPOSITORY : undefined;
+  if (section !== 'repositories') return undefined;
+  if (path.length === 3 && path[2] === 'signing') return SIGNING;
+  return path.length === 2 ? REPOSITORY : undefined;
 }
 
 /** Narrows to a map of the file. */
