@@ -67,6 +67,8 @@ export type { ServerNotice } from './wire/backend.ts';
 export { createPageInspector } from './page/inspector.ts';
 export { PAGE, type PageCounts, type PageInspector, type PageQuestion } from './page/page-state.ts';
 export { parseRelationPath, type RelationFile, type RelationFork } from './page/relation-path.ts';
+export { openLocalBackup } from './local-backup/open-local-backup.ts';
+export { openLocalFile } from './local-backup/local-file.ts';
 export type {
   LocalBackup,
   LocalBackupEnd,
@@ -74,6 +76,7 @@ export type {
   LocalBackupOptions,
   LocalEntry,
   LocalFile,
+  WalkOptions,
 } from './local-backup/types.ts';
 
 // Plain SQL.
@@ -98,6 +101,7 @@ export {
   switchWal,
   readServerClock,
 } from './sql/operations.ts';
+export { databaseName, relationName } from './sql/relation-name.ts';
 export { connectSql, type SqlSession } from './sql/session.ts';
 
 // Programs and servers of this machine.

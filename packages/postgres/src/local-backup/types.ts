@@ -15,6 +15,12 @@ export interface LocalEntry extends BackupEntry {
   readonly source: string | undefined;
 }
 
+/** How the data directory is walked. */
+export interface WalkOptions extends Abortable {
+  /** Told about what is left out since it is neither file nor directory, such as links outside pg_tblspc and sockets. */
+  readonly onSkipped?: ((path: string) => void) | undefined;
+}
+
 /** A file under backup. Its size stays what it was when it was opened, whatever the server does to it meanwhile. */
 export interface LocalFile extends AsyncDisposable {
   /** As given, with size and time of modification as they were when the file was opened. */
@@ -54,10 +60,11 @@ export interface LocalBackup extends AsyncDisposable {
   /** Aborts with the reason as soon as the session is lost or the server went away: the backup is void then. */
   readonly lost: AbortSignal;
   /**
-   * Everything that BASE_BACKUP would send, without `backup_label` and `tablespace_map`, in an order of its own: a
-   * directory comes before its content, `global/pg_control` is the last of all.
+   * Everything that BASE_BACKUP would send, without `backup_label`. Tablespaces come first, so their members precede the
+   * link `pg_tblspc/<oid>` and the directory it lies in; else a directory comes before its content. `global/pg_control` is
+   * the last of all: whatever is read at the same time must be read to its end before that one is opened.
    */
-  entries(options?: Abortable): AsyncIterable<LocalEntry>;
+  entries(options?: WalkOptions): AsyncIterable<LocalEntry>;
   /**
    * Ends the backup on the server. Everything must have been read before.
    * @throws {KeyframeError} SERVER_ERROR when a standby was promoted meanwhile; SERVER_UNREACHABLE when the session is lost.

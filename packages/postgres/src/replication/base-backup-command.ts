@@ -20,7 +20,8 @@ export function baseBackupCommand(options: BaseBackupOptions, versionNumber: num
       hint: 'Use PostgreSQL 14 to 18; `show server_version` tells what runs.',
       details: { versionNumber },
     });
-  check(options);
+  checkLabel(options.label);
+  checkRate(options.maxRateKiB);
   if (options.incremental === true) requireIncremental(versionNumber);
   const { label, checkpoint, maxRateKiB, manifestChecksums = 'CRC32C', verifyChecksums = true } = options;
   const quoted = `'${label.replaceAll("'", "''")}'`;
@@ -49,12 +50,16 @@ export function requireIncremental(versionNumber: number): void {
   );
 }
 
-function check({ label, maxRateKiB }: BaseBackupOptions): void {
+/** @throws {KeyframeError} INVALID_OPTION */
+export function checkLabel(label: string): void {
   // The label is a line of backup_label: a line break in it would make two.
   if (/\p{Cc}/u.test(label) || Buffer.byteLength(label) > LONGEST_LABEL_BYTES)
     throw new KeyframeError('INVALID_OPTION', 'the backup label has control characters or more than 1023 bytes', {
       hint: 'Give `keyframe backup` a shorter label of one line.',
     });
+}
+
+function checkRate(maxRateKiB: number | undefined): void {
   if (maxRateKiB === undefined) return;
   if (!Number.isInteger(maxRateKiB) || maxRateKiB < 32 || maxRateKiB > 1_048_576)
     throw new KeyframeError('INVALID_OPTION', `a rate of ${maxRateKiB} KiB/s is outside what the server takes`, {

@@ -12,6 +12,8 @@ import { type Endpoint, openSocket } from '../wire/socket.ts';
 export interface SqlSession {
   /** As server_version_num: 180006. */
   readonly versionNumber: number;
+  /** Aborts with the reason when the connection ends before {@link close}, also between two queries. */
+  readonly lost: AbortSignal;
   /**
    * Runs one statement. Booleans, integers up to 32 bits, floats and JSON come as such; every other type as
    * PostgreSQL's text, so that no digit of a bigint or a timestamp is lost.
@@ -162,12 +164,25 @@ class OpenSession implements SqlSession {
   readonly #onAbort = (): unknown => this.#socket.destroy();
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
+  readonly #lost = new AbortController();
 
   constructor(client: Client, socket: Socket, signal: AbortSignal | undefined) {
     this.#client = client;
     this.#socket = socket;
     this.#signal = signal;
     signal?.addEventListener('abort', this.#onAbort, { once: true });
+    // What the server said last comes before the end of the connection.
+    client.on('error', (error) => this.#end(error));
+    socket.once('close', () => this.#end(socket.errored ?? undefined));
+  }
+
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  #end(error: Error | undefined): void {
+    if (this.#closed || this.#lost.signal.aborted) return;
+    this.#lost.abort(this.#signal?.aborted === true ? this.#signal.reason : translated(error, false));
   }
 
   async readVersion(): Promise<void> {
