@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { existsSync, readFileSync } from 'node:fs';
+import { chmod, chown, mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -29,9 +30,9 @@ interface Result {
   readonly stderr: string;
 }
 
-function run(wrapper: string, args: readonly string[], environment: Record<string, string> = {}): Result {
+function run(wrapper: string, args: readonly string[], environment: Record<string, string> = {}, cwd?: string): Result {
   const env = { PATH: process.env['PATH'] ?? '', HOME: directory, OUT: path.join(directory, 'words'), ...environment };
-  const { status, stdout, stderr } = spawnSync('dash', [wrapper, ...args], { env, encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync('dash', [wrapper, ...args], { env, encoding: 'utf8', cwd });
   return { status, stdout, stderr };
 }
 
@@ -152,5 +153,78 @@ describe('keyframe-archive-command', () => {
     }
     expect(run(ARCHIVE, ['/bin/true', MAIN, '--', 'p']).status).toBe(1);
     expect(run(ARCHIVE, [process.execPath, MAIN, '--help']).status).toBe(1);
+  });
+});
+
+describe('what keyframe-archive-command answers from the spool', () => {
+  const SEGMENT = '000000010000000000000007';
+  const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  const parts = { boot, pid: '4711', started: '1790000000', system: '7400000000000000001', segment: SEGMENT, data: '' };
+  let data = '';
+  let config = '';
+  let marker = '';
+
+  /** A data directory with a running server, as far as the wrapper looks, and a marker. */
+  const arrange = async (changed: Partial<typeof parts> = {}): Promise<void> => {
+    data = await mkdtemp(path.join(directory, 'data '));
+    config = path.join(data, 'keyframe.yaml');
+    marker = path.join(data, 'keyframe.spool', SEGMENT);
+    await writeFile(config, '');
+    await utimes(config, 1_000_000_000, 1_000_000_000);
+    await writeFile(path.join(data, 'postmaster.pid'), `4711\n${data}\n1790000000\n5432\n/tmp\n\n  1 2\nready   \n`);
+    await mkdir(path.dirname(marker), { mode: 0o700 });
+    const { boot: at, pid, started, system, segment, data: named } = { ...parts, data, ...changed };
+    await writeFile(marker, `${at} ${pid} ${started} ${system} ${segment} ${named}\n`);
+  };
+  /** 7: Node was asked, which is the fake. */
+  const archive = (...options: string[]): Result =>
+    run(ARCHIVE, [fake, 'm', '--config', config, ...options, '--', `pg_wal/${SEGMENT}`], { DO: 'exit 7' }, data);
+
+  it('is success without Node, once', async () => {
+    await arrange();
+    expect(archive()).toEqual({ status: 0, stdout: '', stderr: '' });
+    expect(existsSync(marker)).toBe(false);
+    expect(archive().status).toBe(7);
+  });
+
+  it.each([
+    ['an earlier boot', { boot: '00000000-0000-0000-0000-000000000000' }],
+    ['another postmaster', { pid: '4712' }],
+    ['an earlier run', { started: '1789999999' }],
+    ['another segment', { segment: '000000010000000000000008' }],
+    ['another data directory', { data: '/elsewhere' }],
+    ['no system identifier', { system: '' }],
+  ])('asks Node for a marker of %s', async (_, changed) => {
+    await arrange(changed);
+    expect(archive().status).toBe(7);
+  });
+
+  it('asks Node when the config file is not older, not named, or gone', async () => {
+    await arrange();
+    await utimes(config, 4_000_000_000, 4_000_000_000);
+    expect(archive().status).toBe(7);
+    await utimes(config, 1_000_000_000, 1_000_000_000);
+    expect(run(ARCHIVE, [fake, 'm', '--', `pg_wal/${SEGMENT}`], { DO: 'exit 7' }, data).status).toBe(7);
+    expect(existsSync(marker)).toBe(true);
+  });
+
+  it('asks Node when no server runs, when the marker is cut, and for what is no file', async () => {
+    await arrange();
+    await rm(path.join(data, 'postmaster.pid'));
+    expect(archive().status).toBe(7);
+    await arrange();
+    await writeFile(marker, `${boot} 4711`);
+    expect(archive().status).toBe(7);
+    await arrange();
+    await rm(marker);
+    await mkdir(marker);
+    expect(archive().status).toBe(7);
+  });
+
+  it('asks Node where the spool is another user’s', async (context) => {
+    if (process.geteuid?.() !== 0) context.skip('only root can give a directory away');
+    await arrange();
+    await chown(path.dirname(marker), 65_534, 65_534);
+    expect(archive().status).toBe(7);
   });
 });

@@ -5,5 +5,6 @@
  */
 export { fetchWal } from './archive/fetch-wal.ts';
 export { ownArchive } from './archive/own-archive.ts';
+export { type AheadReport, pushAhead } from './archive/push-ahead.ts';
 export { pushWal } from './archive/push-wal.ts';
 export { archiveAt } from './catalogue.ts';

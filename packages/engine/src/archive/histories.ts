@@ -9,7 +9,7 @@ import type { EpochArchive, WalInventory } from '@keyframe/repository';
  */
 export async function readHistories(
   archive: EpochArchive,
-  inventory: WalInventory,
+  inventory: Pick<WalInventory, 'histories'>,
   options: Abortable,
   wanted?: TimelineId,
 ): Promise<Map<TimelineId, TimelineHistory>> {

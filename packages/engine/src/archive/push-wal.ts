@@ -14,6 +14,8 @@ import { type OfferedWalFile, openWalFile } from './wal-file.ts';
 /** The history that WAL files go into; the epoch follows from each file. */
 export interface PushContext {
   readonly history: ClusterHistory;
+  /** Filled and used by who pushes several files: an epoch never changes once it is there. */
+  readonly archives?: Map<string, EpochArchive> | undefined;
 }
 
 /** `already-archived`: PostgreSQL asked again after a crash, and the repository holds the same bytes. */
@@ -24,6 +26,7 @@ export interface PushReport {
   readonly file: string;
   readonly outcome: PushOutcome;
   readonly epoch: number;
+  readonly systemIdentifier: string;
   readonly sizeBytes: number;
 }
 
@@ -33,10 +36,12 @@ export interface PushReport {
  */
 export async function pushWal(context: PushContext, path: string, options: Abortable = {}): Promise<PushReport> {
   const offered = await openWalFile(path);
-  const archive = await archiveOf(context, offered, options);
+  const { file, content, systemIdentifier } = offered;
+  const archive = context.archives?.get(systemIdentifier) ?? (await archiveOf(context, offered, options));
+  context.archives?.set(systemIdentifier, archive);
   await fenceTimeline(archive, offered, options);
   const outcome = await put(archive, offered, options);
-  return { file: offered.file.name, outcome, epoch: archive.epoch.number, sizeBytes: offered.content.sizeBytes ?? 0 };
+  return { file: file.name, outcome, epoch: archive.epoch.number, systemIdentifier, sizeBytes: content.sizeBytes ?? 0 };
 }
 
 /** The first WAL of a cluster opens its first epoch; from then on only that system identifier may write there. */
