@@ -1,4 +1,5 @@
 import type { Abortable } from '@keyframe/contracts';
+import type { ArchiveChecks } from './checks/checks.ts';
 import type { BackupCatalogue } from './backup/catalogue.ts';
 import type { Retention } from './retention/retention.ts';
 import type { SignedChain } from './signing/signing.ts';
@@ -47,4 +48,6 @@ export interface EpochArchive {
   readonly backups: BackupCatalogue;
   /** Who wrote what, and that nothing of it is missing: signed. */
   readonly chain: SignedChain;
+  /** Proves what lies in the store, object by object. */
+  readonly checks: ArchiveChecks;
 }

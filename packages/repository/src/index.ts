@@ -17,6 +17,14 @@ export type {
   TablespaceLocation,
 } from './backup/record.ts';
 export type { BackupWriter, FileSink, NewEntry, NewFile, NewSymlink, PreparedBackup } from './backup/writer.ts';
+export type {
+  ArchiveChecks,
+  ListedObject,
+  ManifestFault,
+  ManifestProof,
+  ObjectKind,
+  ObjectProof,
+} from './checks/checks.ts';
 export type { ClusterHistory, Epoch, EpochArchive } from './cluster.ts';
 export type { RepositoryIdentity } from './identity.ts';
 export type { Lease, LeaseHolder, LeaseOptions } from './lease.ts';

@@ -1,6 +1,7 @@
 import { type Abortable, hasCode, KeyframeError } from '@keyframe/contracts';
 import { bytesOf } from '@keyframe/contracts/streams';
 import { StoredCatalogue } from './backup/stored-catalogue.ts';
+import { StoredChecks } from './checks/stored-checks.ts';
 import type { ClusterHistory, Epoch, EpochArchive } from './cluster.ts';
 import type { EpochContext } from './epoch-context.ts';
 import { openSealedJson, sealJson } from './format/sealed-json.ts';
@@ -126,7 +127,14 @@ export class StoredCluster implements ClusterHistory {
     const context = this.#context(common, epoch);
     const wal = new StoredWal(context);
     const chain = new StoredChain(context, wal);
-    return { cluster: this.name, epoch, wal, backups: new StoredCatalogue(context), chain };
+    return {
+      cluster: this.name,
+      epoch,
+      wal,
+      backups: new StoredCatalogue(context),
+      chain,
+      checks: new StoredChecks(context),
+    };
   }
 
   #context(common: ClusterContext, epoch: Epoch): EpochContext {

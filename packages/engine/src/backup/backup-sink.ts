@@ -1,8 +1,13 @@
-/** Joins what the server sends to the backup writer, and keeps the few facts that describe the backup. @packageDocumentation */
+/** Joins what the server sends to the backup, and keeps the few facts that describe it. @packageDocumentation */
 import { KeyframeError, type Lsn, type TimelineId } from '@keyframe/contracts';
 import type { BackupEntry, BaseBackupSink } from '@keyframe/postgres';
-import type { BackupWriter, FileSink } from '@keyframe/repository';
+import type { FileSink } from '@keyframe/repository';
 import type { OnEvent } from '../events.ts';
+import type { Copy } from './copy.ts';
+import type { FileList } from './file-list.ts';
+import { IncrementalPages } from './incremental-file.ts';
+import { PAGE_BYTES, PageGatherer } from './page-lane.ts';
+import { createCopyProgress } from './copy-progress.ts';
 
 export interface ReceivedBackup {
   readonly startLsn: Lsn;
@@ -22,28 +27,35 @@ interface Reception {
   facts(): ReceivedBackup;
 }
 
-/** Progress is told at most this often, milliseconds. */
-const PROGRESS_EVERY_MS = 200;
+/** Where a base backup goes. */
+export interface ReceptionOptions {
+  readonly now: () => number;
+  readonly onEvent: OnEvent | undefined;
+  /** Takes down every file with its whole size. */
+  readonly list?: FileList | undefined;
+}
 
-export function createBackupSink(writer: BackupWriter, now: () => number, onEvent: OnEvent | undefined): Reception {
+/** The file that is being received. */
+type Receiving = Pick<FileSink, 'write' | 'end'>;
+
+export function createBackupSink(copy: Copy, { now, onEvent, list }: ReceptionOptions): Reception {
+  const { writer } = copy;
+  const progress = createCopyProgress(onEvent);
+  const receiving = createReceiver(copy, list);
   let started: Pick<ReceivedBackup, 'startLsn' | 'timeline' | 'tablespaces'> | undefined;
-  let file: FileSink | undefined;
+  let file: Receiving | undefined;
   let label: Buffer[] | undefined;
   let labelText: string | undefined;
   let clockSkewMs = 0;
   let files = 0;
-  let totalBytes = 0;
-  let doneBytes = 0;
-  let lastTold = 0;
-  // Counted here: the server tells its own count once a second. Its estimate is made before the copy; a growing cluster passes it.
-  const tell = (at: number): void => {
-    lastTold = at;
-    onEvent?.({ kind: 'bytes', phase: 'copy', doneBytes, totalBytes: Math.max(totalBytes, doneBytes) });
+  const open = async (entry: BackupEntry): Promise<void> => {
+    file = await receiving(entry);
   };
   const sink: BaseBackupSink = {
-    start({ startLsn, timeline, tablespaces, totalEstimateBytes }) {
-      totalBytes = Number(totalEstimateBytes);
+    async start({ startLsn, timeline, tablespaces, totalEstimateBytes }) {
+      progress.begin(Number(totalEstimateBytes));
       started = { startLsn, timeline, tablespaces: tablespaces.map(({ oid, location }) => ({ oid, location })) };
+      await copy.begin({ startLsn, timeline }, 1);
       onEvent?.({ kind: 'phase', phase: 'copy', message: 'copying data files' });
     },
     entry(entry: BackupEntry) {
@@ -53,13 +65,10 @@ export function createBackupSink(writer: BackupWriter, now: () => number, onEven
       // The archive has whole seconds: rounded up.
       if (label !== undefined) clockSkewMs = (entry.modifiedAtSeconds + 1) * 1000 - now();
       files += 1;
-      file = writer.file(entry);
-      return undefined;
+      return open(entry);
     },
     bytes(view) {
-      doneBytes += view.length;
-      const at = performance.now();
-      if (at - lastTold >= PROGRESS_EVERY_MS) tell(at);
+      progress.add(view.length);
       label?.push(Buffer.from(view));
       return file?.write(view);
     },
@@ -72,12 +81,33 @@ export function createBackupSink(writer: BackupWriter, now: () => number, onEven
   return {
     sink,
     facts() {
-      tell(performance.now());
+      progress.tell();
       if (started !== undefined && labelText !== undefined)
         return { ...started, backupLabel: labelText, clockSkewMs, files };
       throw new KeyframeError('CORRUPT', 'the server sent a base backup without backup_label', {
         hint: 'Run `keyframe backup` again; if it repeats, check what stands between Keyframe and PostgreSQL (a pooler?).',
       });
     },
+  };
+}
+
+/** Opens one file after the other, each for what comes of it: all of its pages, some of them, or bytes that are no pages. */
+function createReceiver(copy: Copy, list: FileList | undefined): (entry: BackupEntry) => Promise<Receiving> {
+  let gatherer: PageGatherer | undefined;
+  return async (entry) => {
+    const { incremental } = entry;
+    const sizeBytes = incremental === undefined ? entry.sizeBytes : incremental.lengthBlocks * PAGE_BYTES;
+    list?.add({ ...entry, sizeBytes });
+    const opened = await copy.open(entry, sizeBytes);
+    const { sink, pages } = opened;
+    const { lane, chunk } = copy.lane(0);
+    if (incremental !== undefined) return new IncrementalPages(opened, incremental, lane, chunk);
+    if (pages === undefined) return sink;
+    const gathering = (gatherer ??= new PageGatherer(lane, chunk));
+    gathering.begin(pages);
+    return {
+      write: (view) => gathering.push(view),
+      end: () => gathering.end()?.then(() => sink.end()) ?? sink.end(),
+    };
   };
 }

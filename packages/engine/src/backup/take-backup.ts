@@ -1,32 +1,23 @@
 /**
- * Takes a full base backup of a running database cluster over the replication protocol.
+ * Takes a base backup of a running database cluster.
  *
  * Order for safety: intent, packs, manifest, then proof that every WAL segment from start to stop is in the repository,
  * and only then `backup.json`, which makes it a backup.
  * @see https://www.postgresql.org/docs/18/protocol-replication.html#PROTOCOL-REPLICATION-BASE-BACKUP
  * @packageDocumentation
  */
-import { bytesOf } from '@keyframe/contracts/streams';
-import { hasCode, isKeyframeError, KeyframeError, type TimelineId } from '@keyframe/contracts';
-import { type ConnectionTarget, connectReplication, type ReplicationConnection } from '@keyframe/postgres';
-import { clockSkew } from '../server/clock-skew.ts';
-import { createNudge } from '../server/nudge.ts';
-import type {
-  BackupRecord,
-  BackupWriter,
-  ClusterHistory,
-  EpochArchive,
-  Lease,
-  LeaseHolder,
-  Repository,
-} from '@keyframe/repository';
+import { hasCode, isKeyframeError, KeyframeError } from '@keyframe/contracts';
+import type { ConnectionTarget } from '@keyframe/postgres';
+import type { BackupRecord, ClusterHistory, EpochArchive, Lease, LeaseHolder, Repository } from '@keyframe/repository';
 import { type StageOptions, warnOf } from '../events.ts';
-import { createBackupSink } from './backup-sink.ts';
-import { assertAllFilesArrived } from './check-manifest.ts';
+import { type BaseChoice, chooseBase, type WantedType } from './choose-base.ts';
+import { chooseReader } from './choose-reader.ts';
 import { discardLeftovers } from './discard-leftovers.ts';
 import { holderState } from './holder.ts';
-import { awaitWal } from './await-wal.ts';
-import { bytesOfSetting } from './setting.ts';
+import { connectSource } from './stream-reader.ts';
+import { epochOf, readSource, type SourceFacts, timelineHistory } from './source-facts.ts';
+import { type Attempt, Doubtful, writeBackup } from './write-backup.ts';
+import { proveBase } from './wal-proof.ts';
 
 /** What a backup needs from outside: the server, the repository, and who takes it. */
 export interface BackupContext {
@@ -34,6 +25,8 @@ export interface BackupContext {
   readonly clusterName: string;
   readonly history: ClusterHistory;
   readonly target: ConnectionTarget;
+  /** Where the server's files lie on this machine; needed to read them here. */
+  readonly dataDirectory?: string | undefined;
   readonly holder: LeaseHolder;
   readonly isHolderAlive: (holder: LeaseHolder) => boolean | Promise<boolean>;
   readonly now: () => Date;
@@ -47,33 +40,36 @@ export interface BackupContext {
 export interface BackupInput {
   /** `fast` starts at once with an immediate checkpoint; `spread` is gentler and may wait minutes. */
   readonly checkpoint: 'fast' | 'spread';
+  /** Default `auto`. */
+  readonly type?: WantedType | undefined;
+  /** From the server over the replication protocol, or from the files of this machine. Default `stream`. */
+  readonly from?: 'stream' | 'local' | undefined;
+  /** Reference content that the repository holds already. Default true. */
+  readonly reuse?: boolean | undefined;
+  /** Files read side by side, from this machine. Default 4. */
+  readonly workers?: number | undefined;
   /** The server has another system identifier since a pg_upgrade: begin the next epoch of the cluster with it. */
   readonly newEpoch?: boolean | undefined;
-  /** Limit of what the server sends, KiB per second, 32 to 1048576. */
+  /** Limit of what is read, KiB per second, 32 to 1048576. */
   readonly maxRateKiB?: number | undefined;
 }
 
 /** A lease is renewed at a third of this, so two renewals may fail before another backup can take over. */
 const LEASE_MS = 60_000;
 
-interface SourceFacts {
-  readonly systemIdentifier: string;
-  readonly postgresVersion: number;
-  readonly timeline: TimelineId;
-  readonly segmentSizeBytes: number;
-  readonly dataChecksums: boolean;
-}
+type BackupOptions = StageOptions & { readonly signal: AbortSignal };
 
 /**
  * Takes and publishes one backup.
  * @throws {KeyframeError} REPOSITORY_MISSING, LOCKED, WRONG_CLUSTER, SERVER_UNREACHABLE, SERVER_REFUSED, SERVER_ERROR, SERVER_UNSUPPORTED,
- * BACKUP_WAL_MISSING, UNAVAILABLE, ACCESS_DENIED, CORRUPT
+ * BACKUP_WAL_MISSING, NO_PARENT, INVALID_OPTION, UNAVAILABLE, ACCESS_DENIED, CORRUPT
  */
 export async function takeBackup(
   context: BackupContext,
   input: BackupInput,
   options: StageOptions = {},
 ): Promise<BackupRecord> {
+  checkInput(context, input);
   await context.repository.identity(options);
   const lease = await context.repository.lease(`${context.clusterName}/backup`, context.holder, {
     ttlMs: LEASE_MS,
@@ -86,6 +82,17 @@ export async function takeBackup(
   } finally {
     await release(lease, options);
   }
+}
+
+function checkInput({ dataDirectory }: BackupContext, { type, from, reuse }: BackupInput): void {
+  if (type === 'incremental' && reuse === false)
+    throw new KeyframeError('INVALID_OPTION', 'an incremental backup reuses what the repository holds', {
+      hint: 'Leave out `--no-reuse`, or take everything anew with `keyframe backup --type full --no-reuse`.',
+    });
+  if (from === 'local' && dataDirectory === undefined)
+    throw new KeyframeError('INVALID_OPTION', 'reading files of this machine needs the data directory', {
+      hint: 'Set source.dataDirectory of the cluster in the config file to what `show data_directory` prints.',
+    });
 }
 
 /** A lease that cannot be given back ends by itself; what became of the backup is worth more than that. */
@@ -102,154 +109,78 @@ async function underLease(
   context: BackupContext,
   input: BackupInput,
   lease: Lease,
-  options: StageOptions & { signal: AbortSignal },
+  options: BackupOptions,
 ): Promise<BackupRecord> {
-  const connection = await connectReplication(context.target, {
-    signal: options.signal,
-    // The server names each damaged page in a warning; its error at the end only says that there was one.
-    onNotice: ({ severity, message, hint }) => {
-      if (severity === 'WARNING') options.onEvent?.({ kind: 'warning', message: `the server warns: ${message}`, hint });
-    },
+  const { source, archive, history } = await lookAt(context, input, options);
+  await discardLeftovers(archive, context.holder, holderState, options);
+  const backups = await archive.backups.list({ ...options, onDamage: warnOf(options) });
+  const choice = chooseBase({
+    wanted: input.type ?? 'full',
+    reuse: input.reuse ?? false,
+    backups,
+    source,
+    history,
   });
-  try {
-    const source = await readSource(connection, options);
-    const archive = await epochOf(context, input, source, options);
-    await pushHistory(connection, archive, source, options);
-    await discardLeftovers(archive, context.holder, holderState, options);
-    const writer = await archive.backups.begin(
-      { type: 'full', method: 'stream', holder: context.holder, tool: context.tool },
-      options,
-    );
+  if (choice.why !== undefined) tell(options, `taking a full backup: ${choice.why}`);
+  const common = { context, input, lease, source, archive };
+  return await increment({ ...common, choice }, history, options);
+}
+
+type Common = Omit<Attempt, 'reader' | 'proof'>;
+
+/**
+ * What can go wrong only with an increment ends in reading more, never in no backup: from the server's word on changed
+ * blocks to page LSNs, and from these to content.
+ */
+async function increment(
+  common: Common & { readonly choice: BaseChoice },
+  history: Parameters<typeof proveBase>[0]['history'],
+  options: BackupOptions,
+): Promise<BackupRecord> {
+  const { choice, source, input, archive } = common;
+  const reader = chooseReader(input.from ?? 'stream', choice, source);
+  if (reader.why !== undefined) tell(options, `reading all pages: ${reader.why}`);
+  if (reader.warning !== undefined) options.onEvent?.({ kind: 'warning', message: reader.warning });
+  if (reader.method === 'stream-incremental') {
     try {
-      return await writeBackup(context, input, { connection, source, archive, writer, lease }, options);
+      return await writeBackup({ ...common, reader: reader.method, proof: undefined }, options);
     } catch (error) {
-      await writer.abandon(error);
-      throw error;
+      if (!hasCode(error, 'INCREMENTAL_UNAVAILABLE')) throw error;
+      warnOf(options)(error);
+      tell(options, 'reading all pages instead');
     }
-  } finally {
-    await connection.close();
+  }
+  const method = reader.method === 'local' ? 'local' : 'stream';
+  const full = { ...common, reader: method, proof: undefined, choice: { ...choice, type: 'full' } } as const;
+  if (choice.type === 'full' || choice.base === undefined) return await writeBackup(full, options);
+  const { startLsn: from, walSegmentSizeBytes: segmentSizeBytes } = choice.base;
+  const proven = await proveBase({ wal: archive.wal, history, from, segmentSizeBytes }, options);
+  if (typeof proven === 'string') {
+    tell(options, `comparing everything by content: ${proven}`);
+    return await writeBackup(full, options);
+  }
+  try {
+    return await writeBackup({ ...common, reader: method, proof: proven }, options);
+  } catch (error) {
+    if (!(error instanceof Doubtful)) throw error;
+    tell(options, `taking the backup again and in full: ${error.message}`);
+    return await writeBackup(full, options);
   }
 }
 
-interface Running {
-  readonly connection: ReplicationConnection;
+interface Seen {
   readonly source: SourceFacts;
   readonly archive: EpochArchive;
-  readonly writer: BackupWriter;
-  readonly lease: Lease;
+  readonly history: Awaited<ReturnType<typeof timelineHistory>>;
 }
 
-async function writeBackup(
-  context: BackupContext,
-  input: BackupInput,
-  running: Running,
-  options: StageOptions & { signal: AbortSignal },
-): Promise<BackupRecord> {
-  const { connection, source, archive, writer, lease } = running;
-  options.onEvent?.({ kind: 'phase', phase: 'checkpoint', message: `waiting for a ${input.checkpoint} checkpoint` });
-  const now = (): number => context.now().getTime();
-  const startedMs = now();
-  const received = createBackupSink(writer, now, options.onEvent);
-  const result = await connection.baseBackup(
-    {
-      label: `keyframe ${writer.label}`,
-      checkpoint: input.checkpoint,
-      signal: options.signal,
-      ...(input.maxRateKiB === undefined ? {} : { maxRateKiB: input.maxRateKiB }),
-    },
-    received.sink,
-  );
-  const facts = received.facts();
-  assertAllFilesArrived(result.manifest, facts.files);
-  if (result.stopTimeline !== facts.timeline) throw promoted(facts.timeline, result.stopTimeline);
-  const skewMs = (await clockSkew(context.target, { now, signal: options.signal })) ?? facts.clockSkewMs;
-  const prepared = await writer.finish({
-    postgresVersion: source.postgresVersion,
-    walSegmentSizeBytes: source.segmentSizeBytes,
-    dataChecksums: source.dataChecksums,
-    timeline: facts.timeline,
-    startLsn: facts.startLsn,
-    backupLabel: facts.backupLabel,
-    tablespaces: facts.tablespaces,
-    startedAt: new Date(startedMs + skewMs).toISOString(),
-    stoppedAt: new Date(now() + skewMs).toISOString(),
-    stopLsn: result.stopLsn,
-    stopTimeline: result.stopTimeline,
-    serverManifest: result.manifest,
-  });
-  await awaitWal(
-    {
-      wal: archive.wal,
-      nudge: createNudge({
-        target: context.target,
-        now,
-        signal: options.signal,
-      }),
-      timeoutMs: context.walTimeoutMs,
-    },
-    { timeline: facts.timeline, from: facts.startLsn, to: result.stopLsn, segmentSizeBytes: source.segmentSizeBytes },
-    options,
-  );
-  await lease.renew();
-  return writer.publish(prepared);
+async function lookAt(context: BackupContext, input: BackupInput, options: BackupOptions): Promise<Seen> {
+  await using connection = await connectSource(context.target, options);
+  const source = await readSource(connection, options);
+  const archive = await epochOf(context.history, source, { ...options, newEpoch: input.newEpoch ?? false });
+  return { source, archive, history: await timelineHistory(connection, archive, source, options) };
 }
 
-function promoted(before: TimelineId, after: TimelineId): KeyframeError {
-  return new KeyframeError('SERVER_ERROR', `the server went from timeline ${before} to ${after} during the backup`, {
-    hint: 'Run `keyframe backup` again: a promotion makes the running backup invalid.',
-  });
-}
-
-async function readSource(connection: ReplicationConnection, options: StageOptions): Promise<SourceFacts> {
-  const version = connection.versionNumber;
-  if (version < 140_000)
-    throw new KeyframeError('SERVER_UNSUPPORTED', `PostgreSQL ${Math.floor(version / 10_000)} is not supported`, {
-      hint: 'Keyframe backs up PostgreSQL 14 to 18; `keyframe doctor` shows what it found.',
-    });
-  const { systemIdentifier, timeline } = await connection.identifySystem(options);
-  const archiveMode = await connection.show('archive_mode', options);
-  if (archiveMode === 'off')
-    throw new KeyframeError(
-      'SERVER_UNSUPPORTED',
-      'archive_mode is off, so the WAL this backup needs would not be kept',
-      {
-        hint: 'Run `keyframe setup`: it prints archive_mode and archive_command; then restart PostgreSQL.',
-      },
-    );
-  return {
-    systemIdentifier,
-    timeline,
-    postgresVersion: version,
-    segmentSizeBytes: bytesOfSetting('wal_segment_size', await connection.show('wal_segment_size', options)),
-    dataChecksums: (await connection.show('data_checksums', options)) === 'on',
-  };
-}
-
-async function epochOf(
-  context: BackupContext,
-  { newEpoch = false }: BackupInput,
-  source: SourceFacts,
-  options: StageOptions,
-): Promise<EpochArchive> {
-  const { systemIdentifier, postgresVersion } = source;
-  return context.history.find(systemIdentifier, options).catch((error: unknown) => {
-    const mayBegin = hasCode(error, 'NOT_FOUND') || (newEpoch && hasCode(error, 'WRONG_CLUSTER'));
-    if (!mayBegin) throw error;
-    return context.history.create({ systemIdentifier, postgresVersion }, { ...options, next: newEpoch });
-  });
-}
-
-/** Recovery reads the history file of the backup's own timeline; a cluster promoted long ago may never have offered it. */
-async function pushHistory(
-  connection: ReplicationConnection,
-  archive: EpochArchive,
-  { timeline, systemIdentifier }: SourceFacts,
-  options: StageOptions,
-): Promise<void> {
-  if (timeline === 1) return;
-  const { name, content } = await connection.timelineHistory(timeline, options);
-  await archive.wal.put(
-    { name, content: bytesOf(content), facts: { systemIdentifier, timeline, segmentSizeBytes: undefined } },
-    options,
-  );
+function tell({ onEvent }: StageOptions, message: string): void {
+  onEvent?.({ kind: 'phase', phase: 'choose', message });
 }

@@ -45,6 +45,10 @@ export interface PackUse {
   readonly key: string;
   /** Plain bytes of files that lie in it; undefined in manifests of early releases. 0: it holds no content of them. */
   readonly liveBytes: number | undefined;
+  /** Where its frame table begins, how many frames that has, and its SHA-256: what proves the pack to be that one. */
+  readonly tableOffset: number;
+  readonly frames: number;
+  readonly tableSha256: Uint8Array;
 }
 
 /** Reads a manifest chunk by chunk, on demand; where the object is damaged or gone, from its copy in the last pack. */

@@ -34,7 +34,8 @@ export class StoredManifest implements ManifestReader {
         const epoch = line.epoch === 0 ? record.epoch : line.epoch;
         const label = line.label === '' ? record.label : line.label;
         const key = `${archivePrefix(context.cluster, epoch)}backups/${label}/${packName(line.number)}`;
-        manifest.#packs.push({ epoch, label, number: line.number, key, liveBytes: undefined });
+        const { number, tableOffset, frames, tableSha256 } = line;
+        manifest.#packs.push({ epoch, label, number, key, liveBytes: undefined, tableOffset, frames, tableSha256 });
       }
     return manifest;
   }

@@ -1,0 +1,151 @@
+/** One attempt at a backup, from its intent to its publication. @packageDocumentation */
+import { KeyframeError, type Lsn, type TimelineId } from '@keyframe/contracts';
+import type { BackupMethod, BackupRecord, BackupWriter, BaseFiles, EpochArchive, Lease } from '@keyframe/repository';
+import type { StageOptions } from '../events.ts';
+import { clockSkew } from '../server/clock-skew.ts';
+import { createNudge } from '../server/nudge.ts';
+import { awaitWal } from './await-wal.ts';
+import type { BaseChoice } from './choose-base.ts';
+import { Copy } from './copy.ts';
+import type { DamagedPages } from './damaged-pages.ts';
+import { nameRelations } from './name-relations.ts';
+import { openPageReader } from './page-reader.ts';
+import type { ReadBackup, ReadCluster } from './reader.ts';
+import { RelationChanges } from './relation-changes.ts';
+import type { SourceFacts } from './source-facts.ts';
+import { readChangedBlocks, readStream } from './stream-reader.ts';
+import type { BackupContext, BackupInput } from './take-backup.ts';
+import type { ProvenBase } from './wal-proof.ts';
+
+/** How one backup is tried. */
+export interface Attempt {
+  readonly context: BackupContext;
+  readonly input: BackupInput;
+  readonly lease: Lease;
+  readonly source: SourceFacts;
+  readonly archive: EpochArchive;
+  readonly choice: BaseChoice;
+  readonly reader: BackupMethod;
+  /** Given where page LSNs are taken at their word. */
+  readonly proof: ProvenBase | undefined;
+}
+
+/** Pages were taken over from files that may not be the same any more. Never leaves the engine. */
+export class Doubtful extends Error {}
+
+type BackupOptions = StageOptions & { readonly signal: AbortSignal };
+
+/** @throws {Doubtful} when the WAL of the copy makes a kept page doubtful; nothing is left of the attempt */
+export async function writeBackup(attempt: Attempt, options: BackupOptions): Promise<BackupRecord> {
+  const { context, input, archive, choice, reader } = attempt;
+  const base = choice.base === undefined ? undefined : await archive.backups.base(choice.base, options);
+  const parent = choice.base === undefined ? {} : { parent: choice.base.label };
+  const writer = await archive.backups.begin(
+    { type: choice.type, method: reader, ...parent, holder: context.holder, tool: context.tool },
+    { ...options, base, reuse: input.reuse ?? false },
+  );
+  try {
+    return await published(attempt, writer, base, options);
+  } catch (error) {
+    await writer.abandon(error);
+    throw error;
+  }
+}
+
+async function published(
+  attempt: Attempt,
+  writer: BackupWriter,
+  base: BaseFiles | undefined,
+  options: BackupOptions,
+): Promise<BackupRecord> {
+  const { context, source, archive, lease, proof } = attempt;
+  const now = (): number => context.now().getTime();
+  const startedMs = now();
+  const pages = openPageReader(context.target, options);
+  const changes = proof?.changes ?? new RelationChanges();
+  const copy = new Copy({ writer, source, base, proof: proof?.wal, changes, readAgain: pages.read }, options);
+  let facts: ReadBackup;
+  try {
+    facts = await read(attempt, copy, options);
+  } finally {
+    await pages.close();
+  }
+  if (facts.stopTimeline !== facts.timeline) throw promoted(facts.timeline, facts.stopTimeline);
+  const skewMs = (await clockSkew(context.target, { now, signal: options.signal })) ?? facts.clockSkewMs;
+  const { clockSkewMs: _, ...described } = facts;
+  const prepared = await writer.finish({
+    ...described,
+    postgresVersion: source.postgresVersion,
+    walSegmentSizeBytes: source.segmentSizeBytes,
+    dataChecksums: source.dataChecksums,
+    startedAt: new Date(startedMs + skewMs).toISOString(),
+    stoppedAt: new Date(now() + skewMs).toISOString(),
+    ...(await damageOf(copy.damaged, context, options)),
+  });
+  await awaitWal(
+    {
+      wal: archive.wal,
+      nudge: createNudge({ target: context.target, now, signal: options.signal }),
+      timeoutMs: context.walTimeoutMs,
+    },
+    { timeline: facts.timeline, from: facts.startLsn, to: facts.stopLsn, segmentSizeBytes: source.segmentSizeBytes },
+    options,
+  );
+  if (proof !== undefined) await assertUndoubted(proof, copy, facts.stopLsn, options);
+  await lease.renew();
+  return writer.publish(prepared);
+}
+
+/** The files were read by now: what happened to them meanwhile must leave what was kept as it is. */
+async function assertUndoubted(proof: ProvenBase, copy: Copy, stopLsn: Lsn, options: BackupOptions): Promise<void> {
+  let doubtful = false;
+  await proof.wal.readOn(stopLsn, (fact) => (doubtful ||= copy.kept.isDoubtful(fact)), options);
+  if (proof.wal.broken !== undefined) throw new Doubtful(proof.wal.broken);
+  if (doubtful) throw new Doubtful('files it builds on were created anew while it ran');
+}
+
+function read(attempt: Attempt, copy: Copy, options: BackupOptions): Promise<ReadBackup> {
+  const { context, input, source } = attempt;
+  options.onEvent?.({ kind: 'phase', phase: 'checkpoint', message: `waiting for a ${input.checkpoint} checkpoint` });
+  const request = {
+    target: context.target,
+    copy,
+    source,
+    label: `keyframe ${copy.writer.label}`,
+    checkpoint: input.checkpoint,
+    maxRateKiB: input.maxRateKiB,
+    now: () => context.now().getTime(),
+  };
+  return readerOf(attempt, options)(request, options);
+}
+
+function readerOf({ reader, archive, choice }: Attempt, options: BackupOptions): ReadCluster {
+  const record = choice.base;
+  if (reader !== 'stream-incremental' || record === undefined) return readStream;
+  async function* files(
+    from: BackupRecord,
+  ): AsyncGenerator<
+    Awaited<ReturnType<typeof archive.backups.manifest>> extends { entries(): AsyncIterable<infer Entry> }
+      ? Entry
+      : never
+  > {
+    yield* (await archive.backups.manifest(from, options)).entries(options);
+  }
+  return readChangedBlocks({ record, files: () => files(record) });
+}
+
+async function damageOf(
+  damaged: DamagedPages | undefined,
+  { target }: BackupContext,
+  options: BackupOptions,
+): Promise<Pick<BackupRecord, 'damagedPages' | 'damagedPageCount'>> {
+  if (damaged === undefined) return {};
+  const damagedPages = await nameRelations(target, damaged.list, options);
+  return { damagedPages, damagedPageCount: damaged.count };
+}
+
+function promoted(before: TimelineId, after: TimelineId): KeyframeError {
+  return new KeyframeError('SERVER_ERROR', `the server went from timeline ${before} to ${after} during the backup`, {
+    hint: 'Run `keyframe backup` again: a promotion makes the running backup invalid.',
+  });
+}

@@ -1,0 +1,131 @@
+import { hash } from 'node:crypto';
+import { type Abortable, hasCode, KeyframeError, parseWalFileName } from '@keyframe/contracts';
+import type { BackupRecord } from '../backup/record.ts';
+import type { EpochContext } from '../epoch-context.ts';
+import { openSealedJson } from '../format/sealed-json.ts';
+import { packName, walKey } from '../keys.ts';
+import { checkObject } from '../objects/check-object.ts';
+import { damaged } from '../objects/damage.ts';
+import { readSmall } from '../objects/read-range.ts';
+import { chainNumber } from '../signing/places.ts';
+import { readHeader } from '../wal/wal-object.ts';
+import type { ArchiveChecks, ListedObject, ManifestProof, ObjectKind, ObjectProof } from './checks.ts';
+import { checkManifest } from './manifest-check.ts';
+import { type Outline, readFooter, readOutline } from './outline.ts';
+
+const CONTAINERS = ['pack', 'manifest', 'wal'] as const;
+type Container = (typeof CONTAINERS)[number];
+
+/** Checks on the objects of one epoch in the store. */
+export class StoredChecks implements ArchiveChecks {
+  readonly #context: EpochContext;
+
+  constructor(context: EpochContext) {
+    this.#context = context;
+  }
+
+  async *list(options: Abortable = {}): AsyncGenerator<ListedObject> {
+    const { store, prefix } = this.#context;
+    for await (const { key, sizeBytes } of store.list(prefix, { signal: options.signal })) {
+      const place = this.#placeOf(key);
+      if (place !== undefined) yield { key, sizeBytes, ...place };
+    }
+  }
+
+  async root(object: ListedObject, { signal }: Abortable = {}): Promise<ObjectProof> {
+    if (!isContainer(object.kind)) return this.#sealed(object, signal);
+    const { root } = await present(object, readFooter(this.#context.store, object, signal));
+    return { root, readBytes: Math.min(object.sizeBytes, 160), requests: 1 };
+  }
+
+  async outline(object: ListedObject, { signal }: Abortable = {}): Promise<ObjectProof> {
+    const { kind, key } = object;
+    if (!isContainer(kind)) return this.#sealed(object, signal);
+    const outline = await present(object, readOutline(this.#context.store, { ...object, kind }, signal));
+    const { root, readBytes, requests, footer } = outline;
+    const proof = { root, readBytes, requests };
+    if (kind === 'wal') {
+      const wal = readHeader(this.#context, outline.head, key);
+      if (wal.name !== object.name) throw damaged(key, `it holds ${wal.name}`);
+      return { ...proof, wal };
+    }
+    this.#assertOurs(object, outline);
+    const { tableOffset, frames, tableSha256 } = footer;
+    return kind === 'pack' ? { ...proof, table: { tableOffset, frames, tableSha256 } } : proof;
+  }
+
+  async content(object: ListedObject, options: Abortable = {}): Promise<ObjectProof> {
+    const proof = await this.outline(object, options);
+    if (!isContainer(object.kind)) return proof;
+    const { store, codecs } = this.#context;
+    await present(object, checkObject(store, codecs, object.key, options.signal));
+    // Footer and table are read once more there.
+    return { ...proof, readBytes: object.sizeBytes + proof.readBytes, requests: proof.requests + 3 };
+  }
+
+  manifest(
+    record: BackupRecord,
+    options: Abortable & { readonly deep?: boolean | undefined } = {},
+  ): Promise<ManifestProof> {
+    return checkManifest(this.#context, record, options);
+  }
+
+  async #sealed({ key, sizeBytes, ...object }: ListedObject, signal: AbortSignal | undefined): Promise<ObjectProof> {
+    const bytes = await present({ key }, readSmall(this.#context.store, key, signal));
+    openSealedJson(bytes, key);
+    if (bytes.length !== sizeBytes && object.kind !== 'intent') throw damaged(key, 'it has another size than listed');
+    return { root: hash('sha256', bytes), readBytes: bytes.length, requests: 1 };
+  }
+
+  /** A container copied here from elsewhere proves itself, but not that it belongs here. */
+  #assertOurs({ key, kind, name }: ListedObject, { fields }: Outline): void {
+    const { repositoryId, cluster, epoch, prefix } = this.#context;
+    const said = [fields.text('repository'), fields.text('cluster'), fields.integer('epoch'), fields.text('backup')];
+    const isNumbered = kind !== 'pack' || key === `${prefix}backups/${name}/${packName(fields.integer('pack'))}`;
+    if (said.join('\n') !== [repositoryId, cluster, epoch.number, name].join('\n') || !isNumbered)
+      throw damaged(
+        key,
+        `it belongs to backup ${said[3]} of cluster ${said[1]}, epoch ${said[2]}, or to another number`,
+      );
+  }
+
+  #placeOf(key: string): Pick<ListedObject, 'kind' | 'name'> | undefined {
+    const rest = key.slice(this.#context.prefix.length);
+    const [area, label = '', last = '', ...more] = rest.split('/');
+    if (area === 'backups' && more.length === 0) {
+      const kind = kindInBackup(last);
+      return kind === undefined ? undefined : { kind, name: label };
+    }
+    if (area === 'chain') {
+      const number = chainNumber(this.#context.prefix, key);
+      return number === undefined ? undefined : { kind: 'chain', name: String(number) };
+    }
+    const file = area === 'wal' ? parseWalFileName(key.slice(key.lastIndexOf('/') + 1)) : undefined;
+    // What lies elsewhere than its name says is not ours.
+    return file !== undefined && walKey(file) === rest ? { kind: 'wal', name: file.name } : undefined;
+  }
+}
+
+function kindInBackup(name: string): ObjectKind | undefined {
+  if (/^pack-\d+$/u.test(name)) return 'pack';
+  if (name === 'manifest' || name === 'intent') return name;
+  return name === 'backup.json' ? 'record' : undefined;
+}
+
+function isContainer(kind: ObjectKind): kind is Container {
+  return CONTAINERS.some((each) => each === kind);
+}
+
+/** An object that was listed and is gone when it is read is a fault of that object, not of the call. */
+async function present<Value>({ key }: { readonly key: string }, read: Promise<Value>): Promise<Value> {
+  try {
+    return await read;
+  } catch (error) {
+    if (!hasCode(error, 'NOT_FOUND')) throw error;
+    throw new KeyframeError('CORRUPT', `the object ${key} is missing`, {
+      cause: error,
+      hint: 'Run `keyframe verify` again; something removes objects from the store while Keyframe reads it.',
+      details: { key },
+    });
+  }
+}
