@@ -4,7 +4,7 @@
  */
 
 // Files of a data directory, and settings.
-export { type BackupLabel, parseBackupLabel } from './control/backup-label.ts';
+export { type BackupLabel, fullBackupLabel, parseBackupLabel } from './control/backup-label.ts';
 export { type ControlData, type ControlState, readControlFile } from './control/control-file.ts';
 export {
   cleanAutoConf,
@@ -18,6 +18,12 @@ export {
 } from './settings/auto-conf.ts';
 export { parseCommandSetting, quoteForCommandSetting } from './settings/command-setting.ts';
 export { quoteForConfig, shellQuote, unquoteFromConfig } from './settings/quoting.ts';
+export {
+  type ManifestFacts,
+  type ManifestFile,
+  type WalRange,
+  writeBackupManifest,
+} from './manifest/backup-manifest.ts';
 export {
   recoverySettings,
   type RecoverySettings,
@@ -60,12 +66,16 @@ export type {
   IncrementalFile,
   ReplicationConnection,
 } from './replication/types.ts';
+export type { IncrementalObstacle } from './replication/incremental-fault.ts';
+export { type BlockRun, incrementalRuns } from './replication/incremental-runs.ts';
+export { hasSummaryFault } from './replication/summaries-fix.ts';
 export { parseServerVersion } from './replication/version.ts';
 export type { ServerNotice } from './wire/backend.ts';
 
 // Pages and files of relations, and backups that read the data directory itself.
 export { createPageInspector } from './page/inspector.ts';
 export { PAGE, type PageCounts, type PageInspector, type PageQuestion } from './page/page-state.ts';
+export { readPage } from './page/read-page.ts';
 export { parseRelationPath, type RelationFile, type RelationFork } from './page/relation-path.ts';
 export { openLocalBackup } from './local-backup/open-local-backup.ts';
 export { openLocalFile } from './local-backup/local-file.ts';
@@ -102,6 +112,7 @@ export {
   readServerClock,
 } from './sql/operations.ts';
 export { databaseName, relationName } from './sql/relation-name.ts';
+export { type PageReading, readPage } from './sql/read-page.ts';
 export { connectSql, type SqlSession } from './sql/session.ts';
 
 // Programs and servers of this machine.

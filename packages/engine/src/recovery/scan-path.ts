@@ -2,7 +2,7 @@
 import { KeyframeError, type Lsn } from '@keyframe/contracts';
 import { timelineAt, type TimelineHistory } from '@keyframe/postgres';
 import type { WalArchive } from '@keyframe/repository';
-import { createWalScanner, type WalFact, type WatchOptions } from '@keyframe/wal';
+import { createWalScanner, type WalFact, type WalScanner, type WatchOptions } from '@keyframe/wal';
 import { begun, type FoundSegment, scanSegment } from '../archive/scan-segment.ts';
 import type { StageOptions } from '../events.ts';
 import type { FactScan } from '../target/index.ts';
@@ -17,6 +17,8 @@ export interface ScanRequest {
   /** Where the first record begins; absent: the first record that begins in the first segment. */
   readonly from?: Lsn | undefined;
   readonly watch?: WatchOptions | undefined;
+  /** One that is to go on after this pass; it brings its own history and watch. */
+  readonly scanner?: WalScanner | undefined;
 }
 
 /** Plain bytes that segments opened ahead of the scanner may hold together, and at most each: what the archive decodes ahead. */
@@ -26,11 +28,13 @@ const BEGUN_BYTES = 8 << 20;
 /** @throws {KeyframeError} while iterating: CORRUPT, UNAVAILABLE, WAL_GAP when a listed segment is gone */
 export function scanPath(request: ScanRequest, options: StageOptions = {}): FactScan {
   const { segmentSizeBytes, segments, watch } = request;
-  const scanner = createWalScanner({
-    segmentSizeBytes,
-    watch,
-    timelineOf: (position) => timelineAt(request.history, position),
-  });
+  const scanner =
+    request.scanner ??
+    createWalScanner({
+      segmentSizeBytes,
+      watch,
+      timelineOf: (position) => timelineAt(request.history, position),
+    });
   async function* facts(): AsyncGenerator<WalFact> {
     const depth = Math.floor(AHEAD_BYTES / Math.min(segmentSizeBytes, BEGUN_BYTES));
     const ahead: Promise<BegunSegment>[] = [];
