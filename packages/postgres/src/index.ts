@@ -112,7 +112,6 @@ export {
   readServerClock,
 } from './sql/operations.ts';
 export { databaseName, relationName } from './sql/relation-name.ts';
-export { type PageReading, readPage } from './sql/read-page.ts';
 export { connectSql, type SqlSession } from './sql/session.ts';
 
 // Programs and servers of this machine.

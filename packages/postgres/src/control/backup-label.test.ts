@@ -1,6 +1,6 @@
 import { hasCode } from '@keyframe/contracts';
 import { describe, expect, it } from 'vitest';
-import { parseBackupLabel } from './backup-label.ts';
+import { fullBackupLabel, parseBackupLabel } from './backup-label.ts';
 
 const LABEL = `START WAL LOCATION: 16/B3000028 (file 0000000200000016000000B3)
 CHECKPOINT LOCATION: 16/B3000060
@@ -61,3 +61,15 @@ function caught(run: () => unknown): unknown {
     return error;
   }
 }
+
+describe('fullBackupLabel', () => {
+  it('drops the lines that only an incremental base backup has, and no other byte', () => {
+    const odd = Buffer.concat([Buffer.from(LABEL), Buffer.of(0xe9, 0x0a)]);
+    const incremental = Buffer.concat([
+      odd,
+      Buffer.from('INCREMENTAL FROM LSN: 16/B2000028\nINCREMENTAL FROM TLI: 2\n'),
+    ]);
+    expect(fullBackupLabel(incremental)).toEqual(odd);
+    expect(fullBackupLabel(odd)).toEqual(odd);
+  });
+});

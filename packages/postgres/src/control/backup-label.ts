@@ -54,6 +54,17 @@ export function parseBackupLabel(text: string): BackupLabel {
   };
 }
 
+/**
+ * The label of a full base backup, from that of an incremental one whose blocks have been put together with those of the
+ * backups before it: PostgreSQL does not start from the other. Every other byte stays.
+ * @see write_backup_label() in PostgreSQL's src/bin/pg_combinebackup/backup_label.c
+ */
+export function fullBackupLabel(label: Uint8Array): Buffer {
+  // A label has the encoding of the database; byte by byte nothing of it is changed.
+  const text = Buffer.from(label).toString('latin1');
+  return Buffer.from(text.replace(/^INCREMENTAL FROM (?:LSN|TLI): .*\n/gm, ''), 'latin1');
+}
+
 function required(lines: ReadonlyMap<string, string>, name: string): string {
   const value = lines.get(name);
   if (value === undefined) throw unreadable(name);

@@ -5,6 +5,7 @@ import { baseBackupCommand, hasOptionList } from './base-backup-command.ts';
 import { command, type CommandHandler } from './command.ts';
 import { toBackupEntry } from './entry-path.ts';
 import { readLsn, readTimeline } from './fields.ts';
+import { type EntrySink, IncrementalDecoder } from './incremental-decoder.ts';
 import { incrementalFault } from './incremental-fault.ts';
 import { TarReader } from './tar.ts';
 import type { BackupTablespace, BaseBackupOptions, BaseBackupResult, BaseBackupSink } from './types.ts';
@@ -18,7 +19,8 @@ export async function baseBackup(
 ): Promise<BaseBackupResult> {
   const versionNumber = parseServerVersion(session.parameters.get('server_version') ?? '');
   const text = baseBackupCommand(options, versionNumber);
-  const receiver = new BackupReceiver(sink, hasOptionList(versionNumber), () => session.usable);
+  const files = options.incremental === true ? new IncrementalDecoder(sink) : sink;
+  const receiver = new BackupReceiver({ sink, files }, hasOptionList(versionNumber), () => session.usable);
   try {
     await command(session, text, receiver, options.signal);
   } catch (error) {
@@ -37,9 +39,16 @@ const ARCHIVE_NAME = /^(?:base|(\d+))\.tar$/;
 /** `undefined` is the data directory itself. */
 type TablespaceOid = number | undefined;
 
+/** Who takes what the server sends: `files` the members, `sink` the rest. */
+interface Receivers {
+  readonly sink: BaseBackupSink;
+  readonly files: EntrySink;
+}
+
 /** Follows the server's answer: two result sets, archives, manifest, a last result set. */
 class BackupReceiver implements CommandHandler {
   readonly #sink: BaseBackupSink;
+  readonly #files: EntrySink;
   readonly #oneCopy: boolean;
   readonly #live: () => boolean;
   #rows: Row[] = [];
@@ -57,8 +66,9 @@ class BackupReceiver implements CommandHandler {
   #reportedBytes = 0;
   #stop: Omit<BaseBackupResult, 'manifest'> | undefined;
 
-  constructor(sink: BaseBackupSink, oneCopy: boolean, live: () => boolean) {
+  constructor({ sink, files }: Receivers, oneCopy: boolean, live: () => boolean) {
     this.#sink = sink;
+    this.#files = files;
     this.#oneCopy = oneCopy;
     this.#live = live;
   }
@@ -173,12 +183,12 @@ class BackupReceiver implements CommandHandler {
 
   #open(oid: TablespaceOid): void {
     this.#finishArchive();
-    const sink = this.#sink;
+    const files = this.#files;
     this.#archive = new TarReader(
       {
-        member: (header) => sink.entry(toBackupEntry(header, oid)),
-        content: (view) => sink.bytes(view),
-        end: () => sink.end(),
+        member: (header) => files.entry(toBackupEntry(header, oid)),
+        content: (view) => files.bytes(view),
+        end: () => files.end(),
       },
       this.#live,
     );

@@ -36,11 +36,11 @@ export interface BackupEntry {
   readonly incremental?: IncrementalFile | undefined;
 }
 
-/** Which blocks of a file an incremental base backup holds. Every other block is as in the backup it builds on. */
+/** Which blocks of a file an incremental base backup holds; `incrementalRuns` tells where the others come from. */
 export interface IncrementalFile {
   /** Numbers within the file, rising. Their content follows in this order, whole pages of 8 KiB. */
   readonly blocks: Uint32Array;
-  /** Blocks from here on that are not sent are gone or zero, whatever the earlier backup has there. */
+  /** Blocks from here on that are not sent are zero, whatever the earlier backup has there. */
   readonly truncationBlocks: number;
   /** Blocks of the whole file. */
   readonly lengthBlocks: number;
