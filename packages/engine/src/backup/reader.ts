@@ -1,6 +1,6 @@
 import type { Lsn, TimelineId } from '@keyframe/contracts';
 import type { ConnectionTarget } from '@keyframe/postgres';
-import type { BackupRecord, TablespaceLocation } from '@keyframe/repository';
+import type { BackupRecord, ManifestReader, TablespaceLocation } from '@keyframe/repository';
 import type { StageOptions } from '../events.ts';
 import type { Copy } from './copy.ts';
 import type { SourceFacts } from './source-facts.ts';
@@ -39,14 +39,8 @@ export type ReadCluster = (
   options: StageOptions & { signal: AbortSignal },
 ) => Promise<ReadBackup>;
 
-/** The base of an incremental read, and the files it has. */
+/** The base of an incremental read. */
 export interface ReadBase {
   readonly record: BackupRecord;
-  files(): AsyncIterable<{
-    readonly type: string;
-    readonly path: string;
-    readonly rawPath?: Uint8Array | undefined;
-    readonly sizeBytes: number;
-    readonly modifiedAtSeconds: number;
-  }>;
+  manifest(): Promise<ManifestReader>;
 }

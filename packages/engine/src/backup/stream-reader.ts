@@ -37,7 +37,7 @@ export function readChangedBlocks(base: ReadBase): ReadCluster {
     const { systemIdentifier, postgresVersion } = request.source;
     const { timeline, startLsn, stopLsn } = base.record;
     const known = { systemIdentifier, postgresVersion, timeline, startLsn, stopLsn };
-    await connection.uploadManifest(manifestPieces(filesOf(base), known), options);
+    await connection.uploadManifest(manifestPieces(filesOf(base, options), known), options);
     // The server's own manifest speaks of the blocks it sent, not of whole files.
     const list = new FileList({ systemIdentifier, postgresVersion });
     const received = createBackupSink(request.copy, { now: request.now, onEvent: options.onEvent, list });
@@ -65,6 +65,7 @@ function commandOf(
   return { label, checkpoint, signal, verifyChecksums, ...(maxRateKiB === undefined ? {} : { maxRateKiB }) };
 }
 
-async function* filesOf(base: ReadBase): AsyncGenerator<ListedFile> {
-  for await (const entry of base.files()) if (entry.type === 'file') yield entry;
+async function* filesOf(base: ReadBase, options: StageOptions): AsyncGenerator<ListedFile> {
+  const manifest = await base.manifest();
+  for await (const entry of manifest.entries(options)) if (entry.type === 'file') yield entry;
 }

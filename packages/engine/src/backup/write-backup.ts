@@ -1,6 +1,14 @@
 /** One attempt at a backup, from its intent to its publication. @packageDocumentation */
 import { KeyframeError, type Lsn, type TimelineId } from '@keyframe/contracts';
-import type { BackupMethod, BackupRecord, BackupWriter, BaseFiles, EpochArchive, Lease } from '@keyframe/repository';
+import type {
+  BackupMethod,
+  BackupRecord,
+  BackupWriter,
+  BaseFiles,
+  EpochArchive,
+  Lease,
+  ManifestReader,
+} from '@keyframe/repository';
 import type { StageOptions } from '../events.ts';
 import { clockSkew } from '../server/clock-skew.ts';
 import { createNudge } from '../server/nudge.ts';
@@ -8,6 +16,7 @@ import { awaitWal } from './await-wal.ts';
 import type { BaseChoice } from './choose-base.ts';
 import { Copy } from './copy.ts';
 import type { DamagedPages } from './damaged-pages.ts';
+import { readLocal } from './local-reader.ts';
 import { nameRelations } from './name-relations.ts';
 import { openPageReader } from './page-reader.ts';
 import type { ReadBackup, ReadCluster } from './reader.ts';
@@ -119,19 +128,15 @@ function read(attempt: Attempt, copy: Copy, options: BackupOptions): Promise<Rea
   return readerOf(attempt, options)(request, options);
 }
 
-function readerOf({ reader, archive, choice }: Attempt, options: BackupOptions): ReadCluster {
+const DEFAULT_WORKERS = 4;
+
+function readerOf({ context, input, reader, archive, choice }: Attempt, options: BackupOptions): ReadCluster {
   const record = choice.base;
+  if (reader === 'local')
+    return readLocal({ dataDirectory: context.dataDirectory ?? '', workers: input.workers ?? DEFAULT_WORKERS });
   if (reader !== 'stream-incremental' || record === undefined) return readStream;
-  async function* files(
-    from: BackupRecord,
-  ): AsyncGenerator<
-    Awaited<ReturnType<typeof archive.backups.manifest>> extends { entries(): AsyncIterable<infer Entry> }
-      ? Entry
-      : never
-  > {
-    yield* (await archive.backups.manifest(from, options)).entries(options);
-  }
-  return readChangedBlocks({ record, files: () => files(record) });
+  const manifest = async (): Promise<ManifestReader> => archive.backups.manifest(record, options);
+  return readChangedBlocks({ record, manifest });
 }
 
 async function damageOf(
