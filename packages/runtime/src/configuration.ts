@@ -1,5 +1,6 @@
 import type { AdapterKinds, Host, Secret } from '@keyframe/contracts';
 import type { Codec } from './codecs.ts';
+import type { RetentionConfiguration } from './retention-schema.ts';
 
 /** Variables of the process, as `process.env` gives them. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -21,6 +22,8 @@ export interface ClusterConfiguration {
   readonly walTimeoutMs: number;
   /** Most bytes per second that a backup reads from the server. */
   readonly maxRateBytes: number | undefined;
+  /** What is kept of this cluster, where it is not what its repository says. */
+  readonly retention: RetentionConfiguration | undefined;
 }
 
 /** An adapter that the file names: loaded, its options validated, not yet made. */
@@ -37,6 +40,8 @@ export interface RepositoryConfiguration {
   readonly name: string;
   readonly stores: readonly [ConfiguredAdapter<'store'>];
   readonly compress: ConfiguredAdapter<'compressor'>;
+  /** What is kept; undefined: nothing expires. */
+  readonly retention: RetentionConfiguration | undefined;
   readonly signing: {
     /** Private key in PEM, where this host signs. */
     readonly key: Secret | undefined;

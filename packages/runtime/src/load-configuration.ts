@@ -87,12 +87,13 @@ function build(
     return placed.adapter as ConfiguredAdapter<'store' & 'compressor'>;
   };
   const repositories = Object.entries(raw.repositories).map(
-    ([name, { signing }]): [string, RepositoryConfiguration] => [
+    ([name, { signing, retention }]): [string, RepositoryConfiguration] => [
       name,
       {
         name,
         stores: [at('repositories', name, 'stores', 0)],
         compress: at('repositories', name, 'compress'),
+        retention,
         signing: {
           key: signing?.key === undefined ? undefined : new Secret(signing.key),
           trusted: signing?.trusted ?? [],
@@ -127,5 +128,6 @@ function buildCluster(name: string, raw: RawCluster, onlyRepository: string): Cl
     repository: raw.repository ?? onlyRepository,
     walTimeoutMs: raw.walTimeout,
     maxRateBytes: raw.maxRate,
+    retention: raw.retention,
   };
 }

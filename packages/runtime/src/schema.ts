@@ -3,6 +3,7 @@ import { hasCode } from '@keyframe/contracts';
 import { z } from 'zod';
 import type { KeyPath } from './problems.ts';
 import { maskUrl } from './redaction.ts';
+import { type RetentionConfiguration, RETENTION_KEYS, retentionSchema } from './retention-schema.ts';
 import { DURATION_PATTERN, parseDuration, parseSize, SIZE_PATTERN } from './units.ts';
 
 /** What stands in a slot for an adapter. `use` is a name, or in JavaScript the plugin object itself. */
@@ -22,12 +23,14 @@ export interface RawCluster {
   readonly source: { readonly url?: string | undefined; readonly dataDirectory?: string | undefined };
   readonly repository?: string | undefined;
   readonly walTimeout: number;
+  readonly retention?: RetentionConfiguration | undefined;
   readonly maxRate?: number | undefined;
 }
 
 export interface RawRepository {
   readonly stores: readonly Slot[];
   readonly compress: Slot;
+  readonly retention?: RetentionConfiguration | undefined;
   readonly signing?: { readonly key?: string | undefined; readonly trusted: readonly string[] } | undefined;
 }
 
@@ -92,6 +95,8 @@ const dataDirectory = z
 
 const source = z.strictObject({ url: url.optional(), dataDirectory: dataDirectory.optional() });
 
+const retention = retentionSchema((description) => unit(parseDuration, 'duration', DURATION_PATTERN, description));
+
 const cluster = z.strictObject({
   source: source.prefault({}).describe('Where PostgreSQL is.'),
   repository: z.string().optional().describe('Name of its repository. May be left out when there is exactly one.'),
@@ -102,6 +107,9 @@ const cluster = z.strictObject({
     'How long a backup waits for its last WAL segment to be archived. Default 60s.',
   ).prefault('60s'),
   maxRate: rate.optional(),
+  retention: retention
+    .optional()
+    .describe('What `keyframe expire` keeps of this cluster. Default: that of its repository.'),
 });
 
 const slot = z.looseObject({
@@ -127,6 +135,7 @@ const signing = z.strictObject({
 const repository = z.strictObject({
   stores: z.array(slot).describe('Where the objects are kept. Exactly one in this version.'),
   compress: slot.prefault({ use: 'zstd', level: 1 }).describe('Codec of new objects. Default: zstd, level 1.'),
+  retention: retention.optional().describe('What `keyframe expire` keeps. Without it nothing expires.'),
   signing: signing.optional().describe('Who signs what is written, and whose signatures are believed.'),
 });
 
@@ -153,15 +162,17 @@ const CLUSTER: KnownKeys = { known: Object.keys(cluster.shape), later: ['schedul
 const SOURCE: KnownKeys = { known: Object.keys(source.shape), later: [] };
 const REPOSITORY: KnownKeys = {
   known: Object.keys(repository.shape),
-  later: ['encrypt', 'retention', 'lead', 'quorum'],
+  later: ['encrypt', 'lead', 'quorum'],
 };
 
+const RETENTION: KnownKeys = { known: RETENTION_KEYS, later: [] };
 const SIGNING: KnownKeys = { known: Object.keys(signing.shape), later: [] };
 
 /** The keys of the map at that path; `undefined` inside an adapter's options. */
 export function knownKeysAt(path: KeyPath): KnownKeys | undefined {
   const [section] = path;
   if (section === undefined) return ROOT;
+  if (path.length === 3 && path[2] === 'retention') return RETENTION;
   if (section === 'clusters') return path.length === 2 ? CLUSTER : SOURCE;
   if (section !== 'repositories') return undefined;
   if (path.length === 3 && path[2] === 'signing') return SIGNING;

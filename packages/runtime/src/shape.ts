@@ -31,6 +31,7 @@ const FIXES: ReadonlyArray<readonly [RegExp, string]> = [
   [/^repositories\.[^.]+\.stores\.\d+\.use$/, 'Add `use: fs`, or another store.'],
   [/\.dataDirectory$/, 'Write the whole path, as `show data_directory` prints it.'],
   [/\.walTimeout$/, 'Write 60s or 5min.'],
+  [/\.retention$/, 'Write retention: { window: 35d }, or leave it out.'],
   [/^state$/, 'Write state: /var/lib/keyframe.'],
   [/\.signing\.trusted\.\d+$/, 'Write it as `keyframe signer list` prints it: ed25519:…'],
   [/\.maxRate$/, 'Write 50MiB/s.'],
