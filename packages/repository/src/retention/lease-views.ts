@@ -6,13 +6,14 @@ import type { LeaseView } from './survey.ts';
 
 /** The newest state of every lease below a prefix. One that is renewed or given back meanwhile may be told as it was. */
 export async function viewLeases(store: Store, prefix: string, options: Abortable): Promise<LeaseView[]> {
-  const newest = new Map<string, string>();
-  for await (const { key } of store.list(prefix, options)) {
+  const newest = new Map<string, { readonly number: string; readonly writtenAt: Date }>();
+  for await (const { key, modifiedAt } of store.list(prefix, options)) {
     const [, name, number] = /^(.+)\/(\d{10})$/u.exec(key) ?? [];
-    if (name !== undefined && number !== undefined && number > (newest.get(name) ?? '')) newest.set(name, number);
+    if (name !== undefined && number !== undefined && number > (newest.get(name)?.number ?? ''))
+      newest.set(name, { number, writtenAt: modifiedAt });
   }
   const views: LeaseView[] = [];
-  for (const [name, number] of newest) {
+  for (const [name, { number, writtenAt }] of newest) {
     const key = `${name}/${number}`;
     try {
       const fields = openSealedJson(await readSmall(store, key, options.signal), key);
@@ -20,6 +21,7 @@ export async function viewLeases(store: Store, prefix: string, options: Abortabl
         name: name.slice(prefix.length),
         holder: readHolder(fields.object('holder')),
         expiresAt: fields.text('expiresAt'),
+        writtenAt,
         released: fields.boolean('released'),
       });
     } catch (error) {

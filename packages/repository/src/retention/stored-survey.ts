@@ -106,14 +106,19 @@ async function listWal(
   { context, archive }: SurveyPlace,
   told: number | undefined,
   options: Abortable,
-): Promise<Pick<EpochSurvey, 'segmentSizeBytes' | 'timelines' | 'companions'>> {
+): Promise<Pick<EpochSurvey, 'segmentSizeBytes' | 'timelines' | 'companions' | 'histories'>> {
   const { store, prefix } = context;
   let segmentSizeBytes = told;
   const timelines = new Map<TimelineId, Lists>();
   const companions: WalCompanion[] = [];
+  const histories: TimelineId[] = [];
   for await (const { key, sizeBytes, modifiedAt } of store.list(`${prefix}wal/`, options)) {
     const file = parseWalFileName(key.slice(key.lastIndexOf('/') + 1));
-    if (file === undefined || file.kind === 'history' || prefix + walKey(file) !== key) continue;
+    if (file === undefined || prefix + walKey(file) !== key) continue;
+    if (file.kind === 'history') {
+      histories.push(file.timeline);
+      continue;
+    }
     segmentSizeBytes ??= (await archive.wal.inventory(options)).segmentSizeBytes;
     const { name, timeline, log, segment } = file;
     const number = log * (0x1_00_00_00_00 / segmentSizeBytes) + segment;
@@ -129,6 +134,7 @@ async function listWal(
     segmentSizeBytes,
     timelines: new Map([...timelines].map(([timeline, lists]) => [timeline, sorted(lists)])),
     companions,
+    histories: histories.toSorted((one, other) => one - other),
   };
 }
 

@@ -48,6 +48,8 @@ export interface EpochSurvey {
   readonly segmentSizeBytes: number | undefined;
   readonly timelines: ReadonlyMap<TimelineId, TimelineSurvey>;
   readonly companions: readonly WalCompanion[];
+  /** Timelines that have a history file, ascending. */
+  readonly histories: readonly TimelineId[];
 }
 
 /** A lease as its newest object tells it. */
@@ -56,6 +58,8 @@ export interface LeaseView {
   readonly name: string;
   readonly holder: LeaseHolder;
   readonly expiresAt: string;
+  /** When it was taken or renewed, by the store's clock. */
+  readonly writtenAt: Date;
   readonly released: boolean;
 }
 
