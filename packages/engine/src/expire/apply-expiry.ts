@@ -1,0 +1,302 @@
+/**
+ * Carries out an expiry.
+ *
+ * Order for safety: tombstones (`marked`), the grace period, tombstones (`removing`), then everything is listed again, and
+ * only what is still needed by nobody is deleted. Killed at any point nothing needed is lost, and the next run goes on.
+ * @packageDocumentation
+ */
+import { randomUUID } from 'node:crypto';
+import { isKeyframeError, KeyframeError } from '@keyframe/contracts';
+import type { Repository, Retention, Tombstone, TombstoneState, WalTombstone } from '@keyframe/repository';
+import { type StageOptions, warnOf } from '../events.ts';
+import { type Due, type DueRemoval, dueRemoval } from './due-removal.ts';
+import { type ExpiryFacts, nameOf } from './facts.ts';
+import { type FactsContext, gatherFacts } from './gather-facts.ts';
+import { isSameState, nextTombstones } from './next-tombstones.ts';
+import { evaluate, type ExpiryPlan, finalNames, planExpiry } from './plan-expiry.ts';
+import type { RetentionPolicy } from './policy.ts';
+import { difference } from './segment-ranges.ts';
+
+/** What an expiry needs from outside. */
+export interface ExpireContext extends FactsContext {
+  readonly repository: Repository;
+  readonly clusterName: string;
+  /** Told of what is about to be deleted, before it is: for a record that others can check. */
+  readonly record?: ((removed: RemovedThings) => Promise<void>) | undefined;
+}
+
+/** What was removed for good. */
+export interface RemovedThings {
+  readonly backups: readonly { readonly epoch: number; readonly label: string }[];
+  readonly packs: number;
+  readonly segments: number;
+  readonly sizeBytes: number;
+}
+
+/** Something that is expired and still there. */
+export interface WaitingThing {
+  readonly epoch: number;
+  readonly label: string;
+  readonly kind: Tombstone['kind'];
+  readonly markedAt: string;
+  /** Earliest time at which it is removed; until then `undelete` brings it back. */
+  readonly removedAfter: string;
+}
+
+/** What an expiry did. */
+export interface ExpiryOutcome {
+  readonly plan: ExpiryPlan;
+  readonly waiting: readonly WaitingThing[];
+  readonly removed: RemovedThings;
+}
+
+const NOTHING: RemovedThings = { backups: [], packs: 0, segments: 0, sizeBytes: 0 };
+const LEASE_MS = 60_000;
+const TRIES = 10;
+
+/** Plans an expiry of a cluster. Changes nothing. @throws {KeyframeError} as {@link applyExpiry} */
+export async function previewExpiry(
+  context: FactsContext,
+  policy: RetentionPolicy,
+  options: StageOptions = {},
+): Promise<ExpiryOutcome> {
+  const retention = await context.history.retention(options);
+  const facts = await gatherFacts(context, retention, options);
+  const now = context.now();
+  const plan = planExpiry(facts, policy, now);
+  const marking = { markedAt: now.toISOString(), since: facts.tombstoneNumber + 1, isKnown: () => true };
+  const next = nextTombstones(facts.tombstones, plan, marking);
+  return { plan, waiting: waitingOf(next, policy), removed: NOTHING };
+}
+
+/**
+ * Marks what the policy lets go, and removes what was marked a grace period ago and is still needed by nobody.
+ * @throws {KeyframeError} LOCKED, CORRUPT, CONFLICT when others change the tombstones all the time, UNAVAILABLE, ACCESS_DENIED
+ */
+export async function applyExpiry(
+  context: ExpireContext,
+  policy: RetentionPolicy,
+  options: StageOptions = {},
+): Promise<ExpiryOutcome> {
+  const { repository, clusterName, holder, stateOf } = context;
+  const lease = await repository.lease(`${clusterName}/expire`, holder, {
+    ttlMs: LEASE_MS,
+    isHolderAlive: async (other) => (await stateOf(other)) !== 'dead',
+    signal: options.signal,
+  });
+  const signal = options.signal === undefined ? lease.lost : AbortSignal.any([options.signal, lease.lost]);
+  try {
+    const retention = await context.history.retention({ signal });
+    return await new Expiry(context, policy, retention, { ...options, signal }).run();
+  } finally {
+    await lease.release().catch((error: unknown) => {
+      if (!isKeyframeError(error)) throw error;
+      warnOf(options)(error); // it ends by itself
+    });
+  }
+}
+
+function waitingOf({ backups }: TombstoneState, { graceMs }: RetentionPolicy): WaitingThing[] {
+  return backups
+    .filter(({ phase }) => phase === 'marked')
+    .map(({ epoch, label, kind, markedAt }) => ({
+      epoch,
+      label,
+      kind,
+      markedAt,
+      removedAfter: new Date(Date.parse(markedAt) + graceMs).toISOString(),
+    }));
+}
+
+class Expiry {
+  readonly #context: ExpireContext;
+  readonly #policy: RetentionPolicy;
+  readonly #retention: Retention;
+  readonly #options: StageOptions;
+  /** Makes what this run decides its own: nobody else may take it back. */
+  readonly #token = randomUUID();
+
+  constructor(context: ExpireContext, policy: RetentionPolicy, retention: Retention, options: StageOptions) {
+    this.#context = context;
+    this.#policy = policy;
+    this.#retention = retention;
+    this.#options = options;
+  }
+
+  async run(): Promise<ExpiryOutcome> {
+    for (let tried = 0; tried < TRIES; tried += 1) {
+      const { facts, plan } = await this.#mark();
+      const removed = plan.blocks.length > 0 ? NOTHING : await this.#remove(facts);
+      if (removed === undefined) continue;
+      const { state } = await this.#retention.tombstones.read(this.#options);
+      return { plan, waiting: waitingOf(state, this.#policy), removed };
+    }
+    throw contended();
+  }
+
+  /** Brings the tombstones in line with the plan. Gives the facts with the tombstones as they are then. */
+  async #mark(): Promise<{ facts: ExpiryFacts; plan: ExpiryPlan }> {
+    const { tombstones } = this.#retention;
+    for (let tried = 0; tried < TRIES; tried += 1) {
+      const facts = await gatherFacts(this.#context, this.#retention, this.#options);
+      const now = this.#context.now();
+      const plan = planExpiry(facts, this.#policy, now);
+      if (plan.blocks.length > 0) return { facts, plan };
+      const ages = await this.#writtenAt(facts.tombstones);
+      const next = nextTombstones(facts.tombstones, plan, {
+        markedAt: now.toISOString(),
+        since: facts.tombstoneNumber + 1,
+        isKnown: (since) => ages.get(since) !== undefined,
+      });
+      if (isSameState(facts.tombstones, next)) return { facts, plan };
+      if (await tombstones.follow(facts.tombstoneNumber, next, this.#options))
+        return { facts: { ...facts, tombstones: next, tombstoneNumber: facts.tombstoneNumber + 1 }, plan };
+    }
+    throw contended();
+  }
+
+  /** Undefined when others changed the tombstones meanwhile: then nothing was done. */
+  async #remove(facts: ExpiryFacts): Promise<RemovedThings | undefined> {
+    const inherited = facts.tombstones.backups.filter((each) => isInherited(each, facts));
+    const finals = new Set(inherited.filter(({ kind }) => kind !== 'packs').map(nameOf));
+    const isFinal = (name: string): boolean => finals.has(name);
+    const { due, waiting } = await this.#due(facts);
+    const first = this.#decide(facts, { backups: [...due.backups, ...inherited], wal: due.wal }, isFinal);
+    const isNothing = first.tombstones.length === 0 && first.walRanges.length === 0 && inherited.length === 0;
+    if (isNothing || first.unknown.length > 0) return NOTHING;
+    const own = first.tombstones.map((each): Tombstone => ({ ...each, phase: 'removing', token: this.#token }));
+    const others = facts.tombstones.backups.filter((each) => !inherited.includes(each) && each.phase !== 'marked');
+    const state = { backups: [...others, ...leftOver(waiting, due.backups, own), ...own], wal: facts.tombstones.wal };
+    if (!(await this.#retention.tombstones.follow(facts.tombstoneNumber, state, this.#options))) return undefined;
+    // Whoever began or published before this was written is listed now; whoever does so later sees it and steps back.
+    const again = await gatherFacts(this.#context, this.#retention, this.#options);
+    const second = this.#decide(again, { backups: own, wal: due.wal }, isFinal);
+    const decided = again.blocks.length > 0 || second.unknown.length > 0 ? undefined : second;
+    await this.#amend((entry) => takenBack(entry, decided, isFinal));
+    if (decided === undefined) return NOTHING;
+    return this.#delete(decided);
+  }
+
+  #decide(facts: ExpiryFacts, due: Due, isFinal: (name: string) => boolean): DueRemoval {
+    const [policy, now] = [this.#policy, this.#context.now()];
+    const ofOthers = finalNames(facts, (token) => token === this.#token);
+    const evaluation = evaluate(facts, policy, now, (name) => isFinal(name) || ofOthers(name));
+    return dueRemoval(due, { facts, evaluation, policy, now, isFinal });
+  }
+
+  async #delete(removal: DueRemoval): Promise<RemovedThings> {
+    const removed: RemovedThings = {
+      backups: removal.tombstones.filter(({ kind }) => kind === 'backup').map(({ epoch, label }) => ({ epoch, label })),
+      packs: removal.packs.length,
+      segments: removal.segments,
+      sizeBytes: removal.sizeBytes,
+    };
+    this.#options.onEvent?.({
+      kind: 'phase',
+      phase: 'remove',
+      message: `removing ${removed.backups.length} backups, ${removed.packs} packs and ${removed.segments} WAL segments`,
+    });
+    await this.#context.record?.(removed);
+    await this.#retention.remove(removal, this.#options);
+    await this.#amend(
+      (entry) => (entry.kind === 'unfinished' ? fenced(entry) : undefined),
+      (wal) =>
+        wal.flatMap((each) => {
+          const gone = removal.walRanges.filter(
+            ({ epoch, timeline }) => epoch === each.epoch && timeline === each.timeline,
+          );
+          return difference([each], gone).map((range) => ({ ...each, ...range }));
+        }),
+    );
+    return removed;
+  }
+
+  /** Changes this run's own tombstones. @throws {KeyframeError} CONFLICT when another run has taken them over */
+  async #amend(
+    change: (own: Tombstone) => Tombstone | undefined,
+    changeWal: (wal: readonly WalTombstone[]) => readonly WalTombstone[] = (wal) => wal,
+  ): Promise<void> {
+    for (let tried = 0; tried < TRIES; tried += 1) {
+      const { number, state } = await this.#retention.tombstones.read(this.#options);
+      const isOwn = (each: Tombstone): boolean => each.token === this.#token;
+      const next = {
+        backups: state.backups.flatMap((each) => (isOwn(each) ? (change(each) ?? []) : [each])),
+        wal: changeWal(state.wal),
+      };
+      if (isSameState(state, next)) return;
+      if (await this.#retention.tombstones.follow(number, next, this.#options)) return;
+    }
+    throw contended();
+  }
+
+  /** Marks that are older than the grace period by this host's clock and by the store's. */
+  async #due({ tombstones }: ExpiryFacts): Promise<{ due: Due; waiting: readonly Tombstone[] }> {
+    const { graceMs } = this.#policy;
+    const [lease] = await this.#retention.leases('expire', this.#options);
+    const storeMs = lease?.writtenAt.getTime();
+    const nowMs = this.#context.now().getTime();
+    const written = await this.#writtenAt(tombstones);
+    const isDue = ({ markedAt, since }: { readonly markedAt: string; readonly since: number }): boolean => {
+      const writtenAt = written.get(since);
+      if (writtenAt === undefined || storeMs === undefined) return false;
+      // Without a grace period an object that was written a moment after the lease is due as well.
+      return nowMs - Date.parse(markedAt) >= graceMs && (graceMs === 0 || storeMs - writtenAt.getTime() >= graceMs);
+    };
+    const marked = tombstones.backups.filter(({ phase }) => phase === 'marked');
+    const due = marked.filter(isDue);
+    return { due: { backups: due, wal: tombstones.wal.filter(isDue) }, waiting: marked };
+  }
+
+  async #writtenAt({ backups, wal }: TombstoneState): Promise<ReadonlyMap<number, Date | undefined>> {
+    const numbers = new Set([...backups.filter(({ phase }) => phase === 'marked'), ...wal].map(({ since }) => since));
+    const written = new Map<number, Date | undefined>();
+    for (const number of numbers)
+      written.set(number, await this.#retention.tombstones.writtenAt(number, this.#options));
+    return written;
+  }
+}
+
+/** What another run decided and did not finish, or a fenced backup whose objects came back. */
+function isInherited({ phase, epoch, label }: Tombstone, { epochs }: ExpiryFacts): boolean {
+  if (phase === 'removing') return true;
+  if (phase !== 'fenced') return false;
+  return epochs.some((each) => each.epoch === epoch && each.labels.some((other) => other.label === label));
+}
+
+/** Marks that stay: those not due, and of those that are the packs that somebody still needs. */
+function leftOver(marked: readonly Tombstone[], due: readonly Tombstone[], own: readonly Tombstone[]): Tombstone[] {
+  return marked.flatMap((each): Tombstone[] => {
+    if (!due.includes(each)) return [each];
+    const going = own.find(
+      (other) => nameOf(other) === nameOf(each) && other.kind === each.kind && other.since === each.since,
+    );
+    if (going === undefined) return [each];
+    const taken = new Set(going.packs);
+    const packs = each.packs.filter((number) => !taken.has(number));
+    return packs.length === 0 ? [] : [{ ...each, kind: 'packs', packs }];
+  });
+}
+
+/** What of an own tombstone stands after everything was listed again; nothing of it was deleted yet. */
+function takenBack(
+  entry: Tombstone,
+  decided: DueRemoval | undefined,
+  isFinal: (name: string) => boolean,
+): Tombstone | undefined {
+  const stands = decided?.tombstones.find(
+    (each) => nameOf(each) === nameOf(entry) && each.kind === entry.kind && each.since === entry.since,
+  );
+  if (stands !== undefined) return { ...entry, packs: stands.packs };
+  // Decided by an earlier run: objects may be gone, so it never counts again.
+  return isFinal(nameOf(entry)) && entry.kind !== 'packs' ? entry : undefined;
+}
+
+function fenced(entry: Tombstone): Tombstone {
+  return { ...entry, token: undefined, packs: [], phase: 'fenced' };
+}
+
+function contended(): KeyframeError {
+  return new KeyframeError('CONFLICT', 'others change what of this cluster is expired at the same time', {
+    hint: 'Run `keyframe expire` again when no other one runs.',
+  });
+}

@@ -1,0 +1,89 @@
+import type { TimelineId } from '@keyframe/contracts';
+import type { TimelineSurvey } from '@keyframe/repository';
+import type { EpochFacts, ExpiryFacts } from './facts.ts';
+import { difference, intersection, type NumberRange, rangesOf, union } from './segment-ranges.ts';
+import { neededSegments, type WalNeed } from './wal-line.ts';
+
+/** Segments of one timeline that nobody needs. */
+export interface WalGoing extends NumberRange {
+  readonly epoch: number;
+  readonly timeline: TimelineId;
+  readonly segments: number;
+  readonly sizeBytes: number;
+}
+
+/** A running backup's WAL was archived after it began; a standby's may begin at an older restart point. */
+const BEFORE_BACKUP_MS = 86_400_000;
+
+/** What protects WAL beside the needs of backups. */
+export interface WalShelter {
+  /** Where nothing of a timeline is kept, WAL archived later than this is left alone; milliseconds since 1970. */
+  readonly youngerThanMs: number;
+  /** Unfinished backups that may still become published ones. */
+  readonly mayFinish: (unfinished: { readonly epoch: number; readonly label: string }) => boolean;
+}
+
+/** Segments that none of the needs names. */
+export function walGoing(facts: ExpiryFacts, needs: readonly WalNeed[], shelter: WalShelter): WalGoing[] {
+  return facts.epochs.flatMap((each, index) => {
+    const own = needs.filter(({ epoch }) => epoch === each.epoch);
+    // The first backup of a new epoch is still to come.
+    if (own.length === 0 && index === facts.epochs.length - 1) return [];
+    const needed = neededSegments(own, each.segmentSizeBytes);
+    const begunMs = begunFloor(each, shelter);
+    return [...each.timelines].flatMap(([timeline, survey]) => {
+      // Without its history file nobody can say what a timeline's WAL belongs to.
+      if (!each.histories.some((history) => history.timeline === timeline)) return [];
+      // A timeline on which nothing is kept may be waiting for its first backup.
+      const floorMs = needed.has(timeline) ? begunMs : Math.min(begunMs, shelter.youngerThanMs);
+      const old = survey.numbers.filter((_, at) => (survey.modifiedMs[at] ?? Infinity) < floorMs);
+      const going = difference(rangesOf(old), needed.get(timeline) ?? []);
+      return splitAtGaps(going, survey).map((range) => measured(each.epoch, timeline, range, survey));
+    });
+  });
+}
+
+function begunFloor({ unfinished }: EpochFacts, { mayFinish }: WalShelter): number {
+  const begun = unfinished.filter(mayFinish).map(({ startedAt }) => Date.parse(startedAt) - BEFORE_BACKUP_MS);
+  return Math.min(Infinity, ...begun);
+}
+
+/** Ranges of numbers that are there. */
+function splitAtGaps(ranges: readonly NumberRange[], { numbers }: TimelineSurvey): NumberRange[] {
+  return intersection(ranges, rangesOf(numbers));
+}
+
+function measured(
+  epoch: number,
+  timeline: TimelineId,
+  { first, last }: NumberRange,
+  { numbers, sizes }: TimelineSurvey,
+): WalGoing {
+  let [segments, sizeBytes] = [0, 0];
+  for (const [at, number] of numbers.entries())
+    if (first <= number && number <= last) {
+      segments += 1;
+      sizeBytes += sizes[at] ?? 0;
+    }
+  return { epoch, timeline, first, last, segments, sizeBytes };
+}
+
+/** Backup history files and partial segments of segments that go. A partial one follows the last whole segment of its timeline. */
+export function companionsOf({ epoch, companions }: EpochFacts, going: readonly WalGoing[]): EpochFacts['companions'] {
+  return companions.filter(({ timeline, number }) =>
+    going.some(
+      (range) =>
+        range.epoch === epoch && range.timeline === timeline && range.first <= number && number <= range.last + 1,
+    ),
+  );
+}
+
+/** What is left of the segments when those are gone. */
+export function withoutWal(facts: EpochFacts, going: readonly WalGoing[]): ReadonlyMap<TimelineId, NumberRange[]> {
+  return new Map(
+    [...facts.timelines].map(([timeline, { numbers }]) => {
+      const gone = going.filter((range) => range.epoch === facts.epoch && range.timeline === timeline);
+      return [timeline, difference(rangesOf(numbers), union(gone))];
+    }),
+  );
+}
