@@ -13,6 +13,8 @@ export interface EpochContext {
   readonly tuning: RepositoryTuning;
   readonly repositoryId: string;
   readonly signatures: Signatures;
+  /** Under which equal content is recognised. */
+  readonly contentKey: Uint8Array;
   readonly frameBytes: number;
   readonly walFrameBytes: number;
   readonly cluster: string;

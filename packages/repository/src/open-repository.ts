@@ -1,11 +1,12 @@
 import { type Abortable, KeyframeError } from '@keyframe/contracts';
+import { publicContentKey } from './format/content-hash.ts';
 import { HeldLease } from './held-lease.ts';
 import { createIdentity, readIdentity, type RepositoryIdentity } from './identity.ts';
 import { assertLeaseName } from './keys.ts';
 import { checkObject } from './objects/check-object.ts';
 import { Codecs } from './objects/codecs.ts';
-import type { Repository, RepositoryContext } from './repository.ts';
 import { Signatures } from './signing/signatures.ts';
+import type { Repository, RepositoryContext } from './repository.ts';
 import { type ClusterContext, StoredCluster } from './stored-cluster.ts';
 import { DEFAULT_TUNING } from './tuning.ts';
 
@@ -36,8 +37,9 @@ export function openRepository(context: RepositoryContext): Repository {
   };
   const open = async (options: Abortable): Promise<ClusterContext> => {
     const { id, frameBytes, walFrameBytes } = await identity(options);
+    const contentKey = publicContentKey(id);
     const common = { signatures: await signers(options), frameBytes, walFrameBytes };
-    return { store, compressor, codecs, now, tuning, repositoryId: id, ...common };
+    return { store, compressor, codecs, now, tuning, repositoryId: id, contentKey, ...common };
   };
 
   return {

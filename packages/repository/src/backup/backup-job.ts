@@ -1,20 +1,29 @@
 import { hasCode, isKeyframeError, KeyframeError } from '@keyframe/contracts';
 import { bytesOf } from '@keyframe/contracts/streams';
 import type { EpochContext } from '../epoch-context.ts';
-import type { Payload } from '../format/container-layout.ts';
 import { isPlainPath } from '../objects/damage.ts';
 import { putOnce } from '../objects/put-once.ts';
 import { type Publication, Tombstones } from '../retention/tombstones.ts';
-import { BundleFiller, dataSink, type DataTarget } from './file-sinks.ts';
+import type { BaseFile } from './base-files.ts';
+import type { BaseMap } from './base-map.ts';
+import { DataSink } from './data-sink.ts';
+import { type EarlierContent, isResumable } from './earlier-content.ts';
 import { Failure } from './failure.ts';
-import { type FrameJob, FramePipeline, type FrameRole } from './frame-pipeline.ts';
+import { type FrameJob, FramePipeline, type FrameRole, type ReadyFrame } from './frame-pipeline.ts';
+import { FrameReader } from './frame-reader.ts';
 import { ManifestBuilder } from './manifest-builder.ts';
+import { ManifestLedger } from './manifest-ledger.ts';
 import { ManifestSpool } from './manifest-spool.ts';
 import type { ManifestEntry } from './manifest.ts';
 import type { PackBuilder } from './pack-builder.ts';
 import { type PackSeries, PackStream } from './pack-stream.ts';
+import { PackTable } from './pack-table.ts';
 import type { BackupFacts, BackupIntent, BackupRecord } from './record.ts';
 import { removeBackup } from './remove.ts';
+import { SharedFrames } from './references.ts';
+import { Reuse } from './reuse.ts';
+import { BundleFiller, SmallSink } from './small-sink.ts';
+import { StoredBaseFile } from './stored-base.ts';
 import { type DescribedBackup, encodeDescription, encodeRecord } from './record-json.ts';
 import type { BackupWriter, FileSink, NewEntry, NewFile, NewSymlink, PreparedBackup } from './writer.ts';
 
@@ -30,13 +39,20 @@ export class BackupJob implements BackupWriter {
   readonly #pipeline: FramePipeline;
   readonly #bundle: BundleFiller;
   readonly #manifest: ManifestBuilder;
+  readonly #ledger: ManifestLedger;
+  readonly #shared: SharedFrames;
+  readonly #reuse: Reuse;
   readonly #written = { plainBytes: 0, storedBytes: 0, objects: 0, files: 0 };
-  readonly #dataTarget: DataTarget;
   #openFiles = 0;
   #publishTried = false;
 
-  constructor(context: EpochContext, intent: BackupIntent, signal: AbortSignal | undefined) {
-    const { compressor, tuning, frameBytes, store } = context;
+  constructor(
+    context: EpochContext,
+    intent: BackupIntent,
+    earlier: EarlierContent | undefined,
+    signal: AbortSignal | undefined,
+  ) {
+    const { compressor, tuning, frameBytes, store, contentKey } = context;
     this.label = intent.label;
     this.#context = context;
     this.#intent = intent;
@@ -46,24 +62,28 @@ export class BackupJob implements BackupWriter {
     const place = { repository: context.repositoryId, cluster: context.cluster, epoch: context.epoch.number };
     const header = { ...place, backup: intent.label };
     const stored = (sizeBytes: number): void => this.#count(sizeBytes);
-    this.#series = { store, prefix: this.#prefix, header, frameBytes, failure, lines: [], stored };
+    const table = new PackTable(context.epoch.number);
+    this.#series = { store, prefix: this.#prefix, header, frameBytes, failure, table, stored };
     this.#packs = {
       bundle: new PackStream(this.#series, 'bundle', tuning.bundlePackBytes),
       data: new PackStream(this.#series, 'data', tuning.packBytes),
       manifest: new PackStream(this.#series, 'manifest', tuning.bundlePackBytes),
     };
-    this.#pipeline = new FramePipeline({
-      compressor,
-      inFlight: tuning.framesInFlight,
-      frameBytes,
-      failure,
-      place: (job, payload) => this.#place(job, payload),
-    });
+    const pipeline = { compressor, inFlight: tuning.framesInFlight, frameBytes, failure };
+    this.#pipeline = new FramePipeline({ ...pipeline, place: (job, frame) => this.#place(job, frame) });
     this.#bundle = new BundleFiller(this.#pipeline);
-    this.#dataTarget = { pipeline: this.#pipeline, zeros: (range) => this.#manifest.zeros(range) };
     const target = { store, packs: this.#packs.manifest, pieceBytes: frameBytes, signal: failure.signal };
     const spool = new ManifestSpool(target, tuning.manifestBufferBytes);
     this.#manifest = new ManifestBuilder({ compressor, spool, chunkBytes: tuning.manifestChunkBytes, header });
+    this.#ledger = new ManifestLedger(this.#manifest, table);
+    this.#shared = new SharedFrames(this.#ledger);
+    this.#reuse = new Reuse({
+      contentKey,
+      limits: tuning,
+      reader: new FrameReader(context),
+      signal: failure.signal,
+      earlier: async (file) => earlier?.find(file, failure.signal) ?? [],
+    });
   }
 
   get written(): { readonly plainBytes: number; readonly storedBytes: number; readonly objects: number } {
@@ -78,11 +98,10 @@ export class BackupJob implements BackupWriter {
     return this.#checked(this.#entry({ ...entry, type: 'symlink', sizeBytes: 0 }));
   }
 
-  file(entry: NewFile): FileSink {
+  file(entry: NewFile, base?: BaseFile): FileSink {
     const ordinal = this.#manifest.nextOrdinal;
     const added = this.#entry({ ...entry, type: 'file' });
-    const small = entry.sizeBytes <= this.#context.tuning.bundleLimitBytes;
-    const sink = small ? this.#bundle.sink(entry, ordinal) : dataSink(entry, ordinal, this.#dataTarget);
+    const sink = this.#sink(entry, ordinal, mapOf(base));
     this.#openFiles += 1;
     return {
       write: (view) => {
@@ -108,11 +127,12 @@ export class BackupJob implements BackupWriter {
     if (this.#openFiles > 0) throw new KeyframeError('INTERNAL', `${this.#openFiles} files of the backup are open`);
     this.#bundle.flush();
     await this.#pipeline.drained();
+    await this.#shared.flush();
     await this.#writeLists(facts);
     const last = await this.#lastPack();
-    const lines = this.#series.lines.filter((line) => line !== undefined);
-    const described = this.#describe(facts, lines.length);
-    const { bytes, root } = await this.#manifest.finish(lines, encodeDescription(described));
+    const { table } = this.#series;
+    const described = this.#describe(facts, table.own);
+    const { bytes, root } = await this.#manifest.finish(table.lines(), encodeDescription(described));
     const manifest = {
       key: `${this.#prefix}manifest`,
       sizeBytes: bytes.sizeBytes,
@@ -150,7 +170,7 @@ export class BackupJob implements BackupWriter {
     await this.#pipeline.settled();
     for (const stream of Object.values(this.#packs)) await stream.settled();
     // A publication whose answer was lost may have happened: then every object is needed.
-    if (this.#publishTried) return;
+    if (this.#publishTried || isResumable(this.#context, this.#written.storedBytes)) return;
     try {
       await removeBackup(this.#context.store, this.#prefix, undefined);
     } catch (error) {
@@ -170,9 +190,19 @@ export class BackupJob implements BackupWriter {
     return work?.then(() => this.#failure.check());
   }
 
-  async #place(job: FrameJob, payload: Payload): Promise<void> {
-    const { pack, number, entry } = await this.#packs[job.role].append(payload, job.plainBytes);
-    await this.#manifest.frame(job.role, { ...entry, pack, number, extents: job.extents });
+  #sink(entry: NewFile, ordinal: number, base: BaseMap | undefined): FileSink {
+    const { tuning, frameBytes } = this.#context;
+    const file = { ordinal, path: entry.rawPath ?? Buffer.from(entry.path), sizeBytes: entry.sizeBytes };
+    const common = { pipeline: this.#pipeline, reuse: this.#reuse };
+    return entry.sizeBytes <= tuning.bundleLimitBytes
+      ? new SmallSink(entry, file, base, { ...common, bundle: this.#bundle, references: this.#shared })
+      : new DataSink(entry, file, base, { ...common, frameBytes, references: this.#ledger });
+  }
+
+  async #place(job: FrameJob, frame: ReadyFrame): Promise<void> {
+    const content = { extents: job.extents, contents: frame.contents };
+    const placed = await this.#packs[job.role].append(frame.payload, job.plainBytes, content);
+    await this.#ledger.stored(job, frame, placed);
   }
 
   async #writeLists(facts: BackupFacts): Promise<void> {
@@ -186,17 +216,11 @@ export class BackupJob implements BackupWriter {
   /** This backup with every pack it needs. */
   #publication(): Publication {
     const { epoch } = this.#context;
-    const packs = this.#series.lines.flatMap((line) =>
-      line === undefined
-        ? []
-        : [
-            {
-              epoch: line.epoch === 0 ? epoch.number : line.epoch,
-              label: line.label === '' ? this.label : line.label,
-              number: line.number,
-            },
-          ],
-    );
+    const packs = this.#series.table.lines().map((line) => ({
+      epoch: line.epoch === 0 ? epoch.number : line.epoch,
+      label: line.label === '' ? this.label : line.label,
+      number: line.number,
+    }));
     return { epoch: epoch.number, label: this.label, packs };
   }
 
@@ -206,7 +230,7 @@ export class BackupJob implements BackupWriter {
     if (bundle.current !== undefined) await data.close();
     const stream = data.current === undefined ? bundle : data;
     const last = stream.current ?? (await stream.begin());
-    this.#series.lines[last.number - 1] = last.line();
+    this.#series.table.close(last.index, last.line());
     await bundle.settled();
     await data.settled();
     this.#failure.check();
@@ -220,7 +244,7 @@ export class BackupJob implements BackupWriter {
     const place = { cluster, epoch: epoch.number, systemIdentifier: epoch.systemIdentifier };
     const { files, plainBytes } = this.#written;
     const built = parent === undefined ? {} : { parent };
-    const content = { files, sizeBytes: plainBytes, packs, reusedBytes: 0 };
+    const content = { files, sizeBytes: plainBytes, packs, ...this.#ledger.figures };
     return { format: 1, label, type, method, ...built, ...place, ...rest, ...content, tool };
   }
 
@@ -234,4 +258,9 @@ export class BackupJob implements BackupWriter {
     this.#written.storedBytes += sizeBytes;
     this.#written.objects += 1;
   }
+}
+
+function mapOf(base: BaseFile | undefined): BaseMap | undefined {
+  if (base === undefined || base instanceof StoredBaseFile) return base?.map;
+  throw new KeyframeError('INTERNAL', `${base.path} is no file of a base`);
 }

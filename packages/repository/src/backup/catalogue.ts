@@ -40,7 +40,8 @@ export interface BackupCatalogue {
   /** Opens a published backup to build on. @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
   base(record: BackupRecord, options?: Abortable): Promise<BaseFiles>;
   /**
-   * Removes what an unfinished backup left. The caller holds the lease, so that nobody still writes it.
+   * Removes what an unfinished backup left. The caller holds the lease, so that nobody still writes it. One that stored
+   * much is left alone: the next backups take its packs over, and an expiry removes what none needs.
    * @throws {KeyframeError} CONFLICT when it is published
    */
   discard(label: string, options?: Abortable): Promise<void>;

@@ -1,22 +1,42 @@
 import type { Compressor } from '@keyframe/contracts';
 import { compressPayload, type Payload } from '../format/container-layout.ts';
-import type { ExtentRecord } from '../format/extents.ts';
+import type { PackedContent, PackedExtent, PackedFile } from '../format/pack-content.ts';
 import type { Failure } from './failure.ts';
 
 /** Bundle: frames of small files. Data: frames of one big file each. */
 export type FrameRole = 'bundle' | 'data';
+
+/** A file that is being written. */
+export interface WrittenFile extends PackedFile {
+  readonly ordinal: number;
+}
+
+/** A range of a file in a frame. */
+export type WrittenExtent = PackedExtent<WrittenFile>;
+
+/** What a range of a file holds. */
+export type WrittenContent = PackedContent<WrittenFile>;
 
 /** A full buffer on its way into a pack. */
 export interface FrameJob {
   readonly role: FrameRole;
   readonly buffer: Buffer;
   readonly plainBytes: number;
-  readonly extents: readonly ExtentRecord[];
+  readonly extents: readonly WrittenExtent[];
+  /** What is to be told of the content. Undefined: another backup has the frame, and it is not stored. */
+  prepare(plain: Uint8Array): readonly WrittenContent[] | undefined | Promise<readonly WrittenContent[] | undefined>;
+}
+
+/** A frame that is compressed. */
+export interface ReadyFrame {
+  readonly payload: Payload;
+  readonly contents: readonly WrittenContent[];
 }
 
 interface Pending {
-  readonly job: FrameJob;
-  result: Promise<Payload> | undefined;
+  /** A frame, or what is to be done when all frames before it are placed. */
+  readonly job: FrameJob | (() => Promise<void>);
+  result: Promise<ReadyFrame | undefined> | undefined;
 }
 
 export interface FramePipelineOptions {
@@ -26,7 +46,7 @@ export interface FramePipelineOptions {
   readonly frameBytes: number;
   readonly failure: Failure;
   /** Stores a compressed frame; called in the order of submission, one at a time. */
-  place(job: FrameJob, payload: Payload): Promise<void>;
+  place(job: FrameJob, frame: ReadyFrame): Promise<void>;
 }
 
 /** Compresses frames side by side in the thread pool and hands them on in order. Owns their buffers. */
@@ -56,10 +76,12 @@ export class FramePipeline {
 
   /** Takes a frame; its buffer is the pipeline's from now on. */
   submit(job: FrameJob): void {
-    this.#options.failure.check();
-    this.#pending.push({ job, result: undefined });
-    this.#startMore();
-    if (this.#pending.length === 1) this.#drained = this.#options.failure.watch(this.#drain());
+    this.#enqueue({ job, result: undefined });
+  }
+
+  /** Does something when all frames submitted so far are placed, and before the next one is. */
+  step(run: () => Promise<void>): void {
+    this.#enqueue({ job: run, result: undefined });
   }
 
   /** Undefined when there is room; else settles when there is, or rejects with the first fault. */
@@ -89,13 +111,24 @@ export class FramePipeline {
     this.#options.failure.check();
   }
 
+  #enqueue(pending: Pending): void {
+    this.#options.failure.check();
+    this.#pending.push(pending);
+    this.#startMore();
+    if (this.#pending.length === 1) this.#drained = this.#options.failure.watch(this.#drain());
+  }
+
   async #drain(): Promise<void> {
     for (let head = this.#pending[0]; head !== undefined; head = this.#pending[0]) {
       this.#options.failure.check();
-      const payload = await (head.result ?? this.#start(head));
-      await this.#options.place(head.job, payload);
+      const { job } = head;
+      if (typeof job === 'function') await job();
+      else {
+        const frame = await (head.result ?? this.#start(head, job));
+        if (frame !== undefined) await this.#options.place(job, frame);
+        this.giveBack(job.buffer);
+      }
       this.#pending.shift();
-      this.giveBack(head.job.buffer);
       this.#startMore();
       this.#wake();
     }
@@ -104,14 +137,13 @@ export class FramePipeline {
   #startMore(): void {
     for (const pending of this.#pending) {
       if (this.#running >= this.#options.inFlight || this.#options.failure.signal.aborted) return;
-      if (pending.result === undefined) void this.#start(pending);
+      if (pending.result === undefined && typeof pending.job !== 'function') void this.#start(pending, pending.job);
     }
   }
 
-  #start(pending: Pending): Promise<Payload> {
-    const { job } = pending;
+  #start(pending: Pending, job: FrameJob): Promise<ReadyFrame | undefined> {
     this.#running += 1;
-    const result = compressPayload(this.#options.compressor, job.buffer.subarray(0, job.plainBytes));
+    const result = this.#ready(job);
     pending.result = result;
     void this.#options.failure.watch(
       result.finally(() => {
@@ -120,6 +152,13 @@ export class FramePipeline {
       }),
     );
     return result;
+  }
+
+  async #ready(job: FrameJob): Promise<ReadyFrame | undefined> {
+    const plain = job.buffer.subarray(0, job.plainBytes);
+    const contents = await job.prepare(plain);
+    if (contents === undefined) return undefined;
+    return { payload: await compressPayload(this.#options.compressor, plain), contents };
   }
 
   #wake(): void {

@@ -4,7 +4,7 @@ import { type ChunkLine, CHUNK, encodeChunkIndex, SECTION, VERBATIM } from '../f
 import { encodeDirectory } from '../format/container-tail.ts';
 import { compressPayload, ContainerLayout, encodeFrame } from '../format/container-layout.ts';
 import { EntriesEncoder } from '../format/entries.ts';
-import { type ExtentRecord, ExtentsEncoder, type FrameRecord } from '../format/extents.ts';
+import { type ContentRecord, type ExtentRecord, ExtentsEncoder, type FrameRecord } from '../format/extents.ts';
 import { encodePacks, type PackLine, PathIndexEncoder } from '../format/manifest-tables.ts';
 import type { Json } from '../format/sealed-json.ts';
 import type { FrameRole } from './frame-pipeline.ts';
@@ -69,10 +69,18 @@ export class ManifestBuilder {
     return this.#relieve(extents);
   }
 
-  /** Adds a range of a big file that is all zero. */
-  zeros(range: ExtentRecord): void | Promise<void> {
-    this.#extents.data.addZeros(range);
-    return this.#relieve(this.#extents.data);
+  /** Adds a range that is all zero. */
+  zeros(role: FrameRole, range: ExtentRecord): void | Promise<void> {
+    const extents = this.#extents[role];
+    extents.addZeros(range);
+    return this.#relieve(extents);
+  }
+
+  /** Adds what a range holds. */
+  content(role: FrameRole, content: ContentRecord): void | Promise<void> {
+    const extents = this.#extents[role];
+    extents.addContent(content);
+    return this.#relieve(extents);
   }
 
   #relieve(extents: ExtentsEncoder): void | Promise<void> {

@@ -25,6 +25,7 @@ import { ManifestSpool } from './manifest-spool.ts';
 import { Signatures } from '../signing/signatures.ts';
 import type { ManifestEntry } from './manifest.ts';
 import { PackStream } from './pack-stream.ts';
+import { PackTable } from './pack-table.ts';
 import type { BackupRecord } from './record.ts';
 import { StoredManifest } from './stored-manifest.ts';
 
@@ -76,7 +77,13 @@ function contextOf(store: Store): EpochContext {
   const epoch = { number: 1, systemIdentifier: SYSTEM_IDENTIFIER, postgresVersion: 180_006, createdAt: '' };
   const codecs = new Codecs([plainDeflate]);
   const signatures = new Signatures(store, 'x', () => new Date(0));
-  const sizes = { signatures, tuning: DEFAULT_TUNING, frameBytes: 262_144, walFrameBytes: 1_048_576 };
+  const sizes = {
+    signatures,
+    contentKey: Buffer.alloc(32),
+    tuning: DEFAULT_TUNING,
+    frameBytes: 262_144,
+    walFrameBytes: 1_048_576,
+  };
   const place = { repositoryId: 'x', cluster: 'main', epoch, prefix: 'clusters/main/1/' };
   return { store, compressor: plainDeflate, codecs, now: () => new Date(0), ...sizes, ...place };
 }
@@ -92,7 +99,15 @@ async function craft(store: Store, { entries, frames, packs }: Crafted, like: Ba
   const context = contextOf(store);
   const failure = new Failure(undefined);
   const prefix = `${context.prefix}backups/${LABEL}/`;
-  const series = { store, prefix, header: {}, frameBytes: 1, failure, lines: [], stored: () => undefined };
+  const series = {
+    store,
+    prefix,
+    header: {},
+    frameBytes: 1,
+    failure,
+    table: new PackTable(1),
+    stored: () => undefined,
+  };
   const target = { store, packs: new PackStream(series, 'manifest', 1), pieceBytes: 1, signal: failure.signal };
   const spool = new ManifestSpool(target, 1e9);
   const builder = new ManifestBuilder({ compressor: plainDeflate, spool, chunkBytes: 1e6, header: {} });

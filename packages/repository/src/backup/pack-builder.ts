@@ -5,10 +5,13 @@ import { encodeDirectory, FOOTER_BYTES, type TableEntry } from '../format/contai
 import { ContainerLayout, type Payload } from '../format/container-layout.ts';
 import { FRAME_HEADER_BYTES, writeFrameHeader } from '../format/frame.ts';
 import type { PackLine } from '../format/manifest-tables.ts';
+import { PackContentEncoder, type PackedFrame } from '../format/pack-content.ts';
 import type { Json } from '../format/sealed-json.ts';
 import type { ManifestBytes } from './manifest-spool.ts';
 
 const PIECE_BYTES = 1 << 20;
+/** Of a frame that holds no part of a file. */
+const NO_CONTENT: PackedFrame = { extents: [], contents: [] };
 
 /** A pack being filled in a buffer that is lent to it. */
 export class PackBuilder {
@@ -16,8 +19,17 @@ export class PackBuilder {
   readonly key: string;
   readonly layout: ContainerLayout;
   readonly arena: Buffer;
+  /** Index in the list of packs of the manifest. */
+  readonly index: number;
+  readonly #content = new PackContentEncoder();
 
-  constructor(number: number, key: string, header: Readonly<Record<string, Json>>, arena: Buffer) {
+  constructor(
+    { index, number }: { readonly index: number; readonly number: number },
+    key: string,
+    header: Readonly<Record<string, Json>>,
+    arena: Buffer,
+  ) {
+    this.index = index;
     this.number = number;
     this.key = key;
     this.layout = new ContainerLayout('pack', header);
@@ -26,12 +38,13 @@ export class PackBuilder {
   }
 
   /** Appends a frame; the arena must have room. */
-  append(payload: Payload, plainBytes: number): TableEntry {
+  append(payload: Payload, plainBytes: number, content: PackedFrame = NO_CONTENT): TableEntry {
     const { arena, layout } = this;
     const start = layout.offset;
     const number = layout.entries.length;
     writeFrameHeader(arena, start, { codec: payload.codec, plainBytes, payloadBytes: payload.bytes.length, number });
     arena.set(payload.bytes, start + FRAME_HEADER_BYTES);
+    this.#content.add(content);
     return layout.add(arena.subarray(start, start + FRAME_HEADER_BYTES + payload.bytes.length), plainBytes);
   }
 
@@ -44,20 +57,28 @@ export class PackBuilder {
 
   /** The whole object, re-openable as long as the arena is not reused. */
   source(): ByteSource {
-    const { table, footer } = this.layout.end();
-    return sourceOf(this.layout.sizeWith(0), () => this.#bytes(table, footer));
+    const content = this.#content.bytes();
+    const directory = encodeDirectory([{ id: SECTION.packContent, offset: 0, sizeBytes: content.length }]);
+    const tail = Buffer.concat([content, directory]);
+    const { table, footer } = this.layout.end(tail.length, hash('sha256', tail, 'buffer'));
+    return sourceOf(this.layout.sizeWith(tail.length), () => this.#bytes(table, tail, footer));
   }
 
   /** The whole object with a copy of the manifest in its tail. */
   sourceWithManifest(manifest: ManifestBytes): ByteSource {
-    const directory = encodeDirectory([{ id: SECTION.manifestCopy, offset: 0, sizeBytes: manifest.sizeBytes }]);
-    const tailBytes = manifest.sizeBytes + directory.length;
-    const { table, footer } = this.layout.end(tailBytes, manifest.hashWith(directory));
+    const content = this.#content.bytes();
+    const directory = encodeDirectory([
+      { id: SECTION.manifestCopy, offset: 0, sizeBytes: manifest.sizeBytes },
+      { id: SECTION.packContent, offset: manifest.sizeBytes, sizeBytes: content.length },
+    ]);
+    const rest = Buffer.concat([content, directory]);
+    const tailBytes = manifest.sizeBytes + rest.length;
+    const { table, footer } = this.layout.end(tailBytes, manifest.hashWith(rest));
     const head = (): AsyncIterable<Uint8Array> => this.#bytes(table);
     return sourceOf(this.layout.sizeWith(tailBytes), async function* () {
       yield* head();
       yield* manifest.open();
-      yield directory;
+      yield rest;
       yield footer;
     });
   }

@@ -2,12 +2,13 @@ import type { Store } from '@keyframe/contracts';
 import type { TableEntry } from '../format/container-tail.ts';
 import type { Payload } from '../format/container-layout.ts';
 import { FRAME_HEADER_BYTES } from '../format/frame.ts';
-import type { PackLine } from '../format/manifest-tables.ts';
+import type { PackedFrame } from '../format/pack-content.ts';
 import type { Json } from '../format/sealed-json.ts';
 import { packName } from '../keys.ts';
 import { putOnce } from '../objects/put-once.ts';
 import type { Failure } from './failure.ts';
 import { PackBuilder } from './pack-builder.ts';
+import type { PackTable } from './pack-table.ts';
 
 /** Header and frame table of the frames an arena can hold beside its target size. */
 const HEAD_ROOM = 4096;
@@ -20,15 +21,14 @@ export interface PackSeries {
   readonly header: Readonly<Record<string, Json>>;
   readonly frameBytes: number;
   readonly failure: Failure;
-  /** Packs in the order of their numbers; each gets its place when it is begun. */
-  readonly lines: (PackLine | undefined)[];
+  readonly table: PackTable;
   /** Called when an object is durable. */
   stored(sizeBytes: number): void;
 }
 
 /** Where a frame came to lie. */
 export interface PlacedFrame {
-  /** Index in {@link PackSeries.lines}. */
+  /** Index in {@link PackSeries.table}. */
   readonly pack: number;
   readonly number: number;
   readonly entry: TableEntry;
@@ -54,21 +54,21 @@ export class PackStream {
     this.#targetBytes = targetBytes;
   }
 
-  async append(payload: Payload, plainBytes: number): Promise<PlacedFrame> {
+  async append(payload: Payload, plainBytes: number, content?: PackedFrame): Promise<PlacedFrame> {
     const pack = this.#current ?? (await this.begin());
     const number = pack.layout.entries.length;
-    const entry = pack.append(payload, plainBytes);
+    const entry = pack.append(payload, plainBytes, content);
     if (pack.layout.offset >= this.#targetBytes) this.#upload(pack);
-    return { pack: pack.number - 1, number, entry };
+    return { pack: pack.index, number, entry };
   }
 
   /** Starts a pack, be there frames for it or not. */
   async begin(): Promise<PackBuilder> {
-    const { lines, prefix, header } = this.#series;
+    const { table, prefix, header } = this.#series;
     const arena = await this.#arena();
-    const number = lines.push(undefined);
-    const all = { ...header, pack: number, role: this.#role };
-    this.#current = new PackBuilder(number, prefix + packName(number), all, arena);
+    const place = table.begin();
+    const all = { ...header, pack: place.number, role: this.#role };
+    this.#current = new PackBuilder(place, prefix + packName(place.number), all, arena);
     return this.#current;
   }
 
@@ -102,9 +102,9 @@ export class PackStream {
   }
 
   #upload(pack: PackBuilder): void {
-    const { store, failure, lines } = this.#series;
+    const { store, failure, table } = this.#series;
     this.#current = undefined;
-    lines[pack.number - 1] = pack.line();
+    table.close(pack.index, pack.line());
     const source = pack.source();
     const previous = this.#uploads.at(-1);
     const upload = failure.watch(

@@ -6,6 +6,7 @@ import { createOnly } from '../objects/put-once.ts';
 import { readSmall } from '../objects/read-range.ts';
 import { Tombstones } from '../retention/tombstones.ts';
 import { BackupJob } from './backup-job.ts';
+import { chooseUnfinished, EarlierContent, isResumable } from './earlier-content.ts';
 import type { BaseFiles } from './base-files.ts';
 import type { BackupCatalogue, BeginOptions, NewIntent, UnfinishedBackup } from './catalogue.ts';
 import type { BackupIntent, BackupRecord } from './record.ts';
@@ -13,6 +14,7 @@ import { decodeIntent, decodeRecord, encodeIntent } from './record-json.ts';
 import { removeBackup } from './remove.ts';
 import { Restore } from './restore.ts';
 import type { ReadOptions, ReadReport, RestoreSink } from './restore-sink.ts';
+import { StoredBase } from './stored-base.ts';
 import { StoredManifest } from './stored-manifest.ts';
 import type { BackupWriter } from './writer.ts';
 
@@ -106,21 +108,35 @@ export class StoredCatalogue implements BackupCatalogue {
       );
   }
 
-  async begin(intent: NewIntent, { signal }: BeginOptions = {}): Promise<BackupWriter> {
+  async begin(intent: NewIntent, { signal, base, reuse = true }: BeginOptions = {}): Promise<BackupWriter> {
     const { now, store } = this.#context;
+    const known = this.#known(base, intent);
+    const resumes = reuse ? await this.#resumable(signal) : [];
     const started = now().getTime();
     for (let second = 0; second < LABEL_TRIES; second += 1) {
       const at = new Date(started + second * 1000).toISOString();
       const label = `${at.slice(0, 19).replaceAll(/[-:]/gu, '')}Z-${intent.type}`;
-      const whole: BackupIntent = { ...intent, label, startedAt: new Date(started).toISOString() };
+      const startedAt = new Date(started).toISOString();
+      const whole: BackupIntent = { ...intent, ...(resumes.length > 0 ? { resumes } : {}), label, startedAt };
       const source = bytesOf(encodeIntent(whole));
       if (!(await createOnly(store, `${this.#prefix}${label}/intent`, source, signal))) continue;
       await this.#assertBases(whole, signal);
-      return new BackupJob(this.#context, whole, signal);
+      const earlier = reuse ? await EarlierContent.open(this.#context, known, resumes, signal) : undefined;
+      return new BackupJob(this.#context, whole, earlier, signal);
     }
     throw new KeyframeError('CONFLICT', 'no label is free: other backups were begun in this very minute', {
       hint: 'Check the clock of this host, then run `keyframe backup` again.',
     });
+  }
+
+  /** A damaged intent, or damaged tombstones, only mean that more is stored. */
+  async #resumable(signal: AbortSignal | undefined): Promise<string[]> {
+    try {
+      return await chooseUnfinished(this.#context, await this.unfinished({ signal }), signal);
+    } catch (error) {
+      if (!hasCode(error, 'CORRUPT', 'REPOSITORY_FORMAT')) throw error;
+      return [];
+    }
   }
 
   /** Asked after the intent is there: an expiry that comes later sees what it names and leaves it alone. */
@@ -134,8 +150,15 @@ export class StoredCatalogue implements BackupCatalogue {
     }
   }
 
-  async base(record: BackupRecord): Promise<BaseFiles> {
-    throw new KeyframeError('INTERNAL', `building on ${record.label} is not implemented`);
+  async base(record: BackupRecord, options: Abortable = {}): Promise<BaseFiles> {
+    return new StoredBase(await this.manifest(record, options));
+  }
+
+  /** The base as we made it; its packs are safe only under an intent that names it. */
+  #known(base: BaseFiles | undefined, { parent }: NewIntent): StoredBase | undefined {
+    if (base === undefined) return undefined;
+    if (base instanceof StoredBase && base.record.label === parent) return base;
+    throw new KeyframeError('INTERNAL', `the intent names ${parent ?? 'no backup'}, not its base ${base.record.label}`);
   }
 
   async discard(label: string, { signal }: Abortable = {}): Promise<void> {
@@ -145,6 +168,10 @@ export class StoredCatalogue implements BackupCatalogue {
         hint: 'Leave it where it is: `keyframe list` counts on it.',
         details: { label },
       });
+    let storedBytes = 0;
+    for await (const { sizeBytes } of this.#context.store.list(prefix, { signal })) storedBytes += sizeBytes;
+    // Later backups may have taken its packs over. Who needs what is weighed by an expiry alone.
+    if (isResumable(this.#context, storedBytes)) return;
     await removeBackup(this.#context.store, prefix, signal);
   }
 

@@ -8,6 +8,7 @@ import { archivePrefix, packName } from '../keys.ts';
 import { damaged } from '../objects/damage.ts';
 import { type ManifestIndex, ManifestSource, readManifestIndex } from './manifest-source.ts';
 import type { Extent, ManifestEntry, ManifestReader, PackUse } from './manifest.ts';
+import type { OtherPack } from './pack-table.ts';
 import type { BackupRecord } from './record.ts';
 
 /** A manifest in the store. Loads what it is asked for, chunk by chunk; keeps only the index and the list of packs. */
@@ -17,6 +18,8 @@ export class StoredManifest implements ManifestReader {
   readonly #index: ManifestIndex;
   /** Keys of packs by their index in extents. */
   readonly #packs: PackUse[] = [];
+  /** The same, to be named by another manifest. */
+  readonly #others: OtherPack[] = [];
 
   private constructor(record: BackupRecord, source: ManifestSource, index: ManifestIndex) {
     this.record = record;
@@ -51,7 +54,7 @@ export class StoredManifest implements ManifestReader {
   async *entries({ signal }: Abortable = {}): AsyncGenerator<ManifestEntry> {
     let next = 0;
     for await (const { line, plain } of this.#chunks(CHUNK.entries, () => true, signal)) {
-      const entries = this.#entriesOf(line, plain);
+      const entries = this.entriesOf(line, plain);
       if (line.first !== next) throw damaged(this.#source.key, 'its entries do not follow each other');
       next += entries.length;
       yield* entries;
@@ -103,6 +106,33 @@ export class StoredManifest implements ManifestReader {
       yield decodeExtents(plain, this.#source.key);
   }
 
+  /** The pack of that index. @throws {KeyframeError} CORRUPT */
+  pack(index: number): OtherPack {
+    const other = this.#others[index];
+    if (other === undefined) throw damaged(this.#source.key, `it has no pack ${index}`);
+    return other;
+  }
+
+  /** The chunks of a kind, for who loads them one by one. */
+  chunksOf(kind: number): { readonly number: number; readonly line: ChunkLine }[] {
+    return this.#index.lines.flatMap((line, number) => (line.kind === kind ? [{ number, line }] : []));
+  }
+
+  /** The plain bytes of a chunk. @throws {KeyframeError} CORRUPT */
+  chunk(number: number, signal: AbortSignal | undefined): Promise<Buffer> {
+    const entry = this.#index.table[number];
+    if (entry === undefined) throw damaged(this.#source.key, `it has no chunk ${number}`);
+    return this.#source.chunk(number, entry, signal);
+  }
+
+  /** Reads a chunk of entries. @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
+  entriesOf(line: ChunkLine, plain: Buffer): ManifestEntry[] {
+    const entries = decodeEntries(plain, line.first, this.#source.key);
+    if (entries.length !== line.last - line.first + 1)
+      throw damaged(this.#source.key, 'a chunk of entries has another length than its index says');
+    return entries;
+  }
+
   /** Key of the pack that a frame names. @throws {KeyframeError} CORRUPT */
   packKey(index: FrameRecord['pack']): string {
     const key = this.#packs[index]?.key;
@@ -125,15 +155,8 @@ export class StoredManifest implements ManifestReader {
   async #entryAt(ordinal: number, signal: AbortSignal | undefined): Promise<ManifestEntry | undefined> {
     const holds = (line: ChunkLine): boolean => line.first <= ordinal && ordinal <= line.last;
     for await (const { line, plain } of this.#chunks(CHUNK.entries, holds, signal))
-      return this.#entriesOf(line, plain)[ordinal - line.first];
+      return this.entriesOf(line, plain)[ordinal - line.first];
     return undefined;
-  }
-
-  #entriesOf(line: ChunkLine, plain: Buffer): ManifestEntry[] {
-    const entries = decodeEntries(plain, line.first, this.#source.key);
-    if (entries.length !== line.last - line.first + 1)
-      throw damaged(this.#source.key, 'a chunk of entries has another length than its index says');
-    return entries;
   }
 
   async #required(name: keyof typeof VERBATIM, options: Abortable): Promise<Buffer> {

@@ -6,7 +6,7 @@ import { damaged, tooNew } from '../objects/damage.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
 
 /** Ids of tail sections. */
-export const SECTION = { chunkIndex: 1, manifestCopy: 2 } as const;
+export const SECTION = { chunkIndex: 1, manifestCopy: 2, packContent: 3 } as const;
 
 /** What a chunk holds. */
 export const CHUNK = { facts: 1, verbatim: 2, entries: 3, extents: 4, paths: 5, packs: 6 } as const;

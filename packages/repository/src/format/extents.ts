@@ -5,11 +5,13 @@
 import { damaged, tooNew } from '../objects/damage.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import type { TableEntry } from './container-tail.ts';
+import { CONTENT_HASH_BYTES } from './content-hash.ts';
 
 const SECTION_FRAMES = 1;
 const SECTION_ZEROS = 2;
 /** Readers skip sections from this id on when they do not know them. */
 const SECTION_OPTIONAL = 64;
+const SECTION_CONTENTS = 64;
 
 /** A range of a file inside a frame, or, in a list of zeros, a range without stored bytes. */
 export interface ExtentRecord {
@@ -27,9 +29,20 @@ export interface FrameRecord extends TableEntry {
   readonly extents: readonly ExtentRecord[];
 }
 
+/** What a range of a file holds, wherever it lies. */
+export interface ContentRecord {
+  readonly ordinal: number;
+  readonly fileOffset: number;
+  readonly sizeBytes: number;
+  /** Keyed, see `content-hash.ts`. */
+  readonly hash: Uint8Array;
+}
+
 export interface ExtentsChunk {
   readonly frames: FrameRecord[];
   readonly zeros: ExtentRecord[];
+  /** For {@link decodeContents}: a restore does not need it. */
+  readonly contents: Buffer[];
 }
 
 /** Expected next position, against which extents are written as differences that are mostly 0. */
@@ -83,14 +96,16 @@ export class ExtentsEncoder {
   readonly #runs = new ByteWriter(1 << 16);
   readonly #run = new ByteWriter(1 << 16);
   readonly #zeros = new ByteWriter(256);
+  readonly #contents = new ByteWriter(1 << 14);
   #cursor = new Cursor(0);
   #zeroCursor = new Cursor(0);
+  #contentCursor = new Cursor(0);
   #zeroRun: ExtentRecord | undefined;
   #start: FrameRecord | undefined;
   #previous: FrameRecord | undefined;
 
   get sizeBytes(): number {
-    return this.#runs.length + this.#run.length + this.#zeros.length;
+    return this.#runs.length + this.#run.length + this.#zeros.length + this.#contents.length;
   }
 
   add(frame: FrameRecord): void {
@@ -122,6 +137,13 @@ export class ExtentsEncoder {
     this.#cover(range.ordinal);
   }
 
+  /** Says what a range holds, so that a later backup can tell whether it still does. */
+  addContent({ hash, ...range }: ContentRecord): void {
+    this.#contentCursor.write(this.#contents, { ...range, frameOffset: 0 }, false);
+    this.#contents.bytes(hash);
+    this.#cover(range.ordinal);
+  }
+
   /** The chunk's plain bytes; the encoder is empty afterwards. */
   take(): Buffer {
     this.#closeRun();
@@ -131,8 +153,13 @@ export class ExtentsEncoder {
     chunk.counted(this.#runs.take());
     chunk.varint(SECTION_ZEROS);
     chunk.counted(this.#zeros.take());
+    if (this.#contents.length > 0) {
+      chunk.varint(SECTION_CONTENTS);
+      chunk.counted(this.#contents.take());
+    }
     this.#cursor = new Cursor(0);
     this.#zeroCursor = new Cursor(0);
+    this.#contentCursor = new Cursor(0);
     this.first = Infinity;
     this.last = -1;
     return chunk.take();
@@ -173,13 +200,15 @@ export class ExtentsEncoder {
 
 /** Reads a chunk. @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
 export function decodeExtents(chunk: Buffer, key: string): ExtentsChunk {
-  const result: ExtentsChunk = { frames: [], zeros: [] };
+  const result: ExtentsChunk = { frames: [], zeros: [], contents: [] };
   const reader = new ByteReader(chunk, key);
   while (reader.left > 0) {
     const id = reader.varint();
-    const body = new ByteReader(reader.counted(), key);
+    const bytes = reader.counted();
+    const body = new ByteReader(bytes, key);
     if (id === SECTION_FRAMES) readFrames(body, key, result.frames);
     else if (id === SECTION_ZEROS) readZeros(body, result.zeros);
+    else if (id === SECTION_CONTENTS) result.contents.push(bytes);
     else if (id < SECTION_OPTIONAL) throw tooNew(key, `an extents chunk has the section ${id}`);
   }
   return result;
@@ -210,4 +239,16 @@ function readFrames(body: ByteReader, key: string, frames: FrameRecord[]): void 
 function readZeros(body: ByteReader, zeros: ExtentRecord[]): void {
   const cursor = new Cursor(0);
   while (body.left > 0) zeros.push(cursor.read(body, false));
+}
+
+/** Reads what {@link ExtentsEncoder.addContent} wrote. @throws {KeyframeError} CORRUPT */
+export function decodeContents(section: Buffer, key: string): ContentRecord[] {
+  const body = new ByteReader(section, key);
+  const cursor = new Cursor(0);
+  const contents: ContentRecord[] = [];
+  while (body.left > 0) {
+    const { ordinal, fileOffset, sizeBytes } = cursor.read(body, false);
+    contents.push({ ordinal, fileOffset, sizeBytes, hash: body.bytes(CONTENT_HASH_BYTES) });
+  }
+  return contents;
 }

@@ -15,6 +15,8 @@ export interface PackLine {
   readonly tableOffset: number;
   readonly frames: number;
   readonly tableSha256: Uint8Array;
+  /** Plain bytes of files that lie in it; early releases did not say. */
+  readonly liveBytes?: number | undefined;
 }
 
 export function encodePacks(packs: readonly PackLine[]): Buffer {
@@ -27,6 +29,7 @@ export function encodePacks(packs: readonly PackLine[]): Buffer {
     record.varint(pack.tableOffset);
     record.varint(pack.frames);
     record.bytes(pack.tableSha256);
+    if (pack.liveBytes !== undefined) record.varint(pack.liveBytes);
     writer.counted(record.take());
   }
   return writer.take();
@@ -45,6 +48,7 @@ export function decodePacks(bytes: Buffer, key: string): PackLine[] {
       tableOffset: record.varint(),
       frames: record.varint(),
       tableSha256: record.bytes(32),
+      liveBytes: record.left > 0 ? record.varint() : undefined,
     });
   }
   return packs;

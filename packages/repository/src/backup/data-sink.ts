@@ -1,0 +1,231 @@
+import type { BaseMap, BasePiece } from './base-map.ts';
+import type { FramePipeline, WrittenContent, WrittenExtent, WrittenFile } from './frame-pipeline.ts';
+import { isZero, Meter, Ranges } from './meter.ts';
+import { FileReferences, type ReferenceTarget } from './references.ts';
+import type { Reuse } from './reuse.ts';
+import type { FileSink, NewFile } from './writer.ts';
+
+/** What big files are written to. */
+export interface DataTarget {
+  readonly pipeline: FramePipeline;
+  readonly frameBytes: number;
+  readonly reuse: Reuse;
+  readonly references: ReferenceTarget;
+}
+
+/** Runs of a file that are no whole frame, one behind the other. */
+interface Dense {
+  readonly buffer: Buffer;
+  used: number;
+  readonly extents: WrittenExtent[];
+}
+
+/**
+ * Cuts one big file into windows of a frame each. A window that is written whole becomes a frame, unless another backup has
+ * it; of one that is kept in part the rest goes, densely, into frames of its own.
+ */
+export class DataSink implements FileSink {
+  readonly #target: DataTarget;
+  readonly #entry: NewFile;
+  readonly #file: WrittenFile;
+  readonly #base: BaseMap | undefined;
+  readonly #meter: Meter;
+  readonly #references: FileReferences;
+  #earlier: Promise<readonly BaseMap[]> | undefined;
+  /** Where the window begins. */
+  #start = 0;
+  #window: Buffer | undefined;
+  readonly #written = new Ranges();
+  #kept: BasePiece[] = [];
+  /** Whether the base has this window in too many pieces; undefined until that matters. */
+  #isSplit: boolean | undefined;
+  #dense: Dense | undefined;
+
+  constructor(entry: NewFile, file: WrittenFile, base: BaseMap | undefined, target: DataTarget) {
+    this.#entry = entry;
+    this.#file = file;
+    this.#base = base;
+    this.#target = target;
+    this.#meter = new Meter(entry);
+    this.#references = new FileReferences(file.ordinal);
+  }
+
+  write(view: Uint8Array): void | Promise<void> {
+    this.#meter.allow(view.length);
+    for (let at = 0; at < view.length;) {
+      const count = Math.min(view.length - at, this.#left);
+      this.#put(at === 0 && count === view.length ? view : view.subarray(at, at + count), this.#position);
+      at += count;
+      this.#advance(count);
+    }
+    return this.#target.pipeline.pressure();
+  }
+
+  keep(sizeBytes: number, view?: Uint8Array): void | Promise<void> {
+    this.#meter.allowKept(sizeBytes, view, this.#base);
+    for (let at = 0; at < sizeBytes;) {
+      const count = Math.min(sizeBytes - at, this.#left);
+      const reading = this.#keep(count, view?.subarray(at, at + count), this.#base);
+      at += count;
+      if (reading !== undefined) return this.#keepRest(reading, count, sizeBytes - at, this.#base);
+      this.#advance(count);
+    }
+    return this.#target.pipeline.pressure();
+  }
+
+  end(): void | Promise<void> {
+    this.#meter.end();
+    this.#flushDense();
+    const { pipeline, references } = this.#target;
+    if (this.#window !== undefined) pipeline.giveBack(this.#window);
+    this.#window = undefined;
+    pipeline.step(() => this.#references.emit('data', references));
+    return pipeline.pressure();
+  }
+
+  /** Position in the window. */
+  get #position(): number {
+    return this.#meter.done - this.#start;
+  }
+
+  get #length(): number {
+    return Math.min(this.#target.frameBytes, this.#file.sizeBytes - this.#start);
+  }
+
+  get #left(): number {
+    return this.#length - this.#position;
+  }
+
+  #put(bytes: Uint8Array, at: number): void {
+    this.#buffer().set(bytes, at);
+    this.#written.add(at, at + bytes.length);
+  }
+
+  #buffer(): Buffer {
+    this.#window ??= this.#target.pipeline.buffer();
+    return this.#window;
+  }
+
+  #advance(count: number): void {
+    this.#meter.done += count;
+    if (this.#left > 0) return;
+    this.#close();
+    this.#start = this.#meter.done;
+    this.#written.clear();
+    this.#kept = [];
+    this.#isSplit = undefined;
+  }
+
+  /** Keeps a part of one window; a promise when bytes must be read for it. There is none with a view. */
+  #keep(count: number, view: Uint8Array | undefined, base: BaseMap): Promise<void> | undefined {
+    const { reuse } = this.#target;
+    const start = this.#meter.done;
+    this.#isSplit ??= reuse.isSplit(base.pieces(this.#start, this.#start + this.#length), this.#length);
+    const reads: Promise<void>[] = [];
+    for (const piece of base.pieces(start, start + count)) {
+      if (piece.frame === undefined || !(this.#isSplit || reuse.isWorn(piece.frame))) {
+        this.#kept.push(piece);
+        continue;
+      }
+      const at = piece.fileOffset - this.#start;
+      const { sizeBytes } = piece;
+      if (view !== undefined) {
+        const from = piece.fileOffset - start;
+        this.#put(view.subarray(from, from + sizeBytes), at);
+        continue;
+      }
+      reads.push(reuse.read(piece, this.#buffer().subarray(at, at + sizeBytes)));
+      this.#written.add(at, at + sizeBytes);
+    }
+    return reads.length === 0 ? undefined : Promise.all(reads).then(() => undefined);
+  }
+
+  async #keepRest(reading: Promise<void>, count: number, rest: number, base: BaseMap): Promise<void> {
+    await reading;
+    this.#advance(count);
+    for (let left = rest; left > 0;) {
+      const next = Math.min(left, this.#left);
+      await this.#keep(next, undefined, base);
+      this.#advance(next);
+      await this.#target.pipeline.pressure();
+      left -= next;
+    }
+    await this.#target.pipeline.pressure();
+  }
+
+  #close(): void {
+    if (this.#written.totalBytes === this.#length) {
+      this.#closeWhole();
+      return;
+    }
+    this.#references.add(this.#kept);
+    const hash = this.#written.totalBytes === 0 ? this.#base?.hashOf(this.#start, this.#length) : undefined;
+    if (hash !== undefined) this.#references.content(this.#start, this.#length, hash);
+    for (const [from, to] of this.#written) this.#pack(this.#buffer().subarray(from, to), this.#start + from);
+  }
+
+  #closeWhole(): void {
+    const buffer = this.#buffer();
+    const [start, length] = [this.#start, this.#length];
+    if (isZero(buffer.subarray(0, length))) {
+      this.#references.zeros(start, length);
+      return;
+    }
+    this.#window = undefined;
+    const extent = { file: this.#file, fileOffset: start, sizeBytes: length, frameOffset: 0 };
+    const prepare = (plain: Uint8Array): Promise<readonly WrittenContent[] | undefined> => this.#compare(start, plain);
+    this.#target.pipeline.submit({ role: 'data', buffer, plainBytes: length, extents: [extent], prepare });
+  }
+
+  /** What is to be told of a new frame; undefined when another backup has its content, which is then referenced. */
+  async #compare(fileOffset: number, plain: Uint8Array): Promise<readonly WrittenContent[] | undefined> {
+    const { reuse } = this.#target;
+    const hash = reuse.hash(plain);
+    this.#earlier ??= reuse.earlier(this.#entry);
+    const pieces = reuse.match(await this.#earlier, fileOffset, plain.length, hash);
+    if (pieces === undefined) return [{ file: this.#file, fileOffset, sizeBytes: plain.length, hash }];
+    this.#references.add(pieces);
+    this.#references.content(fileOffset, plain.length, hash);
+    return undefined;
+  }
+
+  /** Adds a run to the dense frame. */
+  #pack(run: Buffer, fileOffset: number): void {
+    if (isZero(run)) {
+      this.#references.zeros(fileOffset, run.length);
+      return;
+    }
+    for (let at = 0; at < run.length;) {
+      this.#dense ??= { buffer: this.#target.pipeline.buffer(), used: 0, extents: [] };
+      const { buffer, used, extents } = this.#dense;
+      const count = Math.min(run.length - at, buffer.length - used);
+      buffer.set(run.subarray(at, at + count), used);
+      appendExtent(extents, { file: this.#file, fileOffset: fileOffset + at, sizeBytes: count, frameOffset: used });
+      at += count;
+      this.#dense.used += count;
+      if (this.#dense.used === buffer.length) this.#flushDense();
+    }
+  }
+
+  #flushDense(): void {
+    if (this.#dense === undefined) return;
+    const { buffer, used, extents } = this.#dense;
+    this.#dense = undefined;
+    this.#target.pipeline.submit({ role: 'data', buffer, plainBytes: used, extents, prepare: nothingToTell });
+  }
+}
+
+const NOTHING: readonly WrittenContent[] = [];
+
+/** Runs are compared with nothing: their borders are chance. */
+function nothingToTell(): readonly WrittenContent[] {
+  return NOTHING;
+}
+
+/** Adds an extent, or prolongs the last one. */
+export function appendExtent(extents: WrittenExtent[], extent: WrittenExtent): void {
+  const last = extents.at(-1);
+  if (last?.file === extent.file && last.fileOffset + last.sizeBytes === extent.fileOffset)
+    extents[extents.length - 1] = { ...last, sizeBytes: last.sizeBytes + extent.sizeBytes };
+  else extents.push(extent);
+}

@@ -1,0 +1,30 @@
+import type { EpochContext } from '../epoch-context.ts';
+import { assertSha256 } from '../format/container.ts';
+import { readRange } from '../objects/read-range.ts';
+import { Recent } from '../objects/recent.ts';
+import type { BaseFrame } from './base-map.ts';
+
+/** Pages that changed on different days lie in different frames, and a file is gone through in order: as many are open. */
+const FRAMES_KEPT = 48;
+
+/** Reads frames of other backups, verified; keeps the last few, since their ranges are asked for one by one. */
+export class FrameReader {
+  readonly #context: Pick<EpochContext, 'store' | 'codecs'>;
+  readonly #recent = new Recent<string, Uint8Array>(FRAMES_KEPT);
+
+  constructor(context: Pick<EpochContext, 'store' | 'codecs'>) {
+    this.#context = context;
+  }
+
+  /** The plain bytes of a frame. @throws {KeyframeError} CORRUPT */
+  read(frame: BaseFrame, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    const { store, codecs } = this.#context;
+    const { offset, storedBytes, sha256, number } = frame;
+    const { key } = frame.pack;
+    return this.#recent.get(`${key}/${number}`, async () => {
+      const stored = await readRange(store, key, offset, offset + storedBytes, signal);
+      assertSha256(stored, sha256, key, `frame ${number}`);
+      return codecs.open(stored, frame, key);
+    });
+  }
+}

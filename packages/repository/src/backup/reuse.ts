@@ -1,0 +1,76 @@
+import { contentHash } from '../format/content-hash.ts';
+import type { RepositoryTuning } from '../tuning.ts';
+import { type BaseFrame, type BaseMap, type BasePiece, isWhole } from './base-map.ts';
+import type { FrameReader } from './frame-reader.ts';
+import type { NewFile } from './writer.ts';
+
+const MIB = 1 << 20;
+/** However small a range is, so many pieces of it are no reason to store it anew. */
+const FEW = 4;
+
+/** What decides whether bytes are stored or taken from another backup. */
+export interface ReuseContext {
+  readonly contentKey: Uint8Array;
+  readonly limits: Pick<RepositoryTuning, 'leastLiveShare' | 'mostExtentsPerMiB'>;
+  readonly reader: FrameReader;
+  readonly signal: AbortSignal;
+  /** What other backups hold of a file, by whose content it is compared; the best first. */
+  earlier(file: NewFile): Promise<readonly BaseMap[]>;
+}
+
+/** Decides for one backup. */
+export class Reuse {
+  readonly #context: ReuseContext;
+
+  constructor(context: ReuseContext) {
+    this.#context = context;
+  }
+
+  hash(content: Uint8Array): Buffer {
+    return contentHash(this.#context.contentKey, content);
+  }
+
+  earlier(file: NewFile): Promise<readonly BaseMap[]> {
+    return this.#context.earlier(file);
+  }
+
+  /** Bytes of a frame of which little is still needed are worth storing anew: a restore reads the frame whole. */
+  isWorn({ liveBytes, plainBytes }: BaseFrame): boolean {
+    return liveBytes < plainBytes * this.#context.limits.leastLiveShare;
+  }
+
+  /** Whether a range lies in too many pieces to be built on. */
+  isSplit(pieces: readonly BasePiece[], sizeBytes: number): boolean {
+    return pieces.length > Math.max(FEW, (sizeBytes / MIB) * this.#context.limits.mostExtentsPerMiB);
+  }
+
+  /** Where exactly this content lies already, if it is good to read there. */
+  match(maps: readonly BaseMap[], fileOffset: number, sizeBytes: number, hash: Buffer): BasePiece[] | undefined {
+    for (const map of maps) {
+      const known = map.hashOf(fileOffset, sizeBytes);
+      if (known === undefined || !hash.equals(known)) continue;
+      const pieces = map.pieces(fileOffset, fileOffset + sizeBytes);
+      if (this.isSound(pieces, fileOffset, sizeBytes)) return pieces;
+    }
+    return undefined;
+  }
+
+  isSound(pieces: readonly BasePiece[], fileOffset: number, sizeBytes: number): boolean {
+    const isWornPiece = ({ frame }: BasePiece): boolean => frame !== undefined && this.isWorn(frame);
+    return (
+      isWhole(pieces, fileOffset, fileOffset + sizeBytes) &&
+      !this.isSplit(pieces, sizeBytes) &&
+      !pieces.some(isWornPiece)
+    );
+  }
+
+  /** Copies a piece of another backup, verified. @throws {KeyframeError} CORRUPT */
+  async read({ frame, frameOffset, sizeBytes }: BasePiece, into: Uint8Array): Promise<void> {
+    if (frame === undefined) {
+      into.fill(0);
+      return;
+    }
+    const plain = await this.#context.reader.read(frame, this.#context.signal);
+    into.set(plain.subarray(frameOffset, frameOffset + sizeBytes));
+  }
+}
