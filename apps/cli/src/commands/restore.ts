@@ -12,10 +12,13 @@ export const command: Command = defineCommand({
   summary: 'Restore a backup into an empty directory, ready to recover to an exact moment',
   description: `Plans first (see \`keyframe plan\`) and refuses before it touches the directory. Then it writes the files, every byte verified, and the settings by which PostgreSQL replays WAL to the target.
 
-The restored cluster has archive_mode = off: it never writes to the repository it came from until \`keyframe adopt\`. Interrupted, the same command can simply be run again. Nothing outside --to and the named tablespace directories is written.`,
+The restored cluster has archive_mode = off: it never writes to the repository it came from until \`keyframe adopt\`. Interrupted, the same command can simply be run again. Nothing outside --to and the named tablespace directories is written.
+
+With --delta an old data directory of the same cluster is made equal to the backup: every byte that is there is proven by its hash and stays, the rest is fetched, and files that the backup does not have are removed, WAL in pg_wal and configuration files included. It fits after an interrupted restore too, which then goes on where it was.`,
   examples: [
     { run: 'keyframe restore --time "2026-11-24 14:36:58+01" --to /var/lib/postgresql/restored --start' },
     { run: 'keyframe restore --latest --to /srv/pg --tablespace 16400=/srv/ts1', note: 'one tablespace elsewhere' },
+    { run: 'keyframe restore --latest --to /srv/pg --delta', note: 'over the old files: only what differs is fetched' },
     { run: 'keyframe restore --name before_migration --to /srv/pg --action pause', note: 'look before you promote' },
   ],
   positionals: [],
@@ -26,9 +29,14 @@ The restored cluster has archive_mode = off: it never writes to the repository i
       flag: '--to',
       value: 'dir',
       required: true,
-      description: 'the new data directory: absent or empty',
+      description: 'the new data directory: absent or empty, unless --delta or --force is given',
     },
     force: { kind: 'boolean', flag: '--force', description: 'delete the stopped data directory that is there' },
+    delta: {
+      kind: 'boolean',
+      flag: '--delta',
+      description: 'reuse the stopped data directory of this cluster that is there, or an unfinished restore',
+    },
     tablespace: {
       kind: 'repeatable',
       flag: '--tablespace',
@@ -75,7 +83,7 @@ The restored cluster has archive_mode = off: it never writes to the repository i
     const { localZone } = await import('../output/zone.ts');
     const { showEvents } = await import('../output/events.ts');
     const { archiveArguments, commandTarget, restoreArguments } = await import('../invocation.ts');
-    refuseWithoutStart(options);
+    refuseContradictions(options);
     const app = await openApp();
     await app.repository.identity({ signal });
     const history = app.repository.cluster(app.clusterName);
@@ -93,6 +101,7 @@ The restored cluster has archive_mode = off: it never writes to the repository i
         {
           directory: resolve(cwd, options.to),
           force: options.force,
+          delta: options.delta,
           tablespaces: engine.parseTablespaceMap(options.tablespace, plan.backup),
           action: options.action,
           restoreCommand: restoreArguments(self, { epoch: plan.archive.epoch.number, frozen: plan.frozen }),
@@ -128,6 +137,7 @@ The restored cluster has archive_mode = off: it never writes to the repository i
     out.line(
       `${out.style('good', 'restored')} ${formatSize(report.bytes)} in ${report.files} files to ${out.style('strong', report.directory)} in ${formatDuration(report.durationMs)}`,
     );
+    if (report.keptBytes > 0) out.line(`of this, ${formatSize(report.keptBytes)} was there already`);
     for (const [oid, directory] of Object.entries(report.tablespaces)) out.line(`tablespace ${oid} is in ${directory}`);
     if (report.server === undefined) {
       out.line(
@@ -161,12 +171,18 @@ function renderServer(server: StartedServer, out: TextOutput): void {
   out.line('until then: a query that waits needs an earlier target, such as --xid with the last transaction kept.');
 }
 
-function refuseWithoutStart(options: {
+function refuseContradictions(options: {
+  readonly force: boolean;
+  readonly delta: boolean;
   readonly start: boolean;
   readonly adopt: boolean;
   readonly port?: number | undefined;
   readonly binDir?: string | undefined;
 }): void {
+  if (options.force && options.delta)
+    throw new KeyframeError('INVALID_OPTION', '--delta and --force exclude each other', {
+      hint: 'Give --delta to reuse the data directory that is there, or --force to delete it first.',
+    });
   if (options.start) return;
   if (options.adopt)
     throw new KeyframeError('INVALID_OPTION', '--adopt needs --start', {

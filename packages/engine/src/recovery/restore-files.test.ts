@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { hasCode } from '@keyframe/contracts';
 import type { ManifestEntry } from '@keyframe/repository';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { CONTROL_PENDING, createFileWriter, safeJoin } from './restore-files.ts';
+import { CONTROL_PENDING, safeJoin } from './entry-places.ts';
+import { createFileWriter } from './restore-files.ts';
 
 let root = '';
 beforeEach(async () => {

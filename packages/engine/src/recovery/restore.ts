@@ -5,39 +5,38 @@
  * does not start without it), then the marker goes. Killed anywhere before, the directory cannot be started and can be restored again.
  * @packageDocumentation
  */
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { formatLsn, KeyframeError } from '@keyframe/contracts';
 import { quoteForCommandSetting, recoverySettings, rewriteAutoConf } from '@keyframe/postgres';
-import type { ManifestReader } from '@keyframe/repository';
+import type { ManifestReader, ReadReport, RestoreSink } from '@keyframe/repository';
 import type { OnEvent, StageOptions } from '../events.ts';
 import { describeTarget } from '../target/index.ts';
 import { placeForkCopies } from './fork-copies.ts';
 import type { RecoveryPlan } from './plan.ts';
-import {
-  CONTROL_FILE,
-  CONTROL_PENDING,
-  createFileWriter,
-  type FileWriter,
-  type TablespaceDirectories,
-} from './restore-files.ts';
+import { CONTROL_FILE, CONTROL_PENDING, type TablespaceDirectories } from './entry-places.ts';
+import { createFileWriter, type FileWriter } from './restore-files.ts';
+import { createReusingWriter, type RemovedName } from './reuse-files.ts';
 import { writeStandIns } from './stand-in-configuration.ts';
 import {
   checkSpace,
-  checkTablespaceDirectory,
   checkTarget,
   isUnfinished,
   local,
   prepareTarget,
   syncDirectory,
+  type TargetRequest,
 } from './target-directory.ts';
-import { assertClaimed, newClaim, RESTORE_MARKER, type RestoreClaim } from './restore-claim.ts';
+import { checkTablespaceDirectory, isTablespaceOf } from './tablespace-directory.ts';
+import { assertClaimed, newClaim, RESTORE_MARKER, type RestoreClaim, writeClaim } from './restore-claim.ts';
 
 /** Where and how a plan is carried out. */
 export interface RestoreRequest {
   /** Absolute path of the new data directory. */
   readonly directory: string;
   readonly force: boolean;
+  /** Reuse what the stopped data directory of the same cluster, or an unfinished restore, has there. */
+  readonly delta: boolean;
   /** Where tablespaces go, by oid; the rest go to where they were. */
   readonly tablespaces: TablespaceDirectories;
   /** What PostgreSQL does at the target. */
@@ -54,6 +53,11 @@ export interface RestoreReport {
   readonly backup: string;
   readonly files: number;
   readonly bytes: number;
+  /** Of these, what was in the target already and stayed. */
+  readonly keptBytes: number;
+  /** Range reads of packs, and the stored bytes that they brought. */
+  readonly requests: number;
+  readonly storedBytes: number;
   readonly tablespaces: Readonly<Record<string, string>>;
   readonly warnings: readonly string[];
   readonly target: string;
@@ -77,8 +81,8 @@ export async function restore(
   const tablespaces = await checkEverything(plan, request);
   const manifest = await plan.archive.backups.manifest(backup, options);
   const claim = await newClaim();
-  await prepareTarget({ ...request, neededBytes: backup.sizeBytes }, claim);
-  for (const directory of tablespaces.values()) await clearRepeated(directory, claim);
+  await prepareTarget(targetOf(plan, request), claim);
+  for (const directory of tablespaces.values()) await takeTablespace(directory, request, claim);
   options.onEvent?.({ kind: 'phase', phase: 'restore', message: `restoring backup ${backup.label}` });
   const counted = await local(request.directory, () => writeFiles(plan, { request, tablespaces }, options));
   await local(request.directory, () => placeForkCopies(plan, request, options));
@@ -88,10 +92,13 @@ export async function restore(
   return {
     directory: request.directory,
     backup: backup.label,
-    files: counted.files,
-    bytes: counted.bytes,
+    files: counted.report.files,
+    bytes: counted.report.plainBytes,
+    keptBytes: counted.report.keptBytes,
+    requests: counted.report.requests,
+    storedBytes: counted.report.storedBytes,
     tablespaces: Object.fromEntries(tablespaces),
-    warnings: warningsOf(request.directory, standIns),
+    warnings: warningsOf(request.directory, standIns).concat(counted.warnings),
     target: describeTarget(plan.target),
     timeline: plan.timeline,
     stopsAt: formatLsn(plan.moment.stopsAt),
@@ -111,13 +118,21 @@ async function checkEverything(plan: RecoveryPlan, request: RestoreRequest): Pro
     backup.tablespaces.map(({ oid, location }) => [oid, request.tablespaces.get(oid) ?? location]),
   );
   checkApart([request.directory, ...tablespaces.values()]);
-  await checkTarget({ ...request, neededBytes: backup.sizeBytes });
+  await checkTarget(targetOf(plan, request));
   const repeated = await isUnfinished(request.directory);
+  const postgresVersion = request.delta ? backup.postgresVersion : undefined;
   for (const [oid, directory] of tablespaces) {
-    await checkTablespaceDirectory(oid, directory, repeated && (await isUnfinished(directory)));
-    await checkSpace(directory, 0, 0);
+    const isOwn =
+      (repeated && (await isUnfinished(directory))) ||
+      (request.delta && (await isTablespaceOf(request.directory, oid, directory)));
+    await checkTablespaceDirectory({ oid, directory, isOwn, postgresVersion });
+    await checkSpace(directory, 0);
   }
   return tablespaces;
+}
+
+function targetOf({ backup }: RecoveryPlan, { directory, force, delta }: RestoreRequest): TargetRequest {
+  return { directory, force, reuse: delta ? backup : undefined, neededBytes: backup.sizeBytes };
 }
 
 function checkApart(directories: readonly string[]): void {
@@ -129,15 +144,20 @@ function checkApart(directories: readonly string[]): void {
     });
 }
 
-/** A tablespace directory half filled by the same restore before: it has the marker too. */
-async function clearRepeated(directory: string, claim: RestoreClaim): Promise<void> {
-  await prepareTarget({ directory, force: false, neededBytes: 0 }, claim);
+/** A tablespace directory that is not empty was proven to be the cluster's own. */
+async function takeTablespace(directory: string, { delta }: RestoreRequest, claim: RestoreClaim): Promise<void> {
+  if (!delta) return prepareTarget({ directory, force: false, neededBytes: 0 }, claim);
+  await local(directory, async () => {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await writeClaim(directory, claim);
+    await syncDirectory(directory);
+  });
 }
 
 interface Written {
   readonly writer: FileWriter;
-  readonly files: number;
-  readonly bytes: number;
+  readonly report: ReadReport;
+  readonly warnings: readonly string[];
 }
 
 async function writeFiles(
@@ -145,35 +165,51 @@ async function writeFiles(
   { request, tablespaces }: { request: RestoreRequest; tablespaces: TablespaceDirectories },
   options: StageOptions,
 ): Promise<Written> {
-  const writer = createFileWriter(request.directory, tablespaces, request.sync);
+  const { directory: root, sync, delta } = request;
+  const warnings: string[] = [];
+  const onRemoved = (path: string, what: RemovedName): void => {
+    if (what === 'link' && !path.startsWith(join(root, 'pg_tblspc/')))
+      warnings.push(`${path} was a symbolic link and is none any more; what it led to was left as it is`);
+  };
+  const writer = delta
+    ? createReusingWriter({ root, tablespaces, sync, signal: options.signal, onRemoved })
+    : createFileWriter(root, tablespaces, sync);
   const { backup } = plan;
   const tell = progressOf(options.onEvent, backup.sizeBytes);
-  let bytes = 0;
   try {
-    const report = await plan.archive.backups.read(
-      backup,
-      {
-        ...writer.sink,
-        async write(file, offsetBytes, data) {
-          await writer.sink.write(file, offsetBytes, data);
-          bytes += data.length;
-          tell(bytes);
-        },
-      },
-      { signal: options.signal, only: ({ path }) => !DROPPED.has(path) },
-    );
-    options.onEvent?.({
-      kind: 'bytes',
-      phase: 'restore',
-      doneBytes: bytes,
-      totalBytes: Math.max(bytes, backup.sizeBytes),
+    const report = await plan.archive.backups.read(backup, counting(writer.sink, tell), {
+      signal: options.signal,
+      only: ({ path }) => !DROPPED.has(path),
     });
+    const { plainBytes } = report;
+    const totalBytes = Math.max(plainBytes, backup.sizeBytes);
+    options.onEvent?.({ kind: 'bytes', phase: 'restore', doneBytes: plainBytes, totalBytes });
     for (const damage of report.damage)
       options.onEvent?.({ kind: 'warning', message: damage.message, hint: damage.hint });
-    return { writer, files: report.files, bytes: report.plainBytes };
+    return { writer, report, warnings };
   } finally {
     await writer.close();
   }
+}
+
+/** Tells how many bytes are right in the target by now. */
+function counting(sink: RestoreSink, tell: (doneBytes: number) => void): RestoreSink {
+  let bytes = 0;
+  const count = (sizeBytes: number): void => {
+    bytes += sizeBytes;
+    tell(bytes);
+  };
+  return {
+    entry: (entry) => sink.entry(entry),
+    announced: () => sink.announced?.(),
+    ...(sink.read === undefined ? {} : { read: sink.read.bind(sink) }),
+    kept: (_file, _offsetBytes, sizeBytes) => count(sizeBytes),
+    async write(file, offsetBytes, data) {
+      await sink.write(file, offsetBytes, data);
+      count(data.length);
+    },
+    done: (file) => sink.done(file),
+  };
 }
 
 const TELL_EVERY_MS = 200;

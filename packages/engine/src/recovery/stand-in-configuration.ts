@@ -6,7 +6,7 @@
 import { lstat, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ControlData, readControlFile } from '@keyframe/postgres';
-import { CONTROL_PENDING } from './restore-files.ts';
+import { CONTROL_PENDING } from './entry-places.ts';
 
 /** First line of each; it tells them from an administrator's own. */
 const STAND_IN_MARK =

@@ -7,12 +7,8 @@ import { type ErrorCode, isKeyframeError } from '@keyframe/contracts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { thisProcess } from '../backup/holder.ts';
 import { assertClaimed, newClaim, RESTORE_MARKER, writeClaim } from './restore-claim.ts';
-import {
-  checkTablespaceDirectory,
-  checkTarget,
-  prepareTarget as prepare,
-  type TargetRequest,
-} from './target-directory.ts';
+import { checkTablespaceDirectory } from './tablespace-directory.ts';
+import { checkTarget, prepareTarget as prepare, type TargetRequest } from './target-directory.ts';
 
 let root = '';
 beforeEach(async () => {
@@ -157,6 +153,17 @@ describe('prepareTarget', () => {
 it('a tablespace directory in use is refused', async () => {
   await mkdir(join(root, 'ts'));
   await writeFile(join(root, 'ts/PG_17_202406281'), '');
-  expect(await codeOf(checkTablespaceDirectory(16_400, join(root, 'ts'), false))).toBe('TARGET_DIRECTORY');
-  expect(await codeOf(checkTablespaceDirectory(16_400, join(root, 'absent'), false))).toBeUndefined();
+  const target = { oid: 16_400, directory: join(root, 'ts'), isOwn: false };
+  expect(await codeOf(checkTablespaceDirectory(target))).toBe('TARGET_DIRECTORY');
+  expect(await codeOf(checkTablespaceDirectory({ ...target, isOwn: true }))).toBeUndefined();
+  expect(await codeOf(checkTablespaceDirectory({ ...target, directory: join(root, 'absent') }))).toBeUndefined();
+});
+
+it('a tablespace directory that is another cluster’s too is not taken up', async () => {
+  for (const name of ['PG_17_202406281', 'PG_18_202506291', RESTORE_MARKER]) {
+    await mkdir(join(root, 'ts', name), { recursive: true });
+    const target = { oid: 16_400, directory: join(root, 'ts'), isOwn: true, postgresVersion: 170_006 };
+    const refused = name.startsWith('PG_18') || name === RESTORE_MARKER;
+    expect(await codeOf(checkTablespaceDirectory(target))).toBe(refused ? 'TARGET_DIRECTORY' : undefined);
+  }
 });

@@ -3,12 +3,15 @@ import { chmod, mkdir, open, readdir, readFile, realpath, rm, stat, statfs } fro
 import { dirname, isAbsolute, join } from 'node:path';
 import { KeyframeError } from '@keyframe/contracts';
 import { isRunning } from '@keyframe/postgres';
+import { checkSameCluster, type ReusedCluster, withdrawControlFile } from './delta-target.ts';
 import { refuseRunningRestore, RESTORE_MARKER, type RestoreClaim, writeClaim } from './restore-claim.ts';
 
 export interface TargetRequest {
   readonly directory: string;
   /** Empty a directory that holds an old data directory. Never one with a running server, never one that holds anything else. */
   readonly force: boolean;
+  /** Keep the files of an old data directory of that cluster, or of an unfinished restore, to be compared. */
+  readonly reuse?: ReusedCluster | undefined;
   /** What the restored files will take, bytes. */
   readonly neededBytes: number;
 }
@@ -27,12 +30,14 @@ export async function prepareTarget(request: TargetRequest, claim: RestoreClaim)
     // The marker goes first in and is kept by the wipe, so a second death on the way is still a restore that can be repeated.
     await writeClaim(directory, claim);
     await syncDirectory(directory);
-    await empty(directory, RESTORE_MARKER);
+    if (request.reuse === undefined) await empty(directory, RESTORE_MARKER);
+    else await withdrawControlFile(directory);
   });
 }
 
 /** All refusals of {@link prepareTarget}, without changing anything. */
-export async function checkTarget({ directory, force, neededBytes }: TargetRequest): Promise<void> {
+export async function checkTarget(request: TargetRequest): Promise<void> {
+  const { directory, neededBytes } = request;
   if (!isAbsolute(directory) || directory === '/')
     throw new KeyframeError(
       'INVALID_OPTION',
@@ -41,8 +46,8 @@ export async function checkTarget({ directory, force, neededBytes }: TargetReque
     );
   await refuseInside(directory);
   const names = await local(directory, () => namesIn(directory));
-  await local(directory, () => checkContents(directory, names, force));
-  await checkSpace(directory, neededBytes, names.length > 0 ? await usedBytes(directory) : 0);
+  await local(directory, () => checkContents(request, names));
+  await checkSpace(directory, neededBytes, () => (names.length > 0 ? usedBytes(directory) : Promise.resolve(0)));
 }
 
 /** What a directory is that holds these, and that a restore must not grow into. */
@@ -64,17 +69,7 @@ async function refuseInside(directory: string): Promise<void> {
   }
 }
 
-/** Refuses a tablespace directory that is in use: PostgreSQL would write into a live one on the same host. */
-export async function checkTablespaceDirectory(oid: number, directory: string, repeated: boolean): Promise<void> {
-  const names = await local(directory, () => namesIn(directory));
-  if (names.length === 0 || repeated) return;
-  throw new KeyframeError('TARGET_DIRECTORY', `the tablespace directory ${directory} is not empty`, {
-    hint: `Put the tablespace elsewhere with \`--tablespace ${oid}=DIR\`, or empty that directory if nothing uses it.`,
-    details: { oid, directory },
-  });
-}
-
-async function checkContents(directory: string, names: readonly string[], force: boolean): Promise<void> {
+async function checkContents({ directory, force, reuse }: TargetRequest, names: readonly string[]): Promise<void> {
   if (names.length === 0) return;
   if ((await isRunning(directory)) !== undefined)
     throw new KeyframeError('TARGET_DIRECTORY', `a PostgreSQL server is running in ${directory}`, {
@@ -82,11 +77,15 @@ async function checkContents(directory: string, names: readonly string[], force:
     });
   if (names.includes(RESTORE_MARKER)) return refuseRunningRestore(directory);
   const looksLikeData = names.includes('PG_VERSION') && names.includes('global');
+  if (reuse !== undefined && looksLikeData) {
+    await checkSameCluster(directory, reuse);
+    return refuseUnarchived(directory);
+  }
   if (force && looksLikeData) return refuseUnarchived(directory);
   throw new KeyframeError('TARGET_DIRECTORY', `the target directory ${directory} is not empty`, {
     hint: looksLikeData
-      ? 'Choose an empty directory with `--to`, or give `--force` to delete the data directory that is there.'
-      : 'Choose an empty directory with `--to`; it holds no PostgreSQL data, so `--force` will not empty it.',
+      ? 'Choose an empty directory with `--to`, or give `--delta` to reuse the data directory that is there, `--force` to delete it.'
+      : 'Choose an empty directory with `--to`; it holds no PostgreSQL data, so `--force` and `--delta` leave it alone.',
     details: { directory, entries: names.length },
   });
 }
@@ -101,16 +100,21 @@ async function refuseUnarchived(directory: string): Promise<void> {
     'TARGET_DIRECTORY',
     `${directory} holds ${waiting.length} WAL ${waiting.length === 1 ? 'file that was' : 'files that were'} never archived, first ${first}`,
     {
-      hint: `Archive them (cd ${directory} && keyframe wal push pg_wal/${first}), then plan again; or move the directory away instead of \`--force\`.`,
+      hint: `Archive them (cd ${directory} && keyframe wal push pg_wal/${first}), then plan again; or move the directory away and restore into an empty one.`,
       details: { directory, waiting: waiting.length, first },
     },
   );
 }
 
-/** @throws {KeyframeError} DISK_FULL when the file system cannot take `neededBytes` more, counting what would be emptied. */
-export async function checkSpace(directory: string, neededBytes: number, freedBytes: number): Promise<void> {
+/** @throws {KeyframeError} DISK_FULL when the file system cannot take `neededBytes` more, counting what gets free or is reused. */
+export async function checkSpace(
+  directory: string,
+  neededBytes: number,
+  freedBytes: () => Promise<number> = () => Promise.resolve(0),
+): Promise<void> {
   const { bavail, bsize } = await statfs(await nearestExisting(directory));
-  const availableBytes = bavail * bsize + freedBytes;
+  if (bavail * bsize >= neededBytes) return;
+  const availableBytes = bavail * bsize + (await freedBytes());
   if (availableBytes >= neededBytes) return;
   throw new KeyframeError(
     'DISK_FULL',

@@ -1,0 +1,230 @@
+/**
+ * Writes the files of a backup over an old data directory: what is right already stays, whatever the backup does not have goes.
+ *
+ * Nothing on disk is believed for its name, size or time: the reader of the backup asks for the bytes and compares their hash.
+ * A file that shares its content with another name (a hard link, as `pg_upgrade --link` and `cp -l` make them) is never written
+ * into, and no link is ever followed.
+ * @packageDocumentation
+ */
+import { closeSync, constants, fdatasync, fsync, openSync, read, readSync, type Stats } from 'node:fs';
+import { chmod, type FileHandle, lstat, open, readdir, readlink, rm, truncate } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import type { ManifestEntry, RestoreSink } from '@keyframe/repository';
+import { createLocator, directoryMode, linkTarget, placeEntry, type TablespaceDirectories } from './entry-places.ts';
+import { fileMode, type FileWriter, writeAt } from './restore-files.ts';
+import { RESTORE_MARKER } from './restore-claim.ts';
+
+/** Entries of a directory looked at together. */
+const LOOKS = 16;
+/** Ranges up to this are read at once: to wait for the thread pool would take longer, and a small file has one or two. */
+const READ_AT_ONCE_BYTES = 64 << 10;
+/** Without these a file could be neither compared nor repaired. */
+const OWNER_READ_WRITE = 0o600;
+
+/** What a name was that was removed. */
+export type RemovedName = 'file' | 'link' | 'directory';
+
+/** Where and how {@link createReusingWriter} writes. */
+export interface ReuseOptions {
+  readonly root: string;
+  readonly tablespaces: TablespaceDirectories;
+  /** Sync every file, also those that stay: an earlier restore may have been cut off before their content was durable. */
+  readonly sync: boolean;
+  readonly signal?: AbortSignal | undefined;
+  /** Told for each name that was removed. */
+  readonly onRemoved?: ((path: string, what: RemovedName) => void) | undefined;
+}
+
+/** A regular file that was there and may stay. */
+interface Existing {
+  readonly sizeBytes: number;
+  readonly mode: number;
+}
+
+/** Creates a sink that keeps what the reader proves to be right. */
+export function createReusingWriter(options: ReuseOptions): FileWriter {
+  const writer = new ReusingWriter(options);
+  return {
+    sink: writer,
+    directories: writer.directories,
+    roots: [options.root, ...options.tablespaces.values()],
+    close: () => writer.close(),
+  };
+}
+
+class ReusingWriter implements RestoreSink {
+  readonly directories: Set<string>;
+  readonly #options: ReuseOptions;
+  readonly #locate: (path: string) => string;
+  /** Entries of the backup by the place where they belong. */
+  readonly #planned = new Map<string, ManifestEntry>();
+  readonly #existing = new Map<string, Existing>();
+  readonly #links = new Set<string>();
+  readonly #files = new Map<number, Promise<FileHandle>>();
+
+  constructor(options: ReuseOptions) {
+    const { root, tablespaces } = options;
+    this.#options = options;
+    this.#locate = createLocator(root, tablespaces);
+    this.directories = new Set([root, ...tablespaces.values()]);
+  }
+
+  entry(entry: ManifestEntry): void {
+    this.#planned.set(this.#locate(entry.path), entry);
+  }
+
+  async announced(): Promise<void> {
+    const { root, tablespaces } = this.#options;
+    for (const directory of [root, ...tablespaces.values()]) await this.#clear(directory);
+    const { directories } = this;
+    for (const [path, entry] of this.#planned)
+      if (!this.#links.has(path)) await placeEntry(entry, { root, path, tablespaces, directories });
+  }
+
+  read(file: ManifestEntry, offsetBytes: number, into: Uint8Array): Promise<boolean> {
+    const path = this.#locate(file.path);
+    const existing = this.#existing.get(path);
+    if (existing === undefined || existing.sizeBytes < offsetBytes + into.length) return Promise.resolve(false);
+    return readAt(path, offsetBytes, into);
+  }
+
+  async write(file: ManifestEntry, offsetBytes: number, data: Uint8Array): Promise<void> {
+    await writeAt(await this.#opened(file), offsetBytes, data);
+  }
+
+  async done(file: ManifestEntry): Promise<void> {
+    const path = this.#locate(file.path);
+    const existing = this.#existing.get(path);
+    const changed = this.#files.get(file.ordinal) !== undefined || existing === undefined;
+    const handle = changed ? await this.#opened(file) : undefined;
+    this.#files.delete(file.ordinal);
+    try {
+      const adjusted = existing !== undefined && (await this.#adjust(path, file, existing));
+      if (!this.#options.sync) return;
+      if (handle !== undefined) await handle.sync();
+      else await syncKept(path, adjusted);
+    } finally {
+      await handle?.close();
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const handle of await Promise.allSettled(this.#files.values()))
+      if (handle.status === 'fulfilled') await handle.value.close();
+    this.#files.clear();
+  }
+
+  /** A file is opened by the first range that must be written. */
+  #opened(file: ManifestEntry): Promise<FileHandle> {
+    const known = this.#files.get(file.ordinal);
+    if (known !== undefined) return known;
+    const path = this.#locate(file.path);
+    this.directories.add(dirname(path));
+    const handle = this.#existing.has(path)
+      ? open(path, constants.O_RDWR | constants.O_NOFOLLOW)
+      : open(path, 'wx', fileMode(file));
+    this.#files.set(file.ordinal, handle);
+    return handle;
+  }
+
+  /** Cuts what is too long and gives the permissions of the backup. True when it changed anything. */
+  async #adjust(path: string, file: ManifestEntry, existing: Existing): Promise<boolean> {
+    const isLonger = existing.sizeBytes > file.sizeBytes;
+    const isOther = existing.mode !== fileMode(file);
+    if (isLonger) await truncate(path, file.sizeBytes);
+    if (isOther) await chmod(path, fileMode(file));
+    return isLonger || isOther;
+  }
+
+  /** Removes from a directory what the backup does not have there, and notes which files may stay. */
+  async #clear(directory: string): Promise<void> {
+    this.directories.add(directory);
+    const names = await readdir(directory).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return []; // a tablespace that goes to a new place
+      throw error;
+    });
+    for (let at = 0; at < names.length; at += LOOKS) {
+      this.#options.signal?.throwIfAborted();
+      const some = names.slice(at, at + LOOKS);
+      const below = await Promise.all(some.map((name) => this.#look(join(directory, name), name)));
+      for (const path of below) if (path !== undefined) await this.#clear(path);
+    }
+  }
+
+  /** Gives the path of a directory that stays, to be cleared in its turn. */
+  async #look(path: string, name: string): Promise<string | undefined> {
+    if (name === RESTORE_MARKER && this.#isRoot(path)) return undefined;
+    const planned = this.#planned.get(path);
+    const found = await lstat(path);
+    if (planned !== undefined && (await this.#mayStay(path, planned, found)))
+      return found.isDirectory() ? path : undefined;
+    await rm(path, { recursive: true });
+    const what = found.isSymbolicLink() ? 'link' : found.isDirectory() ? 'directory' : 'file';
+    this.#options.onRemoved?.(path, what);
+    return undefined;
+  }
+
+  #isRoot(marker: string): boolean {
+    const { root, tablespaces } = this.#options;
+    const directory = dirname(marker);
+    return directory === root || [...tablespaces.values()].includes(directory);
+  }
+
+  async #mayStay(path: string, planned: ManifestEntry, found: Stats): Promise<boolean> {
+    if (planned.type === 'directory') {
+      if (!found.isDirectory()) return false;
+      const mode = directoryMode(planned);
+      if ((found.mode & 0o777) !== mode) await chmod(path, mode);
+      return true;
+    }
+    if (planned.type === 'symlink') {
+      const stays = found.isSymbolicLink() && (await readlink(path)) === linkTarget(planned, this.#options.tablespaces);
+      if (stays) this.#links.add(path);
+      return stays;
+    }
+    const mode = found.mode & 0o777;
+    if (!found.isFile() || found.nlink !== 1 || (mode & OWNER_READ_WRITE) !== OWNER_READ_WRITE) return false;
+    this.#existing.set(path, { sizeBytes: found.size, mode });
+    return true;
+  }
+}
+
+async function readAt(path: string, offsetBytes: number, into: Uint8Array): Promise<boolean> {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    for (let at = 0; at < into.length;) {
+      const left = into.length - at;
+      const bytes =
+        left > READ_AT_ONCE_BYTES
+          ? await readLater(fd, into, at, left, offsetBytes + at)
+          : readSync(fd, into, at, left, offsetBytes + at);
+      if (bytes === 0) return false;
+      at += bytes;
+    }
+    return true;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function readLater(fd: number, into: Uint8Array, at: number, length: number, position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    read(fd, into, at, length, position, (error, bytes) => {
+      if (error === null) resolve(bytes);
+      else reject(error);
+    });
+  });
+}
+
+const [dataSync, wholeSync] = [promisify(fdatasync), promisify(fsync)];
+
+/** For a file of which nothing changed, neither size nor permissions, the kernel has nothing to do if its content is durable. */
+async function syncKept(path: string, adjusted: boolean): Promise<void> {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    await (adjusted ? wholeSync : dataSync)(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
