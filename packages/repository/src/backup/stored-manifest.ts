@@ -38,7 +38,9 @@ export class StoredManifest implements ManifestReader {
         const label = line.label === '' ? record.label : line.label;
         const key = `${archivePrefix(context.cluster, epoch)}backups/${label}/${packName(line.number)}`;
         const { number, tableOffset, frames, tableSha256 } = line;
-        manifest.#packs.push({ epoch, label, number, key, liveBytes: undefined, tableOffset, frames, tableSha256 });
+        const table = { tableOffset, frames, tableSha256 };
+        manifest.#packs.push({ epoch, label, number, key, liveBytes: line.liveBytes, ...table });
+        manifest.#others.push({ key, line: { epoch, label, number, ...table } });
       }
     return manifest;
   }

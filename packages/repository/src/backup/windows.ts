@@ -14,20 +14,57 @@ export interface Window {
 /** A piece of a restore: a range read with what comes of it, or ranges without stored bytes. */
 export type RestoreTask = { readonly window: Window } | { readonly zeros: readonly ExtentRecord[] };
 
-/** Plans range reads chunk by chunk, in the order of the packs. Frames without a wanted extent are left out. */
+/** Frames and ranges of them that are planned together. */
+const BATCH = 32_768;
+
+/**
+ * Plans range reads, in the order of the packs, for as many chunks at once as memory allows: what a later backup needs of a
+ * pack stands in many places of its manifest. Frames without a wanted extent are left out.
+ */
 export async function* planWindows(
   chunks: AsyncIterable<ExtentsChunk>,
   isWanted: (extent: ExtentRecord) => boolean,
   windowBytes: number,
 ): AsyncGenerator<RestoreTask> {
-  for await (const { frames, zeros } of chunks) {
-    const wanted = frames
-      .filter((frame) => frame.extents.some(isWanted))
-      .toSorted((one, other) => one.pack - other.pack || one.offset - other.offset);
-    for (const window of windowsOf(wanted, windowBytes)) yield { window };
+  let frames: FrameRecord[] = [];
+  let count = 0;
+  for await (const { frames: inChunk, zeros } of chunks) {
     const wantedZeros = zeros.filter(isWanted);
     if (wantedZeros.length > 0) yield { zeros: wantedZeros };
+    for (const frame of inChunk) {
+      if (!frame.extents.some(isWanted)) continue;
+      frames.push(frame);
+      count += 1 + frame.extents.length;
+    }
+    if (count < BATCH) continue;
+    for (const window of windowsOf(joined(frames), windowBytes)) yield { window };
+    frames = [];
+    count = 0;
   }
+  for (const window of windowsOf(joined(frames), windowBytes)) yield { window };
+}
+
+/** Frames in the order of their packs; one that is named twice, for files of one bundle, becomes one. */
+function joined(frames: readonly FrameRecord[]): FrameRecord[] {
+  const result: FrameRecord[] = [];
+  for (const frame of frames.toSorted((one, other) => one.pack - other.pack || one.offset - other.offset)) {
+    const last = result.at(-1);
+    if (last !== undefined && isSame(last, frame))
+      result[result.length - 1] = { ...last, extents: [...last.extents, ...frame.extents] };
+    else result.push(frame);
+  }
+  return result;
+}
+
+function isSame(one: FrameRecord, other: FrameRecord): boolean {
+  return (
+    one.pack === other.pack &&
+    one.number === other.number &&
+    one.offset === other.offset &&
+    one.storedBytes === other.storedBytes &&
+    one.plainBytes === other.plainBytes &&
+    Buffer.compare(one.sha256, other.sha256) === 0
+  );
 }
 
 /** Groups sorted frames into reads of at most `windowBytes`, a larger frame aside. */
