@@ -1,4 +1,4 @@
-import type { BackupRecord, BackupType, BaseFile, BaseFiles, BackupWriter, EpochArchive } from '../src/index.ts';
+import type { BackupRecord, BackupType, BaseFiles, EpochArchive, FileSink } from '../src/index.ts';
 import { FACTS, INTENT, type Tree } from './support.ts';
 
 const PAGE_BYTES = 8192;
@@ -28,20 +28,15 @@ export async function increment(
   for (const [path, content] of tree) {
     if (path.endsWith('/')) await writer.directory({ ...common, path: path.slice(0, -1), mode: 0o700 });
     else if (typeof content === 'string') await writer.symlink({ ...common, path, linkTarget: content });
-    else await writeFile(writer, path, content, await base.find(path), old.get(path), views);
+    else {
+      const sink = writer.file({ ...common, path, sizeBytes: content.length }, await base.find(path));
+      await writePages(sink, content, old.get(path), views);
+    }
   }
   return writer.publish(await writer.finish(FACTS));
 }
 
-async function writeFile(
-  writer: BackupWriter,
-  path: string,
-  content: Uint8Array,
-  base: BaseFile | undefined,
-  old: Buffer | undefined,
-  views: boolean,
-): Promise<void> {
-  const sink = writer.file({ path, mode: 0o600, modifiedAtSeconds: 1_763_600_000, sizeBytes: content.length }, base);
+async function writePages(sink: FileSink, content: Uint8Array, old: Buffer | undefined, views: boolean): Promise<void> {
   for (const [start, end, isSame] of runsOf(content, old)) {
     const view = content.subarray(start, end);
     if (isSame) await sink.keep(end - start, views ? view : undefined);
@@ -51,7 +46,7 @@ async function writeFile(
 }
 
 /** Runs of pages that are, or are not, as they were. */
-export function* runsOf(content: Uint8Array, old: Buffer | undefined): Generator<[number, number, boolean]> {
+function* runsOf(content: Uint8Array, old: Buffer | undefined): Generator<[number, number, boolean]> {
   const isSame = (at: number): boolean => {
     const end = Math.min(at + PAGE_BYTES, content.length);
     return old !== undefined && end <= old.length && old.subarray(at, end).equals(content.subarray(at, end));
