@@ -41,6 +41,7 @@ export {
 export { Secret } from './secret.ts';
 export {
   assertObjectKey,
+  type CopiesFacet,
   type GetOptions,
   type ObjectInfo,
   type PutOptions,

@@ -67,6 +67,14 @@ export interface TiersFacet {
   thaw(key: string, days: number, options?: Abortable): Promise<void>;
 }
 
+/** Present where every object lies in several places: reading can go on with another copy when one is bad. */
+export interface CopiesFacet {
+  /** One view per place that can be asked now, best first. Each reads that place alone. */
+  of(key: string): readonly Store[];
+  /** What that view gave for `key` failed its verification, while another view's copy passed it. Never rejects, never waits. */
+  distrust(key: string, view: Store): void;
+}
+
 /** A flat namespace of objects. Keys are `/`-separated, relative, without `.` or `..`. One attempt per call: retries are the engine's. */
 export interface Store extends Closable {
   readonly capabilities: StoreCapabilities;
@@ -76,6 +84,8 @@ export interface Store extends Closable {
   readonly retention?: RetentionFacet;
   /** Present when the backend has storage classes. */
   readonly tiers?: TiersFacet;
+  /** Present when each object has several copies. */
+  readonly copies?: CopiesFacet;
   /**
    * Stores an object. When it resolves the object is durable and visible whole; when it rejects no partial object is visible.
    * @throws {KeyframeError} ALREADY_EXISTS, CONFLICT, ACCESS_DENIED, UNSUPPORTED, UNAVAILABLE
