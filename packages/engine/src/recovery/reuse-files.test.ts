@@ -47,17 +47,17 @@ const GLOBAL = entry(0, 'global', 'directory');
 
 it('gives out what is there, and only whole ranges of it', async () => {
   await writeFile(join(data, 'global/1262'), 'abcdef', { mode: 0o600 });
+  const into = Buffer.alloc(4);
+  const found: unknown[] = [];
   await restore({
     entries: [GLOBAL, entry(1, 'global/1262', 'file', 6), entry(2, 'global/6000', 'file', 1)],
     async write(sink, [, table, absent]) {
-      const into = Buffer.alloc(4);
       if (table === undefined || absent === undefined) throw new Error('no entries');
-      expect(await sink.read?.(table, 2, into)).toBe(true);
-      expect(into.toString()).toBe('cdef');
-      expect(await sink.read?.(table, 3, into)).toBe(false);
-      expect(await sink.read?.(absent, 0, Buffer.alloc(1))).toBe(false);
+      found.push(await sink.read?.(table, 2, into), await sink.read?.(table, 3, Buffer.alloc(4)));
+      found.push(await sink.read?.(absent, 0, Buffer.alloc(1)));
     },
   });
+  expect([...found, into.toString()]).toEqual([true, false, false, 'cdef']);
 });
 
 it('repairs in place, cuts what is too long, and leaves the rest of a file as it is', async () => {

@@ -36,6 +36,8 @@ export class DataSink implements FileSink {
   #start = 0;
   #window: Buffer | undefined;
   readonly #written = new Ranges();
+  /** Bytes that stand in the window's buffer, to be stored or not. */
+  #known = 0;
   #kept: BasePiece[] = [];
   /** Whether the base has this window in too many pieces; undefined until that matters. */
   #isSplit: boolean | undefined;
@@ -97,8 +99,13 @@ export class DataSink implements FileSink {
   }
 
   #put(bytes: Uint8Array, at: number): void {
-    this.#buffer().set(bytes, at);
+    this.#know(bytes, at);
     this.#written.add(at, at + bytes.length);
+  }
+
+  #know(bytes: Uint8Array, at: number): void {
+    this.#buffer().set(bytes, at);
+    this.#known += bytes.length;
   }
 
   #buffer(): Buffer {
@@ -112,6 +119,7 @@ export class DataSink implements FileSink {
     this.#close();
     this.#start = this.#meter.done;
     this.#written.clear();
+    this.#known = 0;
     this.#kept = [];
     this.#isSplit = undefined;
   }
@@ -122,20 +130,21 @@ export class DataSink implements FileSink {
     const start = this.#meter.done;
     this.#isSplit ??= reuse.isSplit(base.pieces(this.#start, this.#start + this.#length), this.#length);
     const reads: Promise<void>[] = [];
+    const isUnchanged = count === this.#length && base.hashOf(this.#start, count) !== undefined;
     for (const piece of base.pieces(start, start + count)) {
+      const { sizeBytes } = piece;
+      const at = piece.fileOffset - this.#start;
+      const from = piece.fileOffset - start;
+      const part = view?.subarray(from, from + sizeBytes);
       if (piece.frame === undefined || !(this.#isSplit || reuse.isWorn(piece.frame))) {
         this.#kept.push(piece);
-        continue;
+        if (part !== undefined && !isUnchanged) this.#know(part, at);
+      } else if (part !== undefined) this.#put(part, at);
+      else {
+        reads.push(reuse.read(piece, this.#buffer().subarray(at, at + sizeBytes)));
+        this.#written.add(at, at + sizeBytes);
+        this.#known += sizeBytes;
       }
-      const at = piece.fileOffset - this.#start;
-      const { sizeBytes } = piece;
-      if (view !== undefined) {
-        const from = piece.fileOffset - start;
-        this.#put(view.subarray(from, from + sizeBytes), at);
-        continue;
-      }
-      reads.push(reuse.read(piece, this.#buffer().subarray(at, at + sizeBytes)));
-      this.#written.add(at, at + sizeBytes);
     }
     return reads.length === 0 ? undefined : Promise.all(reads).then(() => undefined);
   }
@@ -159,9 +168,16 @@ export class DataSink implements FileSink {
       return;
     }
     this.#references.add(this.#kept);
-    const hash = this.#written.totalBytes === 0 ? this.#base?.hashOf(this.#start, this.#length) : undefined;
+    const hash = this.#hash();
     if (hash !== undefined) this.#references.content(this.#start, this.#length, hash);
     for (const [from, to] of this.#written) this.#pack(this.#buffer().subarray(from, to), this.#start + from);
+  }
+
+  /** What a window holds that is kept in part or whole; undefined where bytes of it were not at hand. */
+  #hash(): Uint8Array | undefined {
+    const told = this.#written.totalBytes === 0 ? this.#base?.hashOf(this.#start, this.#length) : undefined;
+    if (told !== undefined || this.#known < this.#length) return told;
+    return this.#target.reuse.hash(this.#buffer().subarray(0, this.#length));
   }
 
   #closeWhole(): void {

@@ -1,13 +1,15 @@
 import type { EpochContext } from '../epoch-context.ts';
 import type { ChunkLine } from '../format/chunk-index.ts';
 import { assertSha256 } from '../format/container.ts';
-import type { ExtentRecord, FrameRecord } from '../format/extents.ts';
+import type { ExtentRecord, ExtentsChunk, FrameRecord } from '../format/extents.ts';
 import { damaged } from '../objects/damage.ts';
 import { letGo } from '../objects/let-go.ts';
 import { readInto } from '../objects/read-range.ts';
 import { Slots } from '../objects/slots.ts';
 import { Failure } from './failure.ts';
+import { findHeld, type HeldContent } from './held-content.ts';
 import type { ManifestEntry } from './manifest.ts';
+import { isZero } from './meter.ts';
 import type { ReadOptions, ReadReport, RestoreSink } from './restore-sink.ts';
 import type { StoredManifest } from './stored-manifest.ts';
 import { planWindows, type RestoreTask, type Window } from './windows.ts';
@@ -15,6 +17,8 @@ import { planWindows, type RestoreTask, type Window } from './windows.ts';
 const DEFAULT_CONCURRENCY = 4;
 const DEFAULT_BUDGET_BYTES = 64 << 20;
 const WINDOW_BYTES = { least: 1 << 20, most: 4 << 20 } as const;
+/** Files that stay and are ended at once. */
+const KEEPS = 8;
 const ZERO_PIECE_BYTES = 256 << 10;
 
 /** Reads one backup into a sink. */
@@ -49,8 +53,11 @@ export class Restore {
     const isWanted = (extent: ExtentRecord): boolean => this.#isWanted(extent);
     const holds = ({ first, last }: ChunkLine): boolean =>
       this.#options.only === undefined || this.#missing.slice(first, last + 1).some((left) => left !== undefined);
-    const chunks = this.#manifest.extentChunks({ signal: this.#failure.signal }, holds);
-    const tasks = planWindows(chunks, isWanted, windowBytes);
+    const chunks = (): AsyncGenerator<ExtentsChunk> =>
+      this.#manifest.extentChunks({ signal: this.#failure.signal }, holds);
+    const held = await this.#keepHeld(chunks());
+    const lacking = held === undefined ? chunks() : lackingIn(held, chunks());
+    const tasks = planWindows(lacking, isWanted, windowBytes);
     const workers = Array.from({ length: concurrency }, () => this.#failure.watch(this.#work(tasks, windowBytes)));
     await Promise.all(workers);
     this.#failure.check();
@@ -70,6 +77,33 @@ export class Restore {
     }
     await this.#sink.announced?.();
     for (const file of this.#files) if (this.#missing[file.ordinal] === 0) await this.#done(file);
+  }
+
+  /** Leaves what the target has already; undefined when the sink cannot tell. */
+  async #keepHeld(chunks: AsyncIterable<ExtentsChunk>): Promise<HeldContent | undefined> {
+    const read = this.#sink.read?.bind(this.#sink);
+    if (read === undefined) return undefined;
+    const { key } = this.#manifest.record.manifest;
+    const { contentKey } = this.#context;
+    const wanted = (ordinal: number): ManifestEntry | undefined =>
+      this.#missing[ordinal] === undefined ? undefined : this.#files[ordinal];
+    const held = await findHeld({ contentKey, chunks, wanted, read, failure: this.#failure, key });
+    const ranges = held.ranges();
+    const keep = async (): Promise<void> => {
+      for (const { ordinal, start, end } of ranges)
+        await this.#kept({ ordinal, fileOffset: start, sizeBytes: end - start, frameOffset: 0 });
+    };
+    // Side by side: each file that is whole is synced.
+    await Promise.all(Array.from({ length: KEEPS }, () => this.#failure.watch(keep())));
+    this.#failure.check();
+    return held;
+  }
+
+  async #kept(range: ExtentRecord): Promise<void> {
+    const file = this.#claim(range);
+    this.#report.keptBytes += range.sizeBytes;
+    this.#sink.kept?.(file, range.fileOffset, range.sizeBytes);
+    await this.#arrived(file, range.sizeBytes);
   }
 
   async #work(tasks: AsyncGenerator<RestoreTask>, windowBytes: number): Promise<void> {
@@ -116,6 +150,24 @@ export class Restore {
   }
 
   async #zeros(extent: ExtentRecord): Promise<void> {
+    if (this.#sink.read === undefined) return this.#writeZeros(extent);
+    const buffer = Buffer.allocUnsafe(Math.min(ZERO_PIECE_BYTES, extent.sizeBytes));
+    const end = extent.fileOffset + extent.sizeBytes;
+    for (let fileOffset = extent.fileOffset; fileOffset < end; fileOffset += buffer.length) {
+      const sizeBytes = Math.min(buffer.length, end - fileOffset);
+      const piece = { ...extent, fileOffset, sizeBytes };
+      const file = this.#files[extent.ordinal];
+      const isThere = file !== undefined && (await this.#holdsZeros(file, fileOffset, buffer.subarray(0, sizeBytes)));
+      await (isThere ? this.#kept(piece) : this.#writeZeros(piece));
+    }
+  }
+
+  /** Whether the target has nothing but zeros there already. */
+  async #holdsZeros(file: ManifestEntry, offsetBytes: number, into: Buffer): Promise<boolean> {
+    return (await this.#sink.read?.(file, offsetBytes, into)) === true && isZero(into);
+  }
+
+  async #writeZeros(extent: ExtentRecord): Promise<void> {
     const file = this.#claim(extent);
     const { fileOffset, sizeBytes } = extent;
     if (this.#sink.zeros !== undefined) await this.#sink.zeros(file, fileOffset, sizeBytes);
@@ -159,4 +211,8 @@ export class Restore {
     if (short !== undefined)
       throw damaged(this.#manifest.record.manifest.key, `it does not say where all bytes of ${short.path} are`);
   }
+}
+
+async function* lackingIn(held: HeldContent, chunks: AsyncIterable<ExtentsChunk>): AsyncGenerator<ExtentsChunk> {
+  for await (const chunk of chunks) yield held.lacking(chunk);
 }
