@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { main } from 'assemblyscript/asc';
 
 const SOURCE = 'packages/postgres/wasm/page.ts';
-const MODULE = 'packages/postgres/src/page/page-wasm.generated.ts';
+const MODULE = 'packages/postgres/src/page/generated-page-wasm.ts';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 const key = process.argv[2];

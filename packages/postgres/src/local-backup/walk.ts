@@ -27,13 +27,10 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /** Members of the data directory and its tablespaces in the order that {@link LocalBackup.entries} promises. */
 export async function* walkDataDirectory(place: DataDirectory, options: WalkOptions): AsyncGenerator<LocalEntry> {
   const walk = new Walk(place, options);
+  for (const directory of REQUIRED) await walk.required(directory);
   for (const { oid } of place.tablespaces) yield* walk.tablespace(oid);
   yield* walk.content('.');
-  const control = await walk.member(CONTROL_FILE);
-  if (control === undefined)
-    throw new KeyframeError('NOT_FOUND', `${path.join(place.root, CONTROL_FILE)} does not exist`, {
-      hint: 'Look into the server log: PostgreSQL cannot run without its control file.',
-    });
+  const control = await walk.required(CONTROL_FILE);
   yield walk.file(CONTROL_FILE, control);
 }
 
@@ -143,6 +140,15 @@ class Walk {
       if (isAbsent(error)) return undefined;
       throw fileFault(error, absolute);
     }
+  }
+
+  /** @throws {KeyframeError} NOT_FOUND */
+  async required(member: string): Promise<Stats> {
+    const stats = await this.member(member);
+    if (stats !== undefined) return stats;
+    throw new KeyframeError('NOT_FOUND', `${path.join(this.#place.root, member)} does not exist`, {
+      hint: 'Look into the server log: PostgreSQL cannot run without it; `show data_directory` tells where it works.',
+    });
   }
 
   async #list(directory: string): Promise<readonly string[]> {

@@ -1,6 +1,6 @@
 import { KeyframeError, type Lsn } from '@keyframe/contracts';
 import type { PageCounts, PageInspector, PageQuestion } from './page-state.ts';
-import { PAGE_WASM } from './page-wasm.generated.ts';
+import { PAGE_WASM } from './generated-page-wasm.ts';
 
 const PAGE_BYTES = 8192;
 const WASM_PAGE_BYTES = 65_536;

@@ -23,7 +23,7 @@ export interface EntrySink {
 }
 
 /** Where the file stands whose blocks the server sent, or `undefined` for a file that it sent whole. */
-export function incrementalPath(path: string): string | undefined {
+function incrementalPath(path: string): string | undefined {
   const slash = path.lastIndexOf('/') + 1;
   if (!path.startsWith(PREFIX, slash)) return undefined;
   const whole = path.slice(0, slash) + path.slice(slash + PREFIX.length);
