@@ -115,7 +115,7 @@ export interface CommandSpec<
   renderText?(report: Report, out: TextOutput): void;
   /**
    * Status for a fault, bad arguments and bad configuration included. `undefined` leaves it to the code of the error:
-   * 2 for bad configuration or arguments, 4 for CORRUPT, 5 for LOCKED, else 1 (and 1 when that status is not in `exits`).
+   * 2 for bad configuration or arguments, 4 for CORRUPT and for what is not signed as it must be, 5 for LOCKED, else 1 (and 1 when that status is not in `exits`).
    */
   exitFor?(error: unknown): number | undefined;
 }

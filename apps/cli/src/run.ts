@@ -162,7 +162,7 @@ function statusOf(command: Command | undefined, error: unknown): number {
 
 function statusOfCode(error: unknown): number {
   if (hasCode(error, 'LOCKED')) return 5;
-  if (hasCode(error, 'CORRUPT')) return 4;
+  if (hasCode(error, 'CORRUPT', 'SIGNATURE_INVALID', 'CHAIN_BROKEN')) return 4;
   const bad = hasCode(
     error,
     'INVALID_OPTION',

@@ -18,6 +18,10 @@ export { checkStart, type StartedServer, startRestored, type StartRequest } from
 export { parseTablespaceMap } from './recovery/tablespace-map.ts';
 export { type ArchiverStatus, readArchiver } from './server/archiver.ts';
 export { describeTarget, formatMicros, parseTarget, type RecoveryTarget, type TargetOptions } from './target/index.ts';
+export { openMemory, type VerifyMemory } from './verify/memory.ts';
+export type { Finding as VerifyFinding, VerifyReport } from './verify/report.ts';
+export { createSigningKey } from './verify/signing-key.ts';
+export { verify, type VerifyContext, type VerifyRequest } from './verify/verify.ts';
 export { DEFAULT_RETRY, retrying, type RetryPolicy } from './store/retry.ts';
 export type { BackupRecord } from '@keyframe/repository';
 export { doctor, type DoctorReport, judge } from './doctor/doctor.ts';

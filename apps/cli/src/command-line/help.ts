@@ -6,7 +6,10 @@ import type { OptionSpec } from './spec.ts';
 
 /** `keyframe wal fetch [options] <file> <destination>` */
 export function usageOf({ name, positionals, options }: Command): string {
-  const words = positionals.map((spec) => (spec.optional ? `[${spec.name}]` : `<${spec.name}>`));
+  const words = positionals.map(({ name: word, optional, variadic }) => {
+    const all = variadic ? `${word}...` : word;
+    return optional ? `[${all}]` : `<${all}>`;
+  });
   const required = Object.values(options).flatMap((spec) => (isRequired(spec) ? [flagsOf(spec)] : []));
   const others = Object.keys(options).length > required.length ? ['[options]'] : [];
   return ['keyframe', name, ...others, ...required, ...words].join(' ');

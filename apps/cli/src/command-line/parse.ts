@@ -62,8 +62,10 @@ export async function parseCommandLine(
     seen.command = command;
     // The parent has read every global option by now, those behind the command's name included.
     if (root.opts<{ help?: boolean }>().help === true) throw new Enough();
-    for (const { name: word, description, optional } of command.positionals)
-      parser.addArgument(new Argument(optional === true ? `[${word}]` : `<${word}>`, description));
+    for (const { name: word, description, optional, variadic } of command.positionals) {
+      const words = variadic === true ? `${word}...` : word;
+      parser.addArgument(new Argument(optional === true ? `[${words}]` : `<${words}>`, description));
+    }
     for (const spec of Object.values(command.options)) parser.addOption(optionOf(spec));
     parser.action(() => {
       invocation = {
@@ -136,7 +138,12 @@ function optionValues(parser: Parser, command: Command): object {
 }
 
 function positionalValues(parser: Parser, command: Command): object {
-  return Object.fromEntries(command.positionals.map(({ name }, index) => [name, parser.args[index]]));
+  return Object.fromEntries(
+    command.positionals.map(({ name, variadic }, index) => [
+      name,
+      variadic === true ? parser.args.slice(index) : parser.args[index],
+    ]),
+  );
 }
 
 function globalsOf(root: Parser): GlobalOptions {

@@ -49,11 +49,13 @@ export type OptionSpec = FlagOption | StringOption | NumberOption | RepeatableOp
 /** Keyed by the name under which `run` gets the value. */
 export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
 
-/** An argument without a flag, in order. Optional ones come last. */
+/** An argument without a flag, in order. Optional ones come last, and one that takes all the rest is the last. */
 export interface PositionalSpec {
   readonly name: string;
   readonly description: string;
   readonly optional?: boolean;
+  /** Any number of them: a list. */
+  readonly variadic?: boolean;
 }
 
 type Absent<Spec> = Spec extends { default: string } | { required: true } ? never : undefined;
@@ -73,5 +75,9 @@ export type OptionValues<Specs> = { readonly [Name in keyof Specs]: OptionValue<
 
 /** What `run` gets for those positionals. */
 export type PositionalValues<Specs extends readonly PositionalSpec[]> = {
-  readonly [Spec in Specs[number] as Spec['name']]: Spec extends { optional: true } ? string | undefined : string;
+  readonly [Spec in Specs[number] as Spec['name']]: Spec extends { variadic: true }
+    ? readonly string[]
+    : Spec extends { optional: true }
+      ? string | undefined
+      : string;
 };

@@ -47,7 +47,7 @@ export async function scanSegment(
 }
 
 /** The same bytes in pieces of one size; copied only where a piece is made of several chunks. */
-async function* inPieces(content: ByteStream): ByteStream {
+export async function* inPieces(content: ByteStream): ByteStream {
   let piece = Buffer.alloc(0);
   let filled = 0;
   for await (const chunk of content) {

@@ -18,6 +18,7 @@ import { Copy } from './copy.ts';
 import type { DamagedPages } from './damaged-pages.ts';
 import { readLocal } from './local-reader.ts';
 import { nameRelations } from './name-relations.ts';
+import { signHistory } from './sign-history.ts';
 import { openPageReader } from './page-reader.ts';
 import type { ReadBackup, ReadCluster } from './reader.ts';
 import { RelationChanges } from './relation-changes.ts';
@@ -53,12 +54,12 @@ export async function writeBackup(attempt: Attempt, options: BackupOptions): Pro
     { type: choice.type, method: reader, ...parent, holder: context.holder, tool: context.tool },
     { ...options, base, reuse: input.reuse ?? false },
   );
-  try {
-    return await published(attempt, writer, base, options);
-  } catch (error) {
+  const record = await published(attempt, writer, base, options).catch(async (error: unknown) => {
     await writer.abandon(error);
     throw error;
-  }
+  });
+  await signHistory(archive, options);
+  return record;
 }
 
 async function published(

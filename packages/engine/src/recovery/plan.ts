@@ -61,7 +61,7 @@ const MAY_BE_OLDER = ['TARGET_BEFORE_BACKUP', 'TARGET_NOT_FOUND', 'BACKUP_NOT_FO
 /**
  * Plans a recovery. Changes nothing.
  * @throws {KeyframeError} NO_BACKUP, BACKUP_NOT_FOUND, TARGET_BEFORE_BACKUP, TARGET_NOT_FOUND, TARGET_UNREACHABLE, WAL_GAP,
- * WRONG_TIMELINE, CORRUPT, UNAVAILABLE
+ * WRONG_TIMELINE, SIGNATURE_INVALID, CORRUPT, UNAVAILABLE
  */
 export async function planRecovery(
   context: PlanContext,
@@ -141,6 +141,7 @@ async function planAlong(
     if (wal.gap !== undefined && wal.gap.start < backup.stopLsn) continue;
     const resolution = await findMoment(attempt, options);
     if (resolution.reachable) {
+      await archive.chain.assertTrusted(backup, options);
       const { moment } = resolution;
       const frozen = inventory.toText();
       return { archive, target, stop: stopAt(target, moment), timeline: history.timeline, backup, wal, moment, frozen };

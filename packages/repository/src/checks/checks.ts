@@ -45,6 +45,8 @@ export interface ManifestFault {
 
 /** Proves objects one by one. Nothing of it repairs anything, or falls back to another copy in silence. */
 export interface ArchiveChecks {
+  /** Key of a WAL file, or of the record of a backup. */
+  keyOf(kind: 'wal' | 'record', name: string): string;
   /** Every object of the epoch whose kind is known, in no order. */
   list(options?: Abortable): AsyncIterable<ListedObject>;
   /** Reads the least that tells whether the object is the one it was: its end, checked against its size. */

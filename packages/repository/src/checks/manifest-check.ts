@@ -1,4 +1,4 @@
-import { type Abortable, hasCode, type KeyframeError, type Store } from '@keyframe/contracts';
+import { type Abortable, hasCode, isKeyframeError, type KeyframeError, type Store } from '@keyframe/contracts';
 import type { BackupRecord } from '../backup/record.ts';
 import { StoredManifest } from '../backup/stored-manifest.ts';
 import type { EpochContext } from '../epoch-context.ts';
@@ -57,8 +57,9 @@ async function packsOf(
 }
 
 function faultOf(error: unknown): KeyframeError {
-  if (hasCode(error, 'CORRUPT', 'REPOSITORY_FORMAT')) return error;
-  throw error;
+  if (!hasCode(error, 'CORRUPT', 'REPOSITORY_FORMAT')) throw error;
+  // That the copy cannot be used either says nothing here: it was the same place.
+  return isKeyframeError(error.cause) && error.cause.code === 'CORRUPT' ? error.cause : error;
 }
 
 /** The manifest as it stands in one place; nothing is read from another. */

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { type Abortable, hasCode, KeyframeError, parseWalFileName } from '@keyframe/contracts';
 import type { BackupRecord } from '../backup/record.ts';
+import { FOOTER_BYTES } from '../format/container-tail.ts';
 import type { EpochContext } from '../epoch-context.ts';
 import { openSealedJson } from '../format/sealed-json.ts';
 import { packName, walKey } from '../keys.ts';
@@ -24,6 +25,13 @@ export class StoredChecks implements ArchiveChecks {
     this.#context = context;
   }
 
+  keyOf(kind: 'wal' | 'record', name: string): string {
+    const { prefix } = this.#context;
+    if (kind === 'record') return `${prefix}backups/${name}/backup.json`;
+    const file = parseWalFileName(name);
+    return file === undefined ? `${prefix}wal/${name}` : prefix + walKey(file);
+  }
+
   async *list(options: Abortable = {}): AsyncGenerator<ListedObject> {
     const { store, prefix } = this.#context;
     for await (const { key, sizeBytes } of store.list(prefix, { signal: options.signal })) {
@@ -34,8 +42,10 @@ export class StoredChecks implements ArchiveChecks {
 
   async root(object: ListedObject, { signal }: Abortable = {}): Promise<ObjectProof> {
     if (!isContainer(object.kind)) return this.#sealed(object, signal);
-    const { root } = await present(object, readFooter(this.#context.store, object, signal));
-    return { root, readBytes: Math.min(object.sizeBytes, 160), requests: 1 };
+    const { root, footer } = await present(object, readFooter(this.#context.store, object, signal));
+    const { tableOffset, frames, tableSha256 } = footer;
+    const table = object.kind === 'pack' ? { tableOffset, frames, tableSha256 } : undefined;
+    return { root, readBytes: FOOTER_BYTES, requests: 1, table };
   }
 
   async outline(object: ListedObject, { signal }: Abortable = {}): Promise<ObjectProof> {

@@ -101,21 +101,22 @@ test('what an expiry removed is vouched for no more', async () => {
 test('without a signing key nothing is signed, and everything goes on as ever', async () => {
   const store = createMemoryStore();
   const archive = await openArchive(store, { now });
-  const { label } = await backUp(archive, TREE);
+  const record = await backUp(archive, TREE);
+  const { label } = record;
   expect(await archive.chain.checkpoint()).toBeUndefined();
   expect(await archive.chain.expire({ backups: [label], wal: [] })).toBeUndefined();
-  await archive.chain.assertTrusted(label);
+  await archive.chain.assertTrusted(record);
   expect((await keysOf(store)).filter((key) => /signers|chain/u.test(key))).toEqual([]);
   expect(await archive.chain.signatureOf(label)).toMatchObject({ trust: 'unsigned' });
 });
 
 test('a backup from before the repository was signed is believed once a checkpoint vouches for it', async () => {
   const store = createMemoryStore();
-  const { label } = await backUp(await openArchive(store, { now }), TREE);
+  const record = await backUp(await openArchive(store, { now }), TREE);
   const archive = await archiveIn(store);
-  await expect(archive.chain.assertTrusted(label)).rejects.toMatchObject({ code: 'SIGNATURE_INVALID' });
+  await expect(archive.chain.assertTrusted(record)).rejects.toMatchObject({ code: 'SIGNATURE_INVALID' });
   await archive.chain.checkpoint();
-  await archive.chain.assertTrusted(label);
+  await archive.chain.assertTrusted(record);
 });
 
 test('two writers at once get two places in one chain', async () => {
@@ -140,10 +141,10 @@ test('a writer that was introduced by a trusted one is trusted', async () => {
 
 test('without public keys in the configuration signers are believed as the repository names them', async () => {
   const { store, labels } = await signedHistory();
-  const { chain } = await archiveIn(store, { trusted: [] });
+  const { chain, backups } = await archiveIn(store, { trusted: [] });
   expect(await chain.signatureOf(labels[0] ?? '')).toMatchObject({ trust: 'first-use' });
   expect(await chain.audit()).toMatchObject({ faults: [], entries: 2 });
-  await chain.assertTrusted(labels[0] ?? '');
+  await chain.assertTrusted(await backups.get(labels[0] ?? ''));
 });
 
 test('attack: a dropped entry of the chain is named', async () => {
@@ -214,10 +215,20 @@ test('attack: a backup.json that was replaced and sealed anew is refused', async
   const { sha256: _, ...content } = JSON.parse(text) as Record<string, never>;
   await store.put(key, bytesOf(sealJson({ ...content, sizeBytes: 1 })));
   openSealedJson((await contentOf(store, key)) ?? Buffer.alloc(0), key);
-  const { chain } = await archiveIn(store);
+  const { chain, backups } = await archiveIn(store);
   // Its old signature is one of its members still, and fits no more.
   expect(await chain.signatureOf(labels[0] ?? '')).toMatchObject({ trust: expect.stringMatching(/wrong|unsigned/u) });
-  await expect(chain.assertTrusted(labels[0] ?? '')).rejects.toMatchObject({ code: 'SIGNATURE_INVALID' });
+  await expect(chain.assertTrusted(await backups.get(labels[0] ?? ''))).rejects.toMatchObject({
+    code: 'SIGNATURE_INVALID',
+  });
+});
+
+test('attack: a record that is another one when its signature is looked at is refused', async () => {
+  const { archive, labels } = await signedHistory();
+  const record = await archive.backups.get(labels[0] ?? '');
+  await archive.chain.assertTrusted(record);
+  const other = { ...record, manifest: { ...record.manifest, root: 'f'.repeat(64) } };
+  await expect(archive.chain.assertTrusted(other)).rejects.toMatchObject({ code: 'SIGNATURE_INVALID' });
 });
 
 test('attack: a record of another place is refused though its signature is real', async () => {
@@ -231,11 +242,12 @@ test('attack: a record of another place is refused though its signature is real'
 test('attack: a foreign signer is named, in a record and in the chain', async () => {
   const { store } = await signedHistory();
   const intruder = await archiveIn(store, { key: () => theirs.pem, trusted: [ours.publicKey, theirs.publicKey] });
-  const { label } = await backUp(intruder, TREE);
+  const record = await backUp(intruder, TREE);
+  const { label } = record;
   await intruder.chain.checkpoint();
   const { chain } = await archiveIn(store);
   expect(await chain.signatureOf(label)).toMatchObject({ trust: 'foreign' });
-  await expect(chain.assertTrusted(label)).rejects.toMatchObject({ code: 'SIGNATURE_INVALID' });
+  await expect(chain.assertTrusted(record)).rejects.toMatchObject({ code: 'SIGNATURE_INVALID' });
   const audit = await chain.audit();
   expect(audit.faults).toMatchObject([{ kind: 'foreign', key: entry(3) }]);
   expect(audit.backups.has(label)).toBe(false);

@@ -1,4 +1,5 @@
 import type { Abortable } from '@keyframe/contracts';
+import type { BackupRecord } from '../backup/record.ts';
 
 /** The place of one entry in a chain, and the hash by which the next one names it. */
 export interface ChainHead {
@@ -113,9 +114,9 @@ export interface SignedChain {
   /** Who signed a backup's record, and what that is worth. @throws {KeyframeError} NOT_FOUND, CORRUPT */
   signatureOf(label: string, options?: Abortable): Promise<SignatureVerdict & { readonly sha256: string }>;
   /**
-   * Refuses a backup whose record neither carries a trusted signature nor is vouched for by the last checkpoint.
-   * Does nothing unless public keys are configured.
+   * Refuses a backup whose record neither carries a trusted signature nor is vouched for by the last checkpoint, or is
+   * another one by now. Does nothing unless public keys are configured.
    * @throws {KeyframeError} SIGNATURE_INVALID
    */
-  assertTrusted(label: string, options?: Abortable): Promise<void>;
+  assertTrusted(record: BackupRecord, options?: Abortable): Promise<void>;
 }

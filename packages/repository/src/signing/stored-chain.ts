@@ -1,6 +1,8 @@
 import { type Abortable, hasCode, KeyframeError } from '@keyframe/contracts';
 import { bytesOf } from '@keyframe/contracts/streams';
 import { hash } from 'node:crypto';
+import type { BackupRecord } from '../backup/record.ts';
+import { decodeRecord, encodeRecord } from '../backup/record-json.ts';
 import type { EpochContext } from '../epoch-context.ts';
 import { type Json, openSealedJson, sealJson } from '../format/sealed-json.ts';
 import { createOnly } from '../objects/put-once.ts';
@@ -80,15 +82,21 @@ export class StoredChain implements SignedChain {
   }
 
   async signatureOf(label: string, options: Abortable = {}): Promise<SignatureVerdict & { readonly sha256: string }> {
-    const key = this.#recordKey(label);
-    const bytes = await readSmall(this.#context.store, key, options.signal);
-    openSealedJson(bytes, key);
-    return { ...(await this.#context.signatures.verdict(bytes, key, options)), sha256: hash('sha256', bytes) };
+    const { bytes: _, ...verdict } = await this.#signedRecord(label, options);
+    return verdict;
   }
 
-  async assertTrusted(label: string, options: Abortable = {}): Promise<void> {
+  async assertTrusted(record: BackupRecord, options: Abortable = {}): Promise<void> {
     if (!this.pinned) return;
-    const { trust, keyId, sha256 } = await this.signatureOf(label, options);
+    const { label } = record;
+    const { trust, keyId, sha256, bytes } = await this.#signedRecord(label, options);
+    // What was decided on the record must be decided on the bytes that are signed.
+    const key = this.#recordKey(label);
+    if (!encodeRecord(decodeRecord(bytes, key)).equals(encodeRecord(record)))
+      throw new KeyframeError('SIGNATURE_INVALID', `the record of backup ${label} changed while it was used`, {
+        hint: 'Run `keyframe verify`; somebody writes to the store.',
+        details: { label },
+      });
     if (trust === 'trusted') return;
     const last = await this.#lastCheckpoint(options);
     // A backup of the time before this repository was signed is vouched for by the first checkpoint.
@@ -193,6 +201,17 @@ export class StoredChain implements SignedChain {
         backups.push({ label, sha256: verdict.sha256 });
     }
     return backups;
+  }
+
+  async #signedRecord(
+    label: string,
+    options: Abortable,
+  ): Promise<SignatureVerdict & { readonly sha256: string; readonly bytes: Buffer }> {
+    const key = this.#recordKey(label);
+    const bytes = await readSmall(this.#context.store, key, options.signal);
+    openSealedJson(bytes, key);
+    const verdict = await this.#context.signatures.verdict(bytes, key, options);
+    return { ...verdict, sha256: hash('sha256', bytes), bytes };
   }
 
   #recordKey(label: string): string {

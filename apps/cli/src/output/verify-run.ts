@@ -1,0 +1,83 @@
+/** Runs a verification for `verify` and `wal verify`, and shows what it found. @packageDocumentation */
+import type { VerifyReport, VerifyRequest } from '@keyframe/engine';
+import type { CommandContext, CommandResult } from '../command.ts';
+import { formatDuration, formatSize } from './format.ts';
+import type { TextOutput } from './text.ts';
+
+/** What was found, and how long it took. */
+export interface VerifyRun extends VerifyReport {
+  readonly repository: string;
+  readonly durationMs: number;
+}
+
+/** Verifies with what this host remembers. */
+export async function runVerify(
+  { openApp, signal, progress, log }: Pick<CommandContext<object, object>, 'openApp' | 'signal' | 'progress' | 'log'>,
+  request: VerifyRequest,
+): Promise<CommandResult<VerifyRun>> {
+  const { openMemory, verify } = await import('@keyframe/engine');
+  const { showEvents } = await import('./events.ts');
+  const app = await openApp();
+  const { id } = await app.repository.identity({ signal });
+  const shown = showEvents(progress, log);
+  const started = performance.now();
+  try {
+    const memory = await openMemory(`${app.stateDirectory}/verified/${id}/${app.clusterName}.jsonl`);
+    const context = { history: app.repository.cluster(app.clusterName), memory, now: app.host.now };
+    const report = await verify(context, request, { signal, onEvent: shown.onEvent });
+    const durationMs = Math.round(performance.now() - started);
+    return {
+      exit: report.findings.length === 0 ? 0 : 4,
+      report: { repository: app.repositoryName, ...report, durationMs },
+    };
+  } finally {
+    shown.finish();
+  }
+}
+
+/** A verification for people. */
+export function renderVerify(report: VerifyRun, out: TextOutput): void {
+  const { findings, remarks, coverage, cost, spent } = report;
+  for (const { object, what, backups, moments, hint } of findings) {
+    out.line(`${out.style('bad', object)}: ${what}`);
+    out.fields([
+      ['  backups hit', backups.length === 0 ? undefined : backups.join(', ')],
+      ['  moments lost', moments.length === 0 ? undefined : moments.join('; ')],
+      ['  hint', hint],
+    ]);
+  }
+  for (const { message, hint } of remarks)
+    out.line(`${out.style('warning', 'note')}: ${message}${hint === undefined ? '' : `. ${hint}`}`);
+  out.fields([
+    ['cluster', `${report.cluster} in ${report.repository}`],
+    [
+      'looked at',
+      `${report.backups} backups, ${report.epochs.reduce((sum, each) => sum + each.segments, 0)} WAL segments`,
+    ],
+    [
+      report.dryRun ? 'would read' : 'foreseen',
+      `${cost.objects} objects, ${formatSize(cost.readBytes)}, ${cost.requests} requests`,
+    ],
+    [
+      'read',
+      report.dryRun
+        ? undefined
+        : `${formatSize(spent.readBytes)} in ${spent.requests} requests, ${formatDuration(report.durationMs)}`,
+    ],
+    ['checked', report.dryRun ? undefined : `${coverage.checked} ${LEVELS[report.level]}`],
+    ['remembered', coverage.remembered === 0 ? undefined : `${coverage.remembered}, unchanged since they were checked`],
+    ['left out', coverage.leftOut === 0 ? undefined : `${coverage.leftOut} by the sample; its seed is ${report.seed}`],
+    ...report.epochs.map(({ epoch, chain }): [string, string | undefined] => [
+      `chain ${epoch}`,
+      chain.head === undefined ? undefined : `${chain.entries} entries, head ${chain.head}`,
+    ]),
+  ]);
+  if (report.dryRun) return;
+  out.line(
+    findings.length === 0
+      ? out.style('good', 'nothing is wrong')
+      : out.style('bad', `${findings.length} ${findings.length === 1 ? 'thing is' : 'things are'} wrong`),
+  );
+}
+
+const LEVELS = { outline: 'by header, frame table and end', content: 'byte for byte' } as const;

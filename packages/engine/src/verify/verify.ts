@@ -1,0 +1,306 @@
+/**
+ * Proves that a repository holds what it must: every object that the backups and the WAL archive need is there, whole, and the
+ * one that was written; WAL goes on without a gap from each backup to the newest segment of every timeline; what was signed is there.
+ * @packageDocumentation
+ */
+import { segmentName, type TimelineId } from '@keyframe/contracts';
+import type { ChainHead, ClusterHistory, EpochArchive, ListedObject, ObjectProof, PackUse } from '@keyframe/repository';
+import { type StageOptions } from '../events.ts';
+import { type CheckedChain, checkChain, hitsOfFile } from './check-chain.ts';
+import { checkObjects, costOf, planTasks, type Task, type Work, type WorkContext } from './check-objects.ts';
+import { type Choice, stepFor } from './choice.ts';
+import { gapsOf, type Hits, hitsOf } from './courses.ts';
+import { Findings } from './findings.ts';
+import type { VerifyMemory } from './memory.ts';
+import type { Cost, VerifyReport } from './report.ts';
+import { type EpochSurvey, type NeededPack, neededPacks, survey, whatIn } from './survey.ts';
+import { runsOf, walkRun } from './walk-wal.ts';
+
+/** Whose history is verified, and where it is remembered what was. */
+export interface VerifyContext {
+  readonly history: ClusterHistory;
+  readonly memory: VerifyMemory;
+  readonly now: () => Date;
+}
+
+/** What to verify, and how closely. */
+export interface VerifyRequest {
+  /** Only these backups, and the WAL all the same. Default: all of them. */
+  readonly labels?: readonly string[] | undefined;
+  /** Read every byte: decode every frame, check every WAL record. Default: sizes, headers, frame tables, ends. */
+  readonly deep?: boolean | undefined;
+  /** Only the WAL archive. */
+  readonly walOnly?: boolean | undefined;
+  /** What was last checked before this is checked again. Default: what was checked once is compared by its end. */
+  readonly since?: Date | undefined;
+  /** Read only this share of the objects, 0 to 1. */
+  readonly sample?: number | undefined;
+  /** Of the sample. */
+  readonly seed?: number | undefined;
+  /** A head of the signed chain that was kept elsewhere. */
+  readonly head?: ChainHead | undefined;
+  /** Tell the cost, and read no object that it counts. */
+  readonly dryRun?: boolean | undefined;
+}
+
+/**
+ * Verifies the history of a cluster. What is wrong is a finding, never an error: an error says that the store did not answer.
+ * @throws {KeyframeError} UNAVAILABLE, ACCESS_DENIED, REPOSITORY_MISSING
+ */
+export async function verify(
+  context: VerifyContext,
+  request: VerifyRequest,
+  options: StageOptions = {},
+): Promise<VerifyReport> {
+  const run = new Verification(context, request, options);
+  try {
+    return await run.run();
+  } finally {
+    // Also when it was aborted: what was checked is not checked again.
+    await context.memory.close((key) => run.isKnown(key));
+  }
+}
+
+/** Under this a manifest is remembered whose extents were held against files and packs. */
+const COVERS = '#covers';
+
+class Verification {
+  readonly #context: VerifyContext;
+  readonly #request: VerifyRequest;
+  readonly #options: StageOptions;
+  readonly #choice: Choice;
+  readonly #findings = new Findings();
+  readonly #work: Work = { checked: 0, remembered: 0, leftOut: 0, readBytes: 0, requests: 0 };
+  #surveys: readonly EpochSurvey[] = [];
+  #cost: Cost = { objects: 0, readBytes: 0, requests: 0 };
+
+  constructor(context: VerifyContext, request: VerifyRequest, options: StageOptions) {
+    const { deep = false, since, sample, seed } = request;
+    this.#context = context;
+    this.#request = request;
+    this.#options = options;
+    this.#choice = { level: deep ? 'content' : 'outline', sinceMs: since?.getTime(), sample, seed };
+  }
+
+  /** Before everything was listed, nothing is forgotten. */
+  isKnown(remembered: string): boolean {
+    if (this.#surveys.length === 0) return true;
+    const key = remembered.endsWith(COVERS) ? remembered.slice(0, -COVERS.length) : remembered;
+    return this.#surveys.some(({ objects, wal }) => objects.has(key) || wal.has(key.slice(key.lastIndexOf('/') + 1)));
+  }
+
+  async run(): Promise<VerifyReport> {
+    const { labels = [], head, dryRun = false } = this.#request;
+    this.#phase('listing what is there');
+    this.#surveys = await survey(this.#context.history, labels, this.#findings, this.#options);
+    const needed = this.#request.walOnly === true ? new Map<string, NeededPack>() : await this.#packs();
+    this.#findGaps();
+    const chains: CheckedChain[] = [];
+    for (const epoch of this.#surveys)
+      chains.push(await checkChain(epoch, this.#findings, { ...this.#options, known: head, labels }));
+    const walk = new Map<EpochSurvey, Map<string, string>>();
+    const planned = planTasks(this.#tasks(needed, chains, walk), this.#context.memory, this.#choice);
+    this.#cost = costOf(planned, this.#choice);
+    const { objects, readBytes, requests } = this.#cost;
+    this.#phase(`${objects} objects to read: about ${Math.ceil(readBytes / 2 ** 20)} MiB in ${requests} requests`);
+    if (!dryRun) {
+      await checkObjects(planned, this.#workContext(), this.#options);
+      for (const [epoch, names] of walk) await this.#walkWal(epoch, names);
+      await this.#remember(chains);
+    }
+    return this.#report(chains);
+  }
+
+  async #packs(): Promise<Map<string, NeededPack>> {
+    this.#phase('reading manifests');
+    const { memory, now } = this.#context;
+    const needed = await neededPacks(this.#surveys, async (epoch, record) => {
+      const { key: object, root, sizeBytes } = record.manifest;
+      const covers = `${object}${COVERS}`;
+      const known = memory.get(covers);
+      const listed = { key: covers, kind: 'manifest' as const, sizeBytes, name: record.label };
+      const deep =
+        this.#choice.level === 'content' &&
+        this.#request.dryRun !== true &&
+        (stepFor(listed, known, this.#choice) === 'read' || known?.root !== root);
+      const options = { deep, signal: this.#options.signal };
+      const { packs, faults, isLost } = await epoch.archive.checks.manifest(record, options);
+      if (deep && faults.length === 0) memory.set(covers, { root, sizeBytes, level: 'content', atMs: now().getTime() });
+      const hit = isLost ? [record.label] : [];
+      for (const { key, error } of faults)
+        if (this.#objectAt(key) !== undefined)
+          this.#findings.manifest(key, `manifest of ${record.label}: ${whatIn(error)}`, hit);
+        else if (key === object) this.#findings.missingManifest(key, hit);
+      return packs ?? [];
+    });
+    for (const [key, { labels }] of needed)
+      if (this.#objectAt(key) === undefined) this.#findings.missingPack(key, labels);
+    return needed;
+  }
+
+  #findGaps(): void {
+    for (const { archive, courses, inventory } of this.#surveys) {
+      const { segmentSizeBytes } = inventory;
+      const name = (timeline: TimelineId, number: bigint): string => segmentName(timeline, number, segmentSizeBytes);
+      for (const gap of gapsOf(courses, inventory, segmentSizeBytes)) {
+        const names = [name(gap.timeline, gap.first), name(gap.timeline, gap.last)] as const;
+        const object = archive.checks.keyOf('wal', names[0]);
+        this.#findings.gap({ object, names }, gap, hitsOf(courses, gap, segmentSizeBytes));
+      }
+    }
+  }
+
+  #tasks(
+    needed: ReadonlyMap<string, NeededPack>,
+    chains: readonly CheckedChain[],
+    walk: Map<EpochSurvey, Map<string, string>>,
+  ): Task[] {
+    const tasks: Task[] = [];
+    for (const [key, pack] of needed) {
+      const found = this.#objectAt(key);
+      if (found !== undefined) tasks.push(this.#packTask(found.archive, found.object, pack));
+    }
+    for (const [index, epoch] of this.#surveys.entries()) {
+      if (this.#request.walOnly !== true) tasks.push(...this.#manifestTasks(epoch));
+      const names = new Map<string, string>();
+      walk.set(epoch, names);
+      for (const object of epoch.wal.values()) tasks.push(this.#walTask(epoch, object, chains[index], names));
+    }
+    return tasks;
+  }
+
+  #packTask(archive: EpochArchive, object: ListedObject, { use, labels }: NeededPack): Task {
+    const hits = { backups: labels, moments: [] };
+    return this.#task(archive, object, hits, 'pack', ({ table }) => {
+      if (table === undefined || isSame(table, use)) return true;
+      this.#findings.otherPack(object.key, labels);
+      return false;
+    });
+  }
+
+  #manifestTasks({ archive, objects, records }: EpochSurvey): Task[] {
+    return records.flatMap(({ manifest, label }) => {
+      const object = objects.get(manifest.key);
+      // Missing, it was told when the manifest was read; damaged, the other copy still serves.
+      if (object === undefined) return [];
+      const task = this.#task(archive, object, { backups: [], moments: [] }, 'pack', () => true);
+      const failed: Task['failed'] = (error) =>
+        this.#findings.manifest(object.key, `manifest of ${label}: ${whatIn(error)}`, []);
+      return [{ ...task, failed }];
+    });
+  }
+
+  #walTask(epoch: EpochSurvey, object: ListedObject, chain: CheckedChain | undefined, walk: Map<string, string>): Task {
+    const hits = hitsOfFile(epoch, object.name);
+    const isWalked = this.#choice.level === 'content' && /^[0-9A-F]{24}$/.test(object.name);
+    const task = this.#task(epoch.archive, object, hits, 'wal', ({ wal }) => {
+      const signed = chain?.audit.walIdentity(object.name);
+      if (wal === undefined || signed === undefined || signed === wal.sha256) return true;
+      this.#findings.signedWal('replaced', object.key, hits);
+      return false;
+    });
+    return { ...task, isWalked, toWalk: (root) => void walk.set(object.name, root) };
+  }
+
+  #task(
+    archive: EpochArchive,
+    object: ListedObject,
+    hits: Hits,
+    area: 'pack' | 'wal',
+    proven: (proof: ObjectProof) => boolean,
+  ): Task {
+    return {
+      archive,
+      object,
+      isWalked: false,
+      proven,
+      failed: (error) => this.#findings.damaged(object.key, whatIn(error), hits, area),
+      toWalk: () => undefined,
+    };
+  }
+
+  async #walkWal(epoch: EpochSurvey, names: ReadonlyMap<string, string>): Promise<void> {
+    const { memory, now } = this.#context;
+    for (const run of runsOf(epoch, (name) => names.has(name)))
+      for await (const { name, fault } of walkRun(epoch, run, this.#options)) {
+        const object = epoch.wal.get(name);
+        const root = names.get(name);
+        if (object === undefined) continue;
+        this.#work.requests += 1;
+        this.#work.readBytes += object.sizeBytes;
+        this.#progress();
+        if (fault !== undefined) this.#findings.damaged(object.key, fault, hitsOfFile(epoch, name), 'wal');
+        else if (root !== undefined && memory.get(object.key)?.root === root)
+          memory.set(object.key, { root, sizeBytes: object.sizeBytes, level: 'content', atMs: now().getTime() });
+      }
+  }
+
+  /** A chain that is whole becomes the measure of later ones. */
+  async #remember(chains: readonly CheckedChain[]): Promise<void> {
+    for (const [index, { audit }] of chains.entries())
+      if (audit.head !== undefined && audit.faults.length === 0)
+        await this.#surveys[index]?.archive.chain.remember(audit.head);
+  }
+
+  #objectAt(key: string): { readonly archive: EpochArchive; readonly object: ListedObject } | undefined {
+    for (const { archive, objects } of this.#surveys) {
+      const object = objects.get(key);
+      if (object !== undefined) return { archive, object };
+    }
+    return undefined;
+  }
+
+  #workContext(): WorkContext {
+    return {
+      memory: this.#context.memory,
+      choice: this.#choice,
+      now: () => this.#context.now().getTime(),
+      work: this.#work,
+      onProgress: () => this.#progress(),
+    };
+  }
+
+  #phase(message: string): void {
+    this.#options.onEvent?.({ kind: 'phase', phase: 'verify', message });
+  }
+
+  #progress(): void {
+    const { readBytes } = this.#work;
+    this.#options.onEvent?.({
+      kind: 'bytes',
+      phase: 'verifying',
+      doneBytes: readBytes,
+      totalBytes: this.#cost.readBytes,
+    });
+  }
+
+  #report(chains: readonly CheckedChain[]): VerifyReport {
+    const { checked, remembered, leftOut, readBytes, requests } = this.#work;
+    return {
+      cluster: this.#context.history.name,
+      level: this.#choice.level,
+      findings: this.#findings.all,
+      remarks: this.#findings.remarks,
+      backups: this.#surveys.reduce((sum, { records }) => sum + records.length, 0),
+      epochs: this.#surveys.map(({ archive, inventory }, index) => ({
+        epoch: archive.epoch.number,
+        segments: inventory.segments,
+        timelines: inventory.timelines,
+        chain: chains[index]?.state ?? { signed: false, entries: 0, head: undefined, rollbackExcluded: false },
+      })),
+      cost: this.#cost,
+      spent: { objects: checked + remembered, readBytes, requests },
+      coverage: { checked, remembered, leftOut },
+      seed: this.#choice.sample === undefined ? undefined : this.#choice.seed,
+      dryRun: this.#request.dryRun === true,
+    };
+  }
+}
+
+function isSame(table: NonNullable<ObjectProof['table']>, use: PackUse): boolean {
+  return (
+    table.tableOffset === use.tableOffset &&
+    table.frames === use.frames &&
+    Buffer.compare(table.tableSha256, use.tableSha256) === 0
+  );
+}
