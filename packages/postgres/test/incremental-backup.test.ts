@@ -115,11 +115,15 @@ describe.each([17, 18] as const)('an incremental base backup of PostgreSQL %i', 
       create table rewritten as select x from generate_series(1, 10000) x;
       create table grown (x int, y text);
       insert into grown values (1, 'a');
-      create unlogged table scratch as select generate_series(1, 1000)`);
+      create unlogged table scratch as select generate_series(1, 1000);
+      set allow_in_place_tablespaces = on;
+      create tablespace beside location '';
+      create table moved tablespace beside as select x, repeat('m', 200) y from generate_series(1, 10000) x`);
     full = await writeBackup(cluster.url, at('full'), OPTIONS);
     systemIdentifier = await cluster.sql('select system_identifier from pg_control_system()');
     await cluster.sql(`
       update big set y = 'changed' where x in (1, 30000);
+      update moved set y = 'changed' where x = 1;
       delete from cut where x > 5000; vacuum (truncate) cut;
       drop table dropped;
       insert into grown select x, repeat('z', 200) from generate_series(1, 5000) x;
@@ -157,13 +161,14 @@ describe.each([17, 18] as const)('an incremental base backup of PostgreSQL %i', 
     const relations = (tree: typeof ours): object =>
       Object.fromEntries(
         [...tree]
-          .filter(([name]) => /^(?:base|global)\/(?!pg_control$)/.test(name))
+          .filter(([name]) => /^(?:base|global|pg_tblspc)\/(?!pg_control$)/.test(name))
           .map(([name, file]) => [name, file.sha256]),
       );
     expect(Object.keys(relations(ours)).length).toBeGreaterThan(900);
     expect(relations(ours)).toEqual(relations(combined));
     const blocks = [...increment.files.values()].filter(({ entry }) => entry.incremental !== undefined);
     expect(blocks.length).toBeGreaterThan(500);
+    expect(blocks.some(({ entry }) => entry.path.startsWith('pg_tblspc/'))).toBe(true);
     expect(blocks.some(({ content }) => content.length > 0)).toBe(true);
     const sent = [...increment.files.values()].reduce((sum, { content }) => sum + content.length, 0);
     const whole = [...ours.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
@@ -180,11 +185,12 @@ describe.each([17, 18] as const)('an incremental base backup of PostgreSQL %i', 
     await writeFile(at('started/recovery.signal'), '');
     await using copy = await Cluster.attach(at('started'));
     const restore = `cp ${path.join(cluster.data, 'pg_wal')}/%f %p`;
-    const settings = { restore_command: restore, recovery_target: 'immediate', recovery_target_action: 'promote' };
-    await copy.start({ settings });
+    const target = { recovery_target: 'immediate', recovery_target_action: 'promote' };
+    await copy.start({ settings: { restore_command: restore, allow_in_place_tablespaces: true, ...target } });
     await copy.waitPromoted();
     expect(await copy.sql(`select count(*), count(*) filter (where y = 'changed') from big`)).toBe('60000|2');
     expect(await copy.sql('select count(*) from cut')).toBe('5000');
+    expect(await copy.sql(`select count(*), count(*) filter (where y = 'changed') from moved`)).toBe('10000|1');
     expect(await copy.sql('select count(*) from rewritten')).toBe('10000');
   });
 

@@ -10,6 +10,7 @@ import {
   type BackupEntry,
   type BackupStart,
   connectSql,
+  leastPrivilegeSql,
   type LocalBackup,
   type LocalEntry,
   openLocalBackup,
@@ -221,6 +222,18 @@ describe.each(allMajors)('a backup of local files of PostgreSQL %i', (major) => 
     expect(
       await cluster.sql(`select count(*) from pg_stat_activity where application_name ~ 'keyframe'`),
     ).toBeDefined();
+  });
+
+  it('needs no more than the rights of the least privileged role', async () => {
+    await cluster.sql(leastPrivilegeSql(major, 'keyframe').join(';\n'));
+    const backup = await open(cluster.url.replace('postgres@', 'keyframe@'));
+    expect((await listOf(backup)).length).toBeGreaterThan(900);
+    expect((await backup.stop()).files).toHaveLength(2);
+    await cluster.sql('create role nobody login');
+    await expect(open(cluster.url.replace('postgres@', 'nobody@'))).rejects.toMatchObject({
+      code: 'SERVER_ERROR',
+      details: { sqlstate: '42501' },
+    });
   });
 
   it('ends with its signal', async () => {
