@@ -2,6 +2,12 @@
 
 export interface BackupFacts {
   readonly label: string;
+  readonly type: 'full' | 'incremental';
+  readonly method: 'stream' | 'stream-incremental' | 'local';
+  readonly parent?: string;
+  readonly reusedBytes: number;
+  readonly damagedPageCount?: number;
+  readonly damagedPages?: readonly { readonly path: string; readonly block: number; readonly relation?: string }[];
   readonly startLsn: string;
   readonly stopLsn: string;
   readonly timeline: number;

@@ -22,6 +22,8 @@ export interface SiteOptions extends ClusterOptions {
   readonly walTimeout?: string;
   /** Lines of `repositories.vault` beside its store. */
   readonly compress?: string;
+  /** Tell where the server's files lie, so that they can be read here. Default false. */
+  readonly dataDirectory?: boolean;
   /** False leaves the server stopped and the repository uncreated. Default true. */
   readonly start?: boolean;
 }
@@ -82,14 +84,15 @@ export class Site implements AsyncDisposable {
 
   /** Writes the config file, for the origin or for the server at another URL. */
   async writeConfig(
-    options: Pick<SiteOptions, 'walTimeout' | 'compress'> = {},
+    options: Pick<SiteOptions, 'walTimeout' | 'compress' | 'dataDirectory'> = {},
     url?: string,
     file: string = this.config,
   ): Promise<void> {
+    const directory = options.dataDirectory === true ? `, dataDirectory: ${JSON.stringify(this.origin.data)}` : '';
     const lines = [
       'clusters:',
       '  main:',
-      `    source: { url: ${JSON.stringify(url ?? this.origin.url)} }`,
+      `    source: { url: ${JSON.stringify(url ?? this.origin.url)}${directory} }`,
       '    repository: vault',
       `    walTimeout: ${options.walTimeout ?? '2min'}`,
       'repositories:',

@@ -1,13 +1,14 @@
 import type { KeyframeError } from '@keyframe/contracts';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 import { formatSize, formatTime } from '../output/format.ts';
-import { type BackupReport, describeBackup } from '../output/backup-report.ts';
+import { type BackupReport, describeBackup, formatDamage, formatOverhead } from '../output/backup-report.ts';
 
 export const command: Command = defineCommand({
   name: 'list',
   summary: 'List the backups of a cluster',
-  description:
-    'Shows published backups in the order they stopped, and below them what interrupted backups left behind.',
+  description: `Shows published backups in the order they stopped, and below them what interrupted backups left behind.
+
+Every backup is restored by itself, whatever it builds on. \`size\` is what a restore writes, \`stored\` what the backup added to the repository, \`reused\` what it found there already, and \`scatter\` what a restore reads beyond what it needs.`,
   examples: [{ run: 'keyframe list' }, { run: 'keyframe list --json' }],
   positionals: [],
   options: {},
@@ -44,18 +45,36 @@ export const command: Command = defineCommand({
   renderText({ cluster, repository, backups, damaged, unfinished }, out) {
     if (backups.length === 0) out.line(`no backup of ${cluster} in ${repository}: run keyframe backup`);
     out.table(
-      ['backup', 'stopped (UTC)', 'timeline', 'start LSN', 'stop LSN', 'size', 'stored'],
+      [
+        'backup',
+        'stopped (UTC)',
+        'read by',
+        'timeline',
+        'start LSN',
+        'stop LSN',
+        'size',
+        'stored',
+        'reused',
+        'scatter',
+      ],
       backups.map((each) => [
         each.label,
         formatTime(each.stoppedAt),
+        each.method,
         String(each.timeline),
         each.startLsn,
         each.stopLsn,
         formatSize(each.sizeBytes),
         formatSize(each.storedBytes),
+        formatSize(each.reusedBytes),
+        formatOverhead(each),
       ]),
-      { right: [2, 5, 6] },
+      { right: [3, 6, 7, 8, 9] },
     );
+    for (const each of backups) {
+      const damage = formatDamage(each);
+      if (damage !== undefined) out.line(`${out.style('bad', each.label)}: ${damage}; keyframe show lists them`);
+    }
     for (const { message, hint } of damaged) out.line(`${out.style('bad', 'damaged')}: ${message}; ${hint}`);
     for (const { label, startedAt, host, storedBytes } of unfinished)
       out.line(

@@ -1,7 +1,7 @@
 import { KeyframeError } from '@keyframe/contracts';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 import { formatSize, formatTime } from '../output/format.ts';
-import { describeBackup } from '../output/backup-report.ts';
+import { type BackupReport, describeBackup, formatDamage, formatOverhead } from '../output/backup-report.ts';
 
 export const command: Command = defineCommand({
   name: 'show',
@@ -41,6 +41,10 @@ export const command: Command = defineCommand({
   renderText(report, out) {
     out.fields([
       ['backup', report.label],
+      [
+        'type',
+        `${report.type}, read by ${report.method}${report.parent === undefined ? '' : `, built on ${report.parent}`}`,
+      ],
       ['cluster', `${report.cluster} (epoch ${report.epoch}, system identifier ${report.systemIdentifier})`],
       ['PostgreSQL', version(report.postgresVersion)],
       ['started', formatTime(report.startedAt)],
@@ -48,11 +52,16 @@ export const command: Command = defineCommand({
       ['WAL', `${report.startLsn} to ${report.stopLsn} on timeline ${report.timeline}`],
       ['size', `${formatSize(report.sizeBytes)} in ${report.files} files`],
       ['stored', `${formatSize(report.storedBytes)} in ${report.packs} packs`],
-      ['checksums', report.dataChecksums ? 'data checksums are on' : 'data checksums are off'],
+      ...reuse(report),
+      ['checksums', checksums(report)],
       ...report.tablespaces.map(({ oid, location }) => ['tablespace', `${oid} at ${location}`] as const),
       ['manifest', `${report.manifest.key}, sha256 ${report.manifest.sha256}`],
       ['taken by', report.tool],
     ]);
+    for (const { path, block, relation } of report.damagedPages ?? [])
+      out.line(
+        `${out.style('bad', 'damaged')}: page ${block} of ${path}${relation === undefined ? '' : ` (${relation})`}`,
+      );
     if (report.fileList === undefined) return;
     out.line();
     out.table(
@@ -62,6 +71,24 @@ export const command: Command = defineCommand({
     );
   },
 });
+
+/** What it has in common with earlier backups; a restore needs none of their records. */
+function reuse(report: BackupReport): (readonly [string, string])[] {
+  if (report.reusedBytes === 0) return [];
+  const packs = report.fragmentation?.otherPacks;
+  const where = packs === undefined ? '' : ` in ${packs} packs of earlier backups`;
+  const overhead = formatOverhead(report);
+  return [
+    ['reused', `${formatSize(report.reusedBytes)}${where}`],
+    ...(overhead === '' ? [] : [['scatter', `a restore reads ${overhead} of what it needs`] as const]),
+  ];
+}
+
+function checksums(report: BackupReport): string {
+  if (!report.dataChecksums) return 'data checksums are off';
+  if (report.damagedPageCount === undefined) return 'data checksums are on';
+  return formatDamage(report) ?? 'data checksums are on, and every page that was read is right';
+}
 
 function version(number: number): string {
   if (number < 100_000) throw new KeyframeError('CORRUPT', `the backup names PostgreSQL version ${number}`);

@@ -13,7 +13,7 @@ export interface ReceivedBackup {
   readonly startLsn: Lsn;
   readonly timeline: TimelineId;
   readonly tablespaces: readonly { readonly oid: number; readonly location: string }[];
-  /** `backup_label`, byte for byte. */
+  /** `backup_label`, byte for byte, less what only an incremental one says. */
   readonly backupLabel: string;
   /** The server's clock less ours, milliseconds, by the time it gave `backup_label`, which it makes as it sends it. */
   readonly clockSkewMs: number;
@@ -44,12 +44,27 @@ export function createBackupSink(copy: Copy, { now, onEvent, list }: ReceptionOp
   const receiving = createReceiver(copy, list);
   let started: Pick<ReceivedBackup, 'startLsn' | 'timeline' | 'tablespaces'> | undefined;
   let file: Receiving | undefined;
-  let label: Buffer[] | undefined;
   let labelText: string | undefined;
   let clockSkewMs = 0;
   let files = 0;
   const open = async (entry: BackupEntry): Promise<void> => {
     file = await receiving(entry);
+  };
+  const keepLabel = (entry: BackupEntry): void => {
+    const pieces: Buffer[] = [];
+    // The archive has whole seconds: rounded up.
+    clockSkewMs = (entry.modifiedAtSeconds + 1) * 1000 - now();
+    file = {
+      write: (view) => void pieces.push(Buffer.from(view)),
+      end: async () => {
+        const text = wholeLabel(Buffer.concat(pieces).toString());
+        labelText = text;
+        const content = Buffer.from(text);
+        const written = await receiving({ ...entry, sizeBytes: content.length });
+        await written.write(content);
+        await written.end();
+      },
+    };
   };
   const sink: BaseBackupSink = {
     async start({ startLsn, timeline, tablespaces, totalEstimateBytes }) {
@@ -61,22 +76,14 @@ export function createBackupSink(copy: Copy, { now, onEvent, list }: ReceptionOp
     entry(entry: BackupEntry) {
       if (entry.type === 'directory') return writer.directory(entry);
       if (entry.type === 'symlink') return writer.symlink({ ...entry, linkTarget: entry.linkTarget ?? '' });
-      label = entry.path === 'backup_label' ? [] : undefined;
-      // The archive has whole seconds: rounded up.
-      if (label !== undefined) clockSkewMs = (entry.modifiedAtSeconds + 1) * 1000 - now();
       files += 1;
-      return open(entry);
+      return entry.path === 'backup_label' ? keepLabel(entry) : open(entry);
     },
     bytes(view) {
       progress.add(view.length);
-      label?.push(Buffer.from(view));
       return file?.write(view);
     },
-    end() {
-      if (label !== undefined) labelText = Buffer.concat(label).toString();
-      label = undefined;
-      return file?.end();
-    },
+    end: () => file?.end(),
   };
   return {
     sink,
@@ -89,6 +96,14 @@ export function createBackupSink(copy: Copy, { now, onEvent, list }: ReceptionOp
       });
     },
   };
+}
+
+/**
+ * The label of an incremental base backup says that files are missing, and a server refuses to start with it. Ours has them all.
+ * @see write_backup_label() in src/bin/pg_combinebackup/backup_label.c
+ */
+function wholeLabel(text: string): string {
+  return text.replaceAll(/^INCREMENTAL FROM (?:LSN|TLI): .*\n/gm, '');
 }
 
 /** Opens one file after the other, each for what comes of it: all of its pages, some of them, or bytes that are no pages. */

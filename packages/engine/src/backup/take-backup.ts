@@ -115,8 +115,8 @@ async function underLease(
   await discardLeftovers(archive, context.holder, holderState, options);
   const backups = await archive.backups.list({ ...options, onDamage: warnOf(options) });
   const choice = chooseBase({
-    wanted: input.type ?? 'full',
-    reuse: input.reuse ?? false,
+    wanted: input.type ?? 'auto',
+    reuse: input.reuse ?? true,
     backups,
     source,
     history,
