@@ -84,7 +84,17 @@ export function checkRole({ role, inRecovery }: ServerFacts): Finding[] {
 
 /** Whether the store serves, and whether its repository is the one of this cluster. */
 export function checkRepository({ store, repository, server }: Evidence): Finding[] {
-  return [checkStore(store), checkHistory(repository, server)];
+  return [checkStore(store), checkHistory(repository, server), ...checkSigning(repository)];
+}
+
+/** Not signing is no fault; one should know what it leaves open. */
+function checkSigning(repository: Evidence['repository']): Finding[] {
+  const isSigned = 'value' in repository ? repository.value.isSigned : undefined;
+  if (isSigned === undefined) return [];
+  if (isSigned) return [ok('signing', 'backups and WAL are signed')];
+  const fix =
+    'Run `keyframe signer create`, so that nobody who can write to the store can replace or remove backups and WAL unnoticed.';
+  return [ok('signing', 'backups and WAL are not signed', fix)];
 }
 
 function checkStore(store: Evidence['store']): Finding {

@@ -204,6 +204,15 @@ describe('judge', () => {
     expect(statusOf(evidence({}, {}, rest), id)).toBe(status);
   });
 
+  it('tells a repository that nobody signs how to, without calling it a fault', () => {
+    const of = (isSigned: boolean | undefined) => {
+      const kept = { id: 'r', systemIdentifiers: ['7'], backups: 2, damagedBackups: 0, newestBackup: 'b2', isSigned };
+      const findings = judge(evidence({}, {}, { repository: { value: kept } }), expected);
+      return findings.filter(({ id }) => id === 'signing').map(({ status, fix }) => [status, fix?.includes('signer')]);
+    };
+    expect([of(false), of(true), of(undefined)]).toEqual([[['ok', true]], [['ok', undefined]], []]);
+  });
+
   it('says of everything that is wrong why it matters and what to do', () => {
     const bad = evidence(
       {

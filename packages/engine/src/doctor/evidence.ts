@@ -50,6 +50,8 @@ export interface RepositoryEvidence {
   /** Published backups whose record does not prove itself any more. */
   readonly damagedBackups: number;
   readonly newestBackup: string | undefined;
+  /** This host signs, or another has; `undefined`: there is nothing to sign yet. */
+  readonly isSigned?: boolean | undefined;
 }
 
 /** Everything the checks look at. */

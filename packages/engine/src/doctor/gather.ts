@@ -137,6 +137,7 @@ async function readKept(repository: Repository, clusterName: string, options: Ab
     backups: records?.length ?? 0,
     damagedBackups,
     newestBackup: records?.at(-1)?.label,
+    isSigned: archive && (archive.chain.signs || (await archive.chain.head(options)) !== undefined),
   };
 }
 
