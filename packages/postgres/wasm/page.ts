@@ -102,11 +102,18 @@ function isSane(page: usize): bool {
   );
 }
 
-function judge(page: usize, block: u32, unchangedBelow: u64, verify: bool, verifyBelow: u64): u8 {
+function judge(
+  page: usize,
+  block: u32,
+  unchangedBelow: u64,
+  verify: bool,
+  verifyBelow: u64,
+  writtenBelow: u64,
+): u8 {
   const isNew = load<u16>(page, UPPER) == 0;
   if (isNew && isZero(page)) return ZERO;
   const lsn = rotl(load<u64>(page), 32);
-  if (lsn >= verifyBelow) return CHANGED;
+  if (lsn >= verifyBelow) return lsn < writtenBelow ? CHANGED : DAMAGED;
   // The server refuses to read a page that says it is new and is not zero.
   if (isNew || !isSane(page)) return DAMAGED;
   if (verify && checksum(page, block) != load<u16>(page, CHECKSUM)) return DAMAGED;
@@ -125,13 +132,14 @@ export function inspect(
   unchangedBelow: u64,
   verify: bool,
   verifyBelow: u64,
+  writtenBelow: u64,
 ): u32 {
   let unchanged: u32 = 0;
   let zero: u32 = 0;
   let damaged: u32 = 0;
   for (let index = 0; index < count; index++) {
     const page = pages + index * PAGE_BYTES;
-    const state = judge(page, firstBlock + index, unchangedBelow, verify, verifyBelow);
+    const state = judge(page, firstBlock + index, unchangedBelow, verify, verifyBelow, writtenBelow);
     store<u8>(states + index, state);
     if (state == UNCHANGED) unchanged++;
     else if (state == ZERO) zero++;

@@ -108,6 +108,19 @@ describe('a page', () => {
     expect(stateOf(page, { verifyBelow: undefined })).toBe(PAGE.damaged);
   });
 
+  it('is damaged when no WAL can have reached its LSN', () => {
+    const text = Buffer.alloc(PAGE_BYTES, 'written to the wrong place ');
+    expect(stateOf(text)).toBe(PAGE.damaged);
+    expect(stateOf(text, { verify: false })).toBe(PAGE.damaged);
+    expect(stateOf(makePage(lsn(TORN + (1n << 44n) - 1n), 7))).toBe(PAGE.changed);
+    expect(stateOf(makePage(lsn(TORN + (1n << 44n)), 7))).toBe(PAGE.damaged);
+    const writtenBelow = lsn(TORN + 5n);
+    expect(stateOf(makePage(lsn(TORN + 4n), 7), { writtenBelow })).toBe(PAGE.changed);
+    expect(stateOf(makePage(writtenBelow, 7), { writtenBelow })).toBe(PAGE.damaged);
+    const late = lsn(0xffff_ffff_ffff_0000n);
+    expect(stateOf(makePage(lsn(late + 1n), 7), { verifyBelow: late })).toBe(PAGE.changed);
+  });
+
   it('keeps its checksum to itself where the cluster has none', () => {
     const page = makePage(OLD, 7);
     page[5000] = (page[5000] ?? 0) ^ 1;

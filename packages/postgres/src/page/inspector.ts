@@ -11,6 +11,8 @@ const MEMORY_BYTES = 4 << 20;
 const PAGES_A_CALL = 64;
 const EVERYTHING: Lsn = 0xff_ff_ff_ff_ff_ff_ff_ffn as Lsn;
 const NOTHING: Lsn = 0n as Lsn;
+/** 16 TiB: more WAL than any server writes while a backup is taken. */
+const LONGEST_BACKUP_WAL = 1n << 44n;
 
 /** What wasm/page.ts exports. */
 interface PageModule {
@@ -23,6 +25,7 @@ interface PageModule {
     unchangedBelow: bigint,
     verify: number,
     verifyBelow: bigint,
+    writtenBelow: bigint,
   ): number;
 }
 
@@ -67,6 +70,8 @@ class WasmInspector implements PageInspector {
       });
     // An LSN is below 2^64 - 1: no WAL could follow it.
     const judgedBelow = verifyBelow ?? EVERYTHING;
+    const writtenBelow = question.writtenBelow ?? BigInt.asUintN(64, judgedBelow + LONGEST_BACKUP_WAL);
+    const limits = [judgedBelow, writtenBelow > judgedBelow ? writtenBelow : EVERYTHING] as const;
     const inPlace = pages.buffer === this.memory.buffer && pages.byteOffset >= PAGES_AT;
     const counts = { unchanged: 0, zero: 0, damaged: 0 };
     for (let page = 0; page < count; page += PAGES_A_CALL) {
@@ -75,7 +80,7 @@ class WasmInspector implements PageInspector {
       if (!inPlace) this.memory.set(pages.subarray(start, start + some * PAGE_BYTES));
       const at = inPlace ? pages.byteOffset + start : PAGES_AT;
       const block = firstBlock + page;
-      const found = this.#module.inspect(at, some, 0, block, unchangedBelow, Number(verify), judgedBelow);
+      const found = this.#module.inspect(at, some, 0, block, unchangedBelow, Number(verify), ...limits);
       states.set(some === PAGES_A_CALL ? this.#states : this.#states.subarray(0, some), page);
       counts.unchanged += found & 0x3ff;
       counts.zero += (found >>> 10) & 0x3ff;

@@ -8,7 +8,7 @@ export const PAGE = {
   unchanged: 1,
   /** All bytes zero: never written, or newly extended. */
   zero: 2,
-  /** Header or checksum are wrong, and its LSN does not say that it was being written. */
+  /** Header or checksum are wrong, and its LSN does not say that it was being written; or no WAL reaches its LSN. */
   damaged: 3,
 } as const;
 
@@ -25,6 +25,11 @@ export interface PageQuestion {
    * replay brings them back from a full-page image. The start LSN of the running backup. `undefined`: judge all.
    */
   readonly verifyBelow: Lsn | undefined;
+  /**
+   * No page can have an LSN from here on, as WAL is written first: one that has is damaged, such as one overwritten by
+   * other data. Default 16 TiB of WAL behind `verifyBelow`.
+   */
+  readonly writtenBelow?: Lsn | undefined;
   /** Takes one value of {@link PAGE} for each page. */
   readonly states: Uint8Array;
 }
