@@ -1,7 +1,7 @@
 import type { ExtentRecord, ExtentsChunk, FrameRecord } from '../format/extents.ts';
 
-/** Unused bytes between two frames that are read through rather than asked for separately. */
-const GAP_BYTES = 128 << 10;
+/** Unused bytes between two frames that are read through rather than asked for separately, and their share of a read. */
+const GAP = { bytes: 128 << 10, share: 1 / 16 } as const;
 
 /** Frames of one pack that one range read brings. */
 export interface Window {
@@ -70,20 +70,24 @@ function isSame(one: FrameRecord, other: FrameRecord): boolean {
 /** Groups sorted frames into reads of at most `windowBytes`, a larger frame aside. */
 function* windowsOf(frames: readonly FrameRecord[], windowBytes: number): Generator<Window> {
   let window: (Omit<Window, 'end' | 'frames'> & { end: number; frames: FrameRecord[] }) | undefined;
+  let unused = 0;
   for (const frame of frames) {
     const end = frame.offset + frame.storedBytes;
     const joins =
       window !== undefined &&
       window.pack === frame.pack &&
       frame.offset >= window.end &&
-      frame.offset - window.end <= GAP_BYTES &&
+      frame.offset - window.end <= GAP.bytes &&
+      unused + frame.offset - window.end <= (end - window.start) * GAP.share &&
       end - window.start <= windowBytes;
     if (window !== undefined && joins) {
+      unused += frame.offset - window.end;
       window.end = end;
       window.frames.push(frame);
       continue;
     }
     if (window !== undefined) yield window;
+    unused = 0;
     window = { pack: frame.pack, start: frame.offset, end, frames: [frame] };
   }
   if (window !== undefined) yield window;
