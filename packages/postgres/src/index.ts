@@ -19,8 +19,9 @@ export {
 export { parseCommandSetting, quoteForCommandSetting } from './settings/command-setting.ts';
 export { quoteForConfig, shellQuote, unquoteFromConfig } from './settings/quoting.ts';
 export {
-  type ManifestFacts,
+  type ManifestCluster,
   type ManifestFile,
+  ManifestWriter,
   type WalRange,
   writeBackupManifest,
 } from './manifest/backup-manifest.ts';
@@ -67,8 +68,7 @@ export type {
   ReplicationConnection,
 } from './replication/types.ts';
 export type { IncrementalObstacle } from './replication/incremental-fault.ts';
-export { type BlockRun, incrementalRuns } from './replication/incremental-runs.ts';
-export { hasSummaryFault } from './replication/summaries-fix.ts';
+export { summaryFaultMendedIn } from './replication/summary-fault.ts';
 export { parseServerVersion } from './replication/version.ts';
 export type { ServerNotice } from './wire/backend.ts';
 

@@ -13,7 +13,6 @@ import {
   type BaseBackupResult,
   connectReplication,
   fullBackupLabel,
-  incrementalRuns,
   type ManifestFile,
   parseBackupLabel,
   type ReplicationConnection,
@@ -72,13 +71,11 @@ async function putTogether(earlier: string, { files }: Increment, directory: str
     }
     const base = path.join(earlier, entry.path);
     const old = existsSync(base) ? await readFile(base) : Buffer.of();
-    const whole = Buffer.alloc(entry.incremental.lengthBlocks * BLOCK);
+    const { blocks, truncationBlocks, lengthBlocks } = entry.incremental;
+    const whole = Buffer.alloc(lengthBlocks * BLOCK);
+    old.copy(whole, 0, 0, truncationBlocks * BLOCK);
     let sent = 0;
-    for (const { source, firstBlock, blocks } of incrementalRuns(entry.incremental, old.length / BLOCK)) {
-      const [at, size] = [firstBlock * BLOCK, blocks * BLOCK];
-      if (source === 'kept') old.copy(whole, at, at, at + size);
-      if (source === 'sent') sent += content.copy(whole, at, sent, sent + size);
-    }
+    for (const block of blocks) sent += content.copy(whole, block * BLOCK, sent, sent + BLOCK);
     expect(sent).toBe(content.length);
     await writeFile(place, whole);
   }

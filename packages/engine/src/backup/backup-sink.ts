@@ -1,6 +1,6 @@
 /** Joins what the server sends to the backup, and keeps the few facts that describe it. @packageDocumentation */
 import { KeyframeError, type Lsn, type TimelineId } from '@keyframe/contracts';
-import type { BackupEntry, BaseBackupSink } from '@keyframe/postgres';
+import { type BackupEntry, type BaseBackupSink, fullBackupLabel } from '@keyframe/postgres';
 import type { FileSink } from '@keyframe/repository';
 import type { OnEvent } from '../events.ts';
 import type { Copy } from './copy.ts';
@@ -57,9 +57,9 @@ export function createBackupSink(copy: Copy, { now, onEvent, list }: ReceptionOp
     file = {
       write: (view) => void pieces.push(Buffer.from(view)),
       end: async () => {
-        const text = wholeLabel(Buffer.concat(pieces).toString());
-        labelText = text;
-        const content = Buffer.from(text);
+        // The label of an incremental base backup says that files are missing, and a server refuses to start with it.
+        const content = fullBackupLabel(Buffer.concat(pieces));
+        labelText = content.toString();
         const written = await receiving({ ...entry, sizeBytes: content.length });
         await written.write(content);
         await written.end();
@@ -96,14 +96,6 @@ export function createBackupSink(copy: Copy, { now, onEvent, list }: ReceptionOp
       });
     },
   };
-}
-
-/**
- * The label of an incremental base backup says that files are missing, and a server refuses to start with it. Ours has them all.
- * @see write_backup_label() in src/bin/pg_combinebackup/backup_label.c
- */
-function wholeLabel(text: string): string {
-  return text.replaceAll(/^INCREMENTAL FROM (?:LSN|TLI): .*\n/gm, '');
 }
 
 /** Opens one file after the other, each for what comes of it: all of its pages, some of them, or bytes that are no pages. */

@@ -1,4 +1,5 @@
 /** How the files of a cluster are read. @packageDocumentation */
+import { summaryFaultMendedIn } from '@keyframe/postgres';
 import type { BackupMethod } from '@keyframe/repository';
 import type { BaseChoice } from './choose-base.ts';
 import type { SourceFacts } from './source-facts.ts';
@@ -13,8 +14,6 @@ export interface ReaderChoice {
 }
 
 const FIRST_WITH_SUMMARIES = 170_000;
-/** From these on a standby's WAL summarizer never runs ahead of replay. */
-const FIXED: readonly number[] = [170_012, 180_007];
 
 /**
  * Blocks chosen by the server's WAL summaries are taken only while it stays on one timeline: a summarizer that ran ahead of
@@ -33,7 +32,7 @@ export function chooseReader(from: 'stream' | 'local', { type, base }: BaseChoic
 
 function warningOf(version: number): string | undefined {
   const major = Math.floor(version / 10_000);
-  const fixed = FIXED.find((each) => Math.floor(each / 10_000) === major);
-  if (fixed === undefined || version >= fixed) return undefined;
+  const fixed = summaryFaultMendedIn(version);
+  if (fixed === undefined) return undefined;
   return `PostgreSQL ${major}.${version % 10_000} has a fault in its WAL summaries after a promotion, mended in ${major}.${fixed % 10_000}: Keyframe builds on them only within one timeline`;
 }

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { type EntrySink, IncrementalDecoder } from './incremental-decoder.ts';
-import { incrementalRuns } from './incremental-runs.ts';
 import type { BackupEntry } from './types.ts';
 
 const BLOCK = 8192;
@@ -98,45 +97,5 @@ describe('a file of blocks', () => {
     ['nothing', Buffer.alloc(0)],
   ])('is refused with %s', async (_, file) => {
     await expect(decode(file)).rejects.toMatchObject({ code: 'CORRUPT' });
-  });
-});
-
-describe('incrementalRuns', () => {
-  const runs = (blocks: number[], truncationBlocks: number, earlier: number): readonly string[] => {
-    const lengthBlocks = Math.max(truncationBlocks, (blocks.at(-1) ?? -1) + 1);
-    const file = { blocks: Uint32Array.from(blocks), truncationBlocks, lengthBlocks };
-    return [...incrementalRuns(file, earlier)].map((run) => `${run.source} ${run.firstBlock}+${run.blocks}`);
-  };
-
-  it.each([
-    ['unchanged', [], 4, 4, ['kept 0+4']],
-    ['some changed', [1, 2], 4, 4, ['kept 0+1', 'sent 1+2', 'kept 3+1']],
-    ['all sent', [0, 1], 2, 2, ['sent 0+2']],
-    ['extended', [4, 5], 4, 4, ['kept 0+4', 'sent 4+2']],
-    ['extended with a hole', [6], 4, 4, ['kept 0+4', 'zero 4+2', 'sent 6+1']],
-    ['cut and extended again', [1, 5], 2, 9, ['kept 0+1', 'sent 1+1', 'zero 2+3', 'sent 5+1']],
-    ['cut', [], 2, 9, ['kept 0+2']],
-    ['longer than before without blocks', [], 6, 4, ['kept 0+4', 'zero 4+2']],
-    ['empty', [], 0, 9, []],
-  ])('of a file %s', (_, blocks, truncationBlocks, earlier, expected) => {
-    expect(runs(blocks, truncationBlocks, earlier)).toEqual(expected);
-  });
-
-  it('cover the file once, in order, with each block from its place', () => {
-    const SIZES = [0, 1, 2, 3, 4, 5, 6];
-    for (let set = 0; set < 64; set += 1)
-      for (const truncationBlocks of SIZES)
-        for (const earlier of SIZES) {
-          const blocks = Uint32Array.from([0, 1, 2, 3, 4, 5].filter((block) => (set >> block) & 1));
-          const lengthBlocks = Math.max(truncationBlocks, (blocks.at(-1) ?? -1) + 1);
-          const seen = [...incrementalRuns({ blocks, truncationBlocks, lengthBlocks }, earlier)].flatMap((run) =>
-            Array.from({ length: run.blocks }, (_, index) => [run.firstBlock + index, run.source] as const),
-          );
-          const expected = Array.from({ length: lengthBlocks }, (_, block) => {
-            if (blocks.includes(block)) return [block, 'sent'];
-            return [block, block < truncationBlocks && block < earlier ? 'kept' : 'zero'];
-          });
-          expect(seen).toEqual(expected);
-        }
   });
 });

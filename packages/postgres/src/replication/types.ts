@@ -36,7 +36,11 @@ export interface BackupEntry {
   readonly incremental?: IncrementalFile | undefined;
 }
 
-/** Which blocks of a file an incremental base backup holds; `incrementalRuns` tells where the others come from. */
+/**
+ * Which blocks of a file an incremental base backup holds. Of the others those below `truncationBlocks` are as in the
+ * earlier backup, as far as the file reached there; all the rest are zero.
+ * @see reconstruct_from_incremental_file() in PostgreSQL's src/bin/pg_combinebackup/reconstruct.c
+ */
 export interface IncrementalFile {
   /** Numbers within the file, rising. Their content follows in this order, whole pages of 8 KiB. */
   readonly blocks: Uint32Array;
