@@ -1,0 +1,280 @@
+/** Does what is behind: copies, replacements, repairs and removals that did not reach a store in time. @packageDocumentation */
+import { hasCode, isKeyframeError } from '@keyframe/contracts';
+import { type CheckObject, copyVerified } from './copy-object.ts';
+import type { JournalEntry } from './journal.ts';
+import { byNearness, type Member, namesOf } from './member.ts';
+import { digestOf, type Mirror } from './mirror.ts';
+import { pause } from './waiting.ts';
+
+/** Objects brought to one store at once. */
+const AT_ONCE = 2;
+/** A store that failed is tried again after this long while the process lives, milliseconds. */
+const RETRY_MS = 5_000;
+
+/** What one run did. */
+export interface CatchUpReport {
+  readonly copied: number;
+  readonly removed: number;
+  readonly repaired: number;
+  /** Keys under which two stores hold different objects. */
+  readonly conflicts: readonly string[];
+  /** Names of the stores for which something is left. */
+  readonly left: readonly string[];
+}
+
+/** What became of one key. */
+export type Outcome = 'copied' | 'equal' | 'gone' | 'removed' | 'repaired' | 'conflict' | 'unproven';
+
+/** The worker behind a mirrored store. At most one run at a time. */
+export class CatchUp {
+  readonly #mirror: Mirror;
+  readonly #check: CheckObject;
+  readonly #stopped = new AbortController();
+  readonly #expected = new Set<Promise<unknown>>();
+  #running: Promise<void> | undefined;
+  #resumed = false;
+
+  constructor(mirror: Mirror, check: CheckObject) {
+    this.#mirror = mirror;
+    this.#check = check;
+  }
+
+  /** Starts working in the background, unless it does already. */
+  start(): void {
+    if (this.#stopped.signal.aborted || this.#running !== undefined) return;
+    this.#running = this.#background().finally(() => {
+      this.#running = undefined;
+    });
+    // Only a defect comes through; it is found by `run`, which is awaited.
+    this.#running.catch(() => undefined);
+  }
+
+  /** Takes up what an earlier process left; the first write of this one calls it. */
+  resume(): void {
+    if (this.#resumed) return;
+    this.#resumed = true;
+    if (this.#mirror.asked.some(({ behind }) => behind)) this.start();
+  }
+
+  /** Something is being written down that shall not be lost at the end. */
+  expect(work: Promise<unknown>): void {
+    const settled = work.finally(() => this.#expected.delete(settled)).catch(() => undefined);
+    this.#expected.add(settled);
+  }
+
+  /** Settles when there is nothing to do that can be done now. */
+  async idle(): Promise<void> {
+    while (this.#expected.size > 0) await Promise.all(this.#expected);
+    await this.#running;
+  }
+
+  stop(): void {
+    this.#stopped.abort(new DOMException('the mirrored store was closed', 'AbortError'));
+  }
+
+  /** One pass over the journals of all stores that can be reached. */
+  async run(signal?: AbortSignal): Promise<CatchUpReport> {
+    await this.#mirror.ready();
+    const counted = { copied: 0, removed: 0, repaired: 0 };
+    const conflicts: string[] = [];
+    const left: string[] = [];
+    await Promise.all(
+      this.#mirror.asked.map(async (member) => {
+        const done = await this.#serve(member, signal, (outcome, key) => {
+          if (outcome === 'copied' || outcome === 'removed' || outcome === 'repaired') counted[outcome] += 1;
+          if (outcome === 'conflict') conflicts.push(key);
+        });
+        if (!done) left.push(member.name);
+      }),
+    );
+    return { ...counted, conflicts, left };
+  }
+
+  async #background(): Promise<void> {
+    const { signal } = this.#stopped;
+    // What fails now is left to a later process, or to the next thing that is found lacking.
+    for (let tries = 0; !signal.aborted && tries < 2; tries += 1) {
+      const { left } = await this.run(signal);
+      if (left.length === 0) return;
+      await pause(RETRY_MS, signal).catch(() => undefined);
+    }
+  }
+
+  /** True when nothing is left to do for that store. */
+  async #serve(
+    member: Member,
+    signal: AbortSignal | undefined,
+    tell: (outcome: Outcome, key: string) => void,
+  ): Promise<boolean> {
+    const { journal } = this.#mirror;
+    for (;;) {
+      const entries = await journal.entries(member.name);
+      if (entries.length === 0) {
+        member.behind = false;
+        this.#mirror.stale.delete(member.name);
+        return true;
+      }
+      const queue = entries.values();
+      let failed = false;
+      const worker = async (): Promise<void> => {
+        for (const entry of queue) {
+          if (failed) return;
+          if (await this.#attempt(member, entry, signal, tell)) await journal.done(member.name, entry);
+          else failed = true;
+        }
+      };
+      await Promise.all(Array.from({ length: AT_ONCE }, worker));
+      if (failed) return false;
+    }
+  }
+
+  /** False when the store, or every store it could be fed from, cannot be used now. */
+  async #attempt(
+    member: Member,
+    entry: JournalEntry,
+    signal: AbortSignal | undefined,
+    tell: (outcome: Outcome, key: string) => void,
+  ): Promise<boolean> {
+    try {
+      for (const key of entry.keys)
+        tell(await perform(this.#mirror, this.#check, { member, key, task: entry.task, signal }), key);
+      return true;
+    } catch (error) {
+      if (!isKeyframeError(error) && signal?.aborted !== true) throw error;
+      member.note(error);
+      return false;
+    }
+  }
+}
+
+/** One task for one object of one store. */
+export interface Errand {
+  readonly member: Member;
+  readonly key: string;
+  readonly task: JournalEntry['task'];
+  readonly signal: AbortSignal | undefined;
+}
+
+/** @throws {KeyframeError} what the store raises, UNAVAILABLE when no other store can be asked */
+export async function perform(mirror: Mirror, check: CheckObject, errand: Errand): Promise<Outcome> {
+  signalOf(errand);
+  const { member, key, signal } = errand;
+  const { holders, faults } = await holdersOf(mirror, errand);
+  if (errand.task === 'delete') {
+    // Written again since, on other stores: then it is to stay.
+    if (holders.length > 0) return copy(mirror, check, errand, holders);
+    if (faults.length > 0) throw faults[0];
+    await member.use((store) => store.delete([key], { signal }));
+    return 'removed';
+  }
+  if (holders.length === 0) {
+    if (faults.length > 0) throw faults[0];
+    return 'gone';
+  }
+  return errand.task === 'repair' ? repair(mirror, check, errand, holders) : copy(mirror, check, errand, holders);
+}
+
+function signalOf({ signal }: Errand): void {
+  signal?.throwIfAborted();
+}
+
+async function holdersOf(
+  mirror: Mirror,
+  { member, key, signal }: Errand,
+): Promise<{ readonly holders: Member[]; readonly faults: unknown[] }> {
+  const holders: Member[] = [];
+  const faults: unknown[] = [];
+  for (const other of byNearness(mirror.readable(key).filter((each) => each !== member))) {
+    try {
+      if ((await other.use((store) => store.stat(key, { signal }))) !== undefined) holders.push(other);
+    } catch (error) {
+      signal?.throwIfAborted();
+      faults.push(error);
+    }
+  }
+  return { holders, faults };
+}
+
+/** Brings the first good copy over. */
+async function copy(
+  mirror: Mirror,
+  check: CheckObject,
+  { member, key, task, signal }: Errand,
+  holders: readonly Member[],
+): Promise<Outcome> {
+  let damage: unknown;
+  for (const from of holders) {
+    try {
+      await member.use(async (store) =>
+        copyVerified(from.store, store, key, { check, replace: task === 'replace', signal }),
+      );
+      return 'copied';
+    } catch (error) {
+      if (hasCode(error, 'ALREADY_EXISTS')) return compare(mirror, check, { member, key, task, signal }, holders);
+      if (hasCode(error, 'NOT_FOUND')) return 'gone';
+      if (!hasCode(error, 'CORRUPT')) throw error;
+      mirror.onEvent({ kind: 'damage', key, store: from.name });
+      damage = error;
+    }
+  }
+  throw damage;
+}
+
+/** Something is there already: the same, a damaged copy, or another object that must stay as it is. */
+async function compare(
+  mirror: Mirror,
+  check: CheckObject,
+  errand: Errand,
+  holders: readonly Member[],
+): Promise<Outcome> {
+  const { member, key, signal } = errand;
+  const own = await digestOf(member, key, signal);
+  for (const other of holders) if ((await digestOf(other, key, signal)) === own) return 'equal';
+  return repair(mirror, check, errand, holders);
+}
+
+/**
+ * Replaces a copy, but only one that fails its proof by one that passes it. Two objects that both prove themselves are
+ * twins: which one is right no store can tell.
+ */
+export async function repair(
+  mirror: Mirror,
+  check: CheckObject,
+  { member, key, signal }: Errand,
+  holders: readonly Member[],
+): Promise<Outcome> {
+  const state = await stateOf(member, check, key, signal);
+  if (state === 'unproven') return 'unproven';
+  if (state === 'good') {
+    const own = await digestOf(member, key, signal);
+    const others = await Promise.all(holders.map((other) => digestOf(other, key, signal)));
+    if (others.every((digest) => digest === own)) return 'equal';
+    mirror.onEvent({ kind: 'conflict', key, stores: namesOf([member, ...holders]) });
+    return 'conflict';
+  }
+  for (const from of holders) {
+    if (state === 'bad' && (await stateOf(from, check, key, signal)) !== 'good') continue;
+    await member.use((store) => copyVerified(from.store, store, key, { check, replace: state === 'bad', signal }));
+    mirror.trust(key, member);
+    mirror.onEvent({ kind: 'repaired', key, store: member.name });
+    return 'repaired';
+  }
+  return 'unproven';
+}
+
+async function stateOf(
+  member: Member,
+  check: CheckObject,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<'good' | 'bad' | 'absent' | 'unproven'> {
+  try {
+    await member.use((store) => check(store, key, { signal }));
+    return 'good';
+  } catch (error) {
+    if (hasCode(error, 'NOT_FOUND')) return 'absent';
+    if (hasCode(error, 'CORRUPT')) return 'bad';
+    if (hasCode(error, 'INVALID_OPTION', 'REPOSITORY_FORMAT')) return 'unproven';
+    throw error;
+  }
+}
