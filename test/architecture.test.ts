@@ -148,7 +148,7 @@ describe('a plugin', () => {
   it.each(homes)('%s runs the contract cases of its kind', (home) => {
     const tests = find(`${home}/src/**/*.test.ts`, `${home}/test/**/*.test.ts`).map(read).join('\n');
     expect(tests).toMatch(/describeContract\(/);
-    expect(tests).toMatch(/(store|compressor)Cases/);
+    expect(tests).toMatch(/(store|compressor|encryptor)Cases/);
   });
 
   it.each(homes)('%s is named for its kind, refuses unknown options and describes the known', async (home) => {

@@ -1,14 +1,22 @@
 /** Adapter kinds whose implementations come after the spine; their shapes are fixed here so that nothing has to move. @packageDocumentation */
 import type { Abortable, ByteTransform, Closable } from './bytes.ts';
 
-/** Wraps and unwraps data keys (envelope encryption). Repository bytes themselves are always AES-256-GCM. */
+/**
+ * Wraps and unwraps keys of 16 to 64 bytes (envelope encryption). Repository bytes themselves are always AES-256-GCM.
+ * What was wrapped is authenticated or at least checked: `unwrap` gives back the key that was wrapped, or a fault.
+ */
 export interface Encryptor extends Closable {
-  /** Names the key that wraps, e.g. a fingerprint or an ARN. Never secret. */
+  /** Names the key that wraps, e.g. a fingerprint or an ARN: one line of text. Never secret. */
   readonly keyId: string;
   /** False on a host that holds public keys only: it can write backups and read none. */
   readonly canUnwrap: boolean;
+  /** True when public keys alone wrap, so that a host can be kept from reading. Default false: who can wrap can unwrap. */
+  readonly asymmetric?: boolean;
+  /** For adapters that learn only by asking (an agent, a card) whether they can unwrap now. Absent: `canUnwrap` tells. */
+  unwrapsHere?(options?: Abortable): Promise<boolean>;
+  /** @throws {KeyframeError} ACCESS_DENIED, INVALID_OPTION, UNSUPPORTED when its tool is missing */
   wrap(dataKey: Uint8Array, options?: Abortable): Promise<Uint8Array>;
-  /** @throws {KeyframeError} ACCESS_DENIED, CORRUPT */
+  /** @throws {KeyframeError} ACCESS_DENIED when it has no key or the wrong one, CORRUPT, UNSUPPORTED */
   unwrap(wrapped: Uint8Array, options?: Abortable): Promise<Uint8Array>;
   /** A whole-stream cipher readable by its own tool (gpg, age), for dumps. */
   readonly stream?: { encrypt(): ByteTransform; decrypt(): ByteTransform };

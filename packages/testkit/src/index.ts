@@ -1,6 +1,7 @@
 /** `@keyframe/testkit`: what every adapter must do, as data; and stores that fail on purpose. @packageDocumentation */
 export { compressorCases } from './compressor-cases.ts';
 export { type ContractCase, describeContract, type Runner } from './contract.ts';
+export { encryptorCases } from './encryptor-cases.ts';
 export { type Aim, failing, type Fault, faulty, type Operation, slow } from './faulty.ts';
 export { breakingOff, cutShort, flippedBit } from './faulty-reads.ts';
 export { fullAfter, losingAcknowledgement, readOnly } from './faulty-writes.ts';

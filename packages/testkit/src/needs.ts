@@ -8,7 +8,7 @@ import { ensurePostgres, type Major, parseMajor } from './binaries.ts';
 const run = promisify(execFile);
 
 /** Something of the machine that a test cannot do without. */
-export type Component = `postgres-${Major}` | 'unprivileged' | 'tmpfs' | 'python3' | 'unreadable-files';
+export type Component = `postgres-${Major}` | 'unprivileged' | 'tmpfs' | 'python3' | 'gpg' | 'unreadable-files';
 
 /** The part of a test context that {@link needs} uses; vitest's fits. */
 export interface Skippable {
@@ -40,6 +40,7 @@ const probes: Readonly<Record<string, () => Promise<string | undefined>>> = {
     return made;
   },
   python3: () => run('python3', ['--version']).then(() => undefined, asReason('python3 does not run')),
+  gpg: () => run('gpg', ['--version']).then(() => undefined, asReason('gpg does not run')),
   // Permission bits do not bind root.
   'unreadable-files': async () => (process.getuid?.() === 0 ? 'root may read and write everything' : undefined),
 };
