@@ -1,8 +1,9 @@
 /**
  * Carries out an expiry.
  *
- * Order for safety: tombstones (`marked`), the grace period, tombstones (`removing`), then everything is listed again, and
- * only what is still needed by nobody is deleted. Killed at any point nothing needed is lost, and the next run goes on.
+ * Order for safety: tombstones (`marked`), the grace period, tombstones (`deciding`), then everything is listed again, and
+ * what is still needed by nobody is decided (`removing`) and deleted. Killed at any point nothing needed is lost, and the
+ * next run goes on.
  * @packageDocumentation
  */
 import { randomUUID } from 'node:crypto';
@@ -13,7 +14,7 @@ import { type Due, type DueRemoval, dueRemoval } from './due-removal.ts';
 import { type ExpiryFacts, nameOf } from './facts.ts';
 import { type FactsContext, gatherFacts } from './gather-facts.ts';
 import { isSameState, nextTombstones } from './next-tombstones.ts';
-import { evaluate, type ExpiryPlan, finalNames, planExpiry } from './plan-expiry.ts';
+import { evaluate, type ExpiryPlan, planExpiry } from './plan-expiry.ts';
 import type { RetentionPolicy } from './policy.ts';
 import { difference } from './segment-ranges.ts';
 
@@ -158,33 +159,34 @@ class Expiry {
   /** Undefined when others changed the tombstones meanwhile: then nothing was done. */
   async #remove(facts: ExpiryFacts): Promise<RemovedThings | undefined> {
     const inherited = facts.tombstones.backups.filter((each) => isInherited(each, facts));
-    const finals = new Set(inherited.filter(({ kind }) => kind !== 'packs').map(nameOf));
-    const isFinal = (name: string): boolean => finals.has(name);
     const { due, waiting } = await this.#due(facts);
-    const first = this.#decide(facts, { backups: [...due.backups, ...inherited], wal: due.wal }, isFinal);
+    const first = this.#decide(facts, { backups: [...due.backups, ...inherited], wal: due.wal });
     const isNothing = first.tombstones.length === 0 && first.walRanges.length === 0 && inherited.length === 0;
     if (isNothing || first.unknown.length > 0) return NOTHING;
-    const own = first.tombstones.map((each): Tombstone => ({ ...each, phase: 'removing', token: this.#token }));
+    const own = first.tombstones.map((each) => this.#claim(each));
     const others = facts.tombstones.backups.filter((each) => !inherited.includes(each) && each.phase !== 'marked');
     const state = { backups: [...others, ...leftOver(waiting, due.backups, own), ...own], wal: facts.tombstones.wal };
     if (!(await this.#retention.tombstones.follow(facts.tombstoneNumber, state, this.#options))) return undefined;
     // Whoever began or published before this was written is listed now; whoever does so later sees it and steps back.
     const again = await gatherFacts(this.#context, this.#retention, this.#options);
-    const second = this.#decide(again, { backups: own, wal: due.wal }, isFinal);
+    const second = this.#decide(again, { backups: own, wal: due.wal });
     const decided = again.blocks.length > 0 || second.unknown.length > 0 ? undefined : second;
-    await this.#amend((entry) => takenBack(entry, decided, isFinal));
-    if (decided === undefined) return NOTHING;
-    return this.#delete(decided);
+    const stand = await this.#amend(own.length, (entry) => confirmed(entry, decided));
+    return decided === undefined ? NOTHING : this.#delete(decided, stand);
   }
 
-  #decide(facts: ExpiryFacts, due: Due, isFinal: (name: string) => boolean): DueRemoval {
+  /** This run asks once more; what an earlier one had decided stays decided. */
+  #claim(entry: Tombstone): Tombstone {
+    const phase = entry.phase === 'removing' || entry.phase === 'fenced' ? 'removing' : 'deciding';
+    return { ...entry, phase, token: this.#token };
+  }
+
+  #decide(facts: ExpiryFacts, due: Due): DueRemoval {
     const [policy, now] = [this.#policy, this.#context.now()];
-    const ofOthers = finalNames(facts, (token) => token === this.#token);
-    const evaluation = evaluate(facts, policy, now, (name) => isFinal(name) || ofOthers(name));
-    return dueRemoval(due, { facts, evaluation, policy, now, isFinal });
+    return dueRemoval(due, { facts, evaluation: evaluate(facts, policy, now), policy, now });
   }
 
-  async #delete(removal: DueRemoval): Promise<RemovedThings> {
+  async #delete(removal: DueRemoval, own: number): Promise<RemovedThings> {
     const removed: RemovedThings = {
       backups: removal.tombstones.filter(({ kind }) => kind === 'backup').map(({ epoch, label }) => ({ epoch, label })),
       packs: removal.packs.length,
@@ -199,6 +201,7 @@ class Expiry {
     await this.#context.record?.(removed);
     await this.#retention.remove(removal, this.#options);
     await this.#amend(
+      own,
       (entry) => (entry.kind === 'unfinished' ? fenced(entry) : undefined),
       (wal) =>
         wal.flatMap((each) => {
@@ -211,20 +214,26 @@ class Expiry {
     return removed;
   }
 
-  /** Changes this run's own tombstones. @throws {KeyframeError} CONFLICT when another run has taken them over */
+  /**
+   * Changes this run's own tombstones, of which there must be `count`; gives how many there are then.
+   * @throws {KeyframeError} CONFLICT when another run has taken them over: then nothing more may be done for them
+   */
   async #amend(
+    count: number,
     change: (own: Tombstone) => Tombstone | undefined,
     changeWal: (wal: readonly WalTombstone[]) => readonly WalTombstone[] = (wal) => wal,
-  ): Promise<void> {
+  ): Promise<number> {
     for (let tried = 0; tried < TRIES; tried += 1) {
       const { number, state } = await this.#retention.tombstones.read(this.#options);
       const isOwn = (each: Tombstone): boolean => each.token === this.#token;
+      if (state.backups.filter(isOwn).length !== count) throw contended();
       const next = {
         backups: state.backups.flatMap((each) => (isOwn(each) ? (change(each) ?? []) : [each])),
         wal: changeWal(state.wal),
       };
-      if (isSameState(state, next)) return;
-      if (await this.#retention.tombstones.follow(number, next, this.#options)) return;
+      const left = next.backups.filter(isOwn).length;
+      if (isSameState(state, next) || (await this.#retention.tombstones.follow(number, next, this.#options)))
+        return left;
     }
     throw contended();
   }
@@ -258,7 +267,7 @@ class Expiry {
 
 /** What another run decided and did not finish, or a fenced backup whose objects came back. */
 function isInherited({ phase, epoch, label }: Tombstone, { epochs }: ExpiryFacts): boolean {
-  if (phase === 'removing') return true;
+  if (phase === 'removing' || phase === 'deciding') return true;
   if (phase !== 'fenced') return false;
   return epochs.some((each) => each.epoch === epoch && each.labels.some((other) => other.label === label));
 }
@@ -277,18 +286,14 @@ function leftOver(marked: readonly Tombstone[], due: readonly Tombstone[], own: 
   });
 }
 
-/** What of an own tombstone stands after everything was listed again; nothing of it was deleted yet. */
-function takenBack(
-  entry: Tombstone,
-  decided: DueRemoval | undefined,
-  isFinal: (name: string) => boolean,
-): Tombstone | undefined {
+/** What becomes of an own tombstone when everything was listed again. */
+function confirmed(entry: Tombstone, decided: DueRemoval | undefined): Tombstone | undefined {
   const stands = decided?.tombstones.find(
     (each) => nameOf(each) === nameOf(entry) && each.kind === entry.kind && each.since === entry.since,
   );
-  if (stands !== undefined) return { ...entry, packs: stands.packs };
-  // Decided by an earlier run: objects may be gone, so it never counts again.
-  return isFinal(nameOf(entry)) && entry.kind !== 'packs' ? entry : undefined;
+  if (stands !== undefined) return { ...entry, packs: stands.packs, phase: 'removing' };
+  // Decided by an earlier run: objects may be gone, so it never counts again. Of the rest nothing was deleted.
+  return entry.phase === 'removing' && entry.kind !== 'packs' ? entry : undefined;
 }
 
 function fenced(entry: Tombstone): Tombstone {

@@ -3,7 +3,7 @@ import { segmentName } from '@keyframe/contracts';
 import type { Removal, Tombstone, WalTombstone } from '@keyframe/repository';
 import { type EpochFacts, type ExpiryFacts, nameOf } from './facts.ts';
 import { packNeeds, unneeded } from './pack-needs.ts';
-import type { Evaluation } from './plan-expiry.ts';
+import { type Evaluation, finalNames } from './plan-expiry.ts';
 import type { RetentionPolicy } from './policy.ts';
 import { intersection } from './segment-ranges.ts';
 import { companionsOf, type WalGoing, walGoing } from './wal-going.ts';
@@ -32,8 +32,6 @@ export interface DueContext {
   readonly evaluation: Evaluation;
   readonly policy: RetentionPolicy;
   readonly now: Date;
-  /** Labels that go whatever the plan says: an earlier run decided it. */
-  readonly isFinal: (name: string) => boolean;
 }
 
 /**
@@ -41,7 +39,8 @@ export interface DueContext {
  * still be brought back, and an unfinished backup can still finish.
  */
 export function dueRemoval(due: Due, context: DueContext): DueRemoval {
-  const { facts, evaluation, isFinal } = context;
+  const { facts, evaluation } = context;
+  const isFinal = finalNames(facts);
   const goes = new Map(evaluation.plan.goes.map((each) => [nameOf(each), each]));
   const whole = due.backups.filter(
     (each) => each.kind !== 'packs' && (isFinal(nameOf(each)) || goes.get(nameOf(each))?.kind === each.kind),

@@ -11,7 +11,7 @@ import {
   type Store,
 } from '@keyframe/contracts';
 import { bytesOf } from '@keyframe/contracts/streams';
-import { childHistory, formatTimelineHistory, historyReaches, type TimelineHistory } from '@keyframe/postgres';
+import { childHistory, formatTimelineHistory, type TimelineHistory } from '@keyframe/postgres';
 import {
   type BackupRecord,
   type BackupWriter,
@@ -22,6 +22,7 @@ import {
 } from '@keyframe/repository';
 import { createMemoryStore } from '@keyframe/testkit';
 import { applyExpiry, type ExpireContext, type ExpiryOutcome } from './apply-expiry.ts';
+import { isRecoverable } from './expiry-truths.fixture.ts';
 import type { RetentionPolicy } from './policy.ts';
 
 export const HOUR_MS: number = 3_600_000;
@@ -94,7 +95,13 @@ export class World {
   }
 
   #openOn(store: Store): Repository {
-    const tuning = { packBytes: 2500, bundlePackBytes: 2500, bundleLimitBytes: 500, manifestChunkBytes: 1000 };
+    const tuning = {
+      packBytes: 2500,
+      bundlePackBytes: 2500,
+      bundleLimitBytes: 500,
+      manifestChunkBytes: 1000,
+      resumableBytes: 1000,
+    };
     return openRepository({ store, compressor: COPY, compressors: [], now: () => new Date(this.nowMs), tuning });
   }
 
@@ -143,13 +150,17 @@ export class World {
     const parent = this.history;
     const begin = Number(BigInt(parent.ancestors.at(-1)?.end ?? lsn(BigInt(SEGMENT))) / BigInt(SEGMENT));
     const newest = (this.next.get(parent.timeline) ?? 1) - 1;
+    await this.look();
+    const listed = new Set((await this.epoch.backups.list()).map(({ label }) => label));
+    const live = this.backups.filter(({ record }) => listed.has(record.label));
+    const { timeline: from } = parent;
     // Nobody recovers to what cannot be recovered.
-    const usable = (await this.epoch.backups.list()).filter((each) =>
-      historyReaches(parent, each.timeline, each.stopLsn),
+    const at = Array.from({ length: newest - begin + 1 }, (_, each) => begin + each).find(
+      (segment) =>
+        segment >= newest - back &&
+        isRecoverable(this, live, { timeline: from, segment, lsn: BigInt(segment) * BigInt(SEGMENT) + 4096n }, true),
     );
-    const first = Math.min(...usable.map(({ stopLsn }) => Number(stopLsn / BigInt(SEGMENT))));
-    const at = Math.max(begin, newest - back, first);
-    if (at > newest) return;
+    if (at === undefined) return;
     const end = lsn(BigInt(at) * BigInt(SEGMENT) + 4096n);
     const timeline = this.histories.length + 1;
     this.history = childHistory(parent, { timeline, end, reason: 'test' });
@@ -161,10 +172,7 @@ export class World {
     await this.push(1);
   }
 
-  async begin(wanted: 'full' | 'incremental'): Promise<void> {
-    // until increments are there
-    const type = 'full' as 'full' | 'incremental';
-    void wanted;
+  async begin(type: 'full' | 'incremental'): Promise<void> {
     const { backups } = this.epoch;
     this.#versions = this.#versions.map((version, index) => (index === this.nowMs % 3 ? version + 1 : version));
     const contents = Object.fromEntries(

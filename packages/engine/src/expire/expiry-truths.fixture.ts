@@ -38,10 +38,10 @@ function assertWindow(world: World, live: readonly PastBackup[]): void {
 }
 
 /** A backup that ended before the moment, and with `withWal` every segment between, along the history of its timeline. */
-function isRecoverable(
+export function isRecoverable(
   world: World,
   backups: readonly PastBackup[],
-  { timeline, segment, lsn }: PastMoment,
+  { timeline, segment, lsn }: Omit<PastMoment, 'atMs'>,
   withWal: boolean,
 ): boolean {
   return backups.some(({ record }) => {

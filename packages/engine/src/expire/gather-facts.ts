@@ -48,7 +48,7 @@ export async function gatherFacts(
 
   function isGoing(epoch: number, label: string): boolean {
     return tombstones.backups.some(
-      (each) => each.epoch === epoch && each.label === label && each.kind !== 'packs' && each.phase !== 'marked',
+      (each) => each.epoch === epoch && each.label === label && each.kind !== 'packs' && each.phase === 'removing',
     );
   }
 }

@@ -48,10 +48,10 @@ export interface ExpiryPlan {
 export type FinalNames = (name: string) => boolean;
 
 /** Labels that tombstones have taken for good. */
-export function finalNames({ tombstones }: ExpiryFacts, isOwn: (token: string | undefined) => boolean): FinalNames {
+export function finalNames({ tombstones }: Pick<ExpiryFacts, 'tombstones'>): FinalNames {
   const names = new Set(
     tombstones.backups
-      .filter(({ phase, kind, token }) => phase !== 'marked' && kind !== 'packs' && !isOwn(token))
+      .filter(({ phase, kind }) => (phase === 'removing' || phase === 'fenced') && kind !== 'packs')
       .map(nameOf),
   );
   return (name) => names.has(name);
@@ -59,12 +59,7 @@ export function finalNames({ tombstones }: ExpiryFacts, isOwn: (token: string | 
 
 /** Plans an expiry. */
 export function planExpiry(facts: ExpiryFacts, policy: RetentionPolicy, now: Date): ExpiryPlan {
-  return evaluate(
-    facts,
-    policy,
-    now,
-    finalNames(facts, () => false),
-  ).plan;
+  return evaluate(facts, policy, now).plan;
 }
 
 /** A plan, and which WAL what it keeps needs. */
@@ -73,8 +68,9 @@ export interface Evaluation {
   readonly walNeeds: readonly WalNeed[];
 }
 
-/** {@link planExpiry} with another word on what is decided for good. */
-export function evaluate(facts: ExpiryFacts, policy: RetentionPolicy, now: Date, isFinal: FinalNames): Evaluation {
+/** {@link planExpiry} with what a removal needs beside it. */
+export function evaluate(facts: ExpiryFacts, policy: RetentionPolicy, now: Date): Evaluation {
+  const isFinal = finalNames(facts);
   const candidates = candidatesOf(facts, isFinal);
   const keeping = decideKeeping(facts, candidates, policy, now);
   const { kept } = keeping;

@@ -1,4 +1,4 @@
-import { type Abortable, hasCode, KeyframeError } from '@keyframe/contracts';
+import { type Abortable, hasCode, ignoring, KeyframeError } from '@keyframe/contracts';
 import { bytesOf } from '@keyframe/contracts/streams';
 import type { EpochContext } from '../epoch-context.ts';
 import { damaged } from '../objects/damage.ts';
@@ -60,11 +60,13 @@ export class StoredCatalogue implements BackupCatalogue {
     const found = [...(await this.#find(options))].filter(
       ([, { names }]) => names.has('intent') && !names.has('backup.json'),
     );
-    return this.#each(found, async ([label, { objects, storedBytes }]) => {
+    const read = await this.#each(found, async ([label, { objects, storedBytes }]) => {
       const key = `${this.#prefix}${label}/intent`;
-      const intent = decodeIntent(await readSmall(this.#context.store, key, options.signal), key);
-      return { ...intent, objects, storedBytes };
+      // An expiry may have removed it since it was listed.
+      const bytes = await readSmall(this.#context.store, key, options.signal).catch(ignoring('NOT_FOUND'));
+      return bytes === undefined ? undefined : { ...decodeIntent(bytes, key), objects, storedBytes };
     });
+    return read.filter((each) => each !== undefined);
   }
 
   async get(label: string, options: Abortable = {}): Promise<BackupRecord> {
@@ -210,6 +212,8 @@ export class StoredCatalogue implements BackupCatalogue {
 /** One record that cannot be used must not hide the others. */
 function takenBy(onDamage: ((fault: KeyframeError) => void) | undefined): (error: unknown) => undefined {
   return (error) => {
+    // An expiry may have removed it since it was listed.
+    if (hasCode(error, 'BACKUP_NOT_FOUND')) return;
     if (onDamage === undefined || !hasCode(error, 'CORRUPT', 'REPOSITORY_FORMAT')) throw error;
     onDamage(error);
   };

@@ -7,10 +7,11 @@ import type { StateForm } from './numbered-state.ts';
 export type TombstoneKind = 'backup' | 'unfinished' | 'packs';
 
 /**
- * `marked`: the grace period runs, everything is still there. `removing`: decided for good, objects may be gone.
+ * `marked`: the grace period runs, everything is still there. `deciding`: it is over, and a run asks once more who needs it;
+ * everything is still there. `removing`: decided for good, objects may be gone.
  * `fenced`: an unfinished backup whose objects are gone; should its process wake up, what it publishes does not count.
  */
-export type TombstonePhase = 'marked' | 'removing' | 'fenced';
+export type TombstonePhase = 'marked' | 'deciding' | 'removing' | 'fenced';
 
 /** Something of `backups/` that is to be removed. A label can have several: its packs may fall free later than itself. */
 export interface Tombstone {
@@ -25,7 +26,7 @@ export interface Tombstone {
   /** Number of the tombstone object in which it stood first: its time is the store's word for the same. */
   readonly since: number;
   readonly reason: string;
-  /** Of the run that removes it. Only the run that decided may still take it back. */
+  /** Of the run that decides. Another one takes a decision over by putting its own here. */
   readonly token?: string | undefined;
 }
 
@@ -46,7 +47,7 @@ export interface TombstoneState {
 }
 
 const KINDS = ['backup', 'unfinished', 'packs'] as const;
-const PHASES = ['marked', 'removing', 'fenced'] as const;
+const PHASES = ['marked', 'deciding', 'removing', 'fenced'] as const;
 
 export const TOMBSTONE_FORM: StateForm<TombstoneState> = {
   empty: { backups: [], wal: [] },
@@ -81,12 +82,17 @@ function readTombstone(fields: Fields, key: string): Tombstone {
   };
 }
 
+/** Whether nothing brings it back any more. */
+export function isFinal({ phase }: Tombstone): boolean {
+  return phase === 'removing' || phase === 'fenced';
+}
+
 /** Whether a published backup of that label counts: it is neither expired nor came back after its objects were removed. */
 export function isHidden(state: TombstoneState, epoch: number, label: string): boolean {
   return state.backups.some(
     (each) =>
       each.epoch === epoch &&
       each.label === label &&
-      (each.kind === 'backup' || (each.kind === 'unfinished' && each.phase !== 'marked')),
+      (each.kind === 'backup' || (each.kind === 'unfinished' && isFinal(each))),
   );
 }

@@ -60,7 +60,9 @@ export class Tombstones {
     if (labels.length === 0) return;
     const state = await this.#readable(options);
     for (const label of labels)
-      if (state.backups.some((each) => each.epoch === epoch && each.label === label && each.kind !== 'packs'))
+      if (
+        state.backups.some((each) => isNamed(each, epoch, label) && (each.kind === 'backup' || each.phase !== 'marked'))
+      )
         throw new KeyframeError('CONFLICT', `the backup ${label}, to be built on, is expired`, {
           hint: 'Run `keyframe backup` again: it builds on another one.',
           details: { label },
@@ -75,7 +77,7 @@ export class Tombstones {
     const state = await this.#readable(options);
     const decided = state.backups.filter(({ phase }) => phase !== 'marked');
     if (decided.length === 0) return;
-    if (isHidden({ backups: decided, wal: [] }, backup.epoch, backup.label))
+    if (decided.some((each) => each.kind !== 'packs' && isNamed(each, backup.epoch, backup.label)))
       throw new KeyframeError('CONFLICT', `the backup ${backup.label} was taken for dead and removed by an expiry`, {
         hint: 'Run `keyframe backup` again; this one was paused for days.',
         details: { label: backup.label },
@@ -98,6 +100,10 @@ export class Tombstones {
       return TOMBSTONE_FORM.empty;
     }
   }
+}
+
+function isNamed(tombstone: Tombstone, epoch: number, label: string): boolean {
+  return tombstone.epoch === epoch && tombstone.label === label;
 }
 
 function goingPacks(tombstones: readonly Tombstone[]): Map<string, Set<number>> {
