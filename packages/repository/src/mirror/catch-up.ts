@@ -246,10 +246,9 @@ export async function repair(
   const state = await stateOf(member, check, key, signal);
   if (state === 'unproven') return 'unproven';
   if (state === 'good') {
-    const own = await digestOf(member, key, signal);
-    const others = await Promise.all(holders.map((other) => digestOf(other, key, signal)));
-    if (others.every((digest) => digest === own)) return 'equal';
-    mirror.onEvent({ kind: 'conflict', key, stores: namesOf([member, ...holders]) });
+    const twins = await twinsOf({ member, key, signal }, check, holders);
+    if (twins.length === 0) return 'equal';
+    mirror.onEvent({ kind: 'conflict', key, stores: namesOf([member, ...twins]) });
     return 'conflict';
   }
   for (const from of holders) {
@@ -260,6 +259,21 @@ export async function repair(
     return 'repaired';
   }
   return 'unproven';
+}
+
+/** Which of the others hold an object that proves itself and is another one. */
+async function twinsOf(
+  { member, key, signal }: Pick<Errand, 'member' | 'key' | 'signal'>,
+  check: CheckObject,
+  others: readonly Member[],
+): Promise<Member[]> {
+  const own = await digestOf(member, key, signal);
+  const twins: Member[] = [];
+  for (const other of others) {
+    if ((await digestOf(other, key, signal)) === own) continue;
+    if ((await stateOf(other, check, key, signal)) !== 'bad') twins.push(other);
+  }
+  return twins;
 }
 
 async function stateOf(

@@ -19,6 +19,7 @@ const ROUNDS = 6;
 /** Rounds to finish an object that others change meanwhile. */
 const SETTLE_ROUNDS = 8;
 const FIRST_PAUSE_MS = 20;
+const MOST_PAUSE_MS = 400;
 
 interface Proposal {
   readonly key: string;
@@ -135,13 +136,16 @@ async function settle(mirror: Mirror, proposal: Proposal): Promise<ObjectInfo> {
     const sight = await look(mirror, proposal);
     signal?.throwIfAborted();
     const winner = chooseVersion(mirror, sight);
+    if (winner === undefined && sight.faults.size > 0 && mirror.couldHide(sight.faults.keys()))
+      throw tooFew(`which object ${key} counts cannot be told`, sight.faults);
     if (winner === undefined) break;
     const [digest, found] = winner;
     const holders = new Set(found);
     if (!mirror.isDurable(holders)) await spread(mirror, proposal, sight.absent, holders);
     if (!mirror.isDurable(holders)) {
-      if (sight.absent.length === 0) throw undecided(mirror, key, sight);
-      await pause(FIRST_PAUSE_MS, signal);
+      // Of two writers who met here one is about to take its object back.
+      if (sight.absent.length === 0 && round === SETTLE_ROUNDS - 1) throw undecided(mirror, key, sight);
+      await pause(Math.min(MOST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** round), signal);
       continue;
     }
     mirror.pin(key, [...holders]);
