@@ -7,6 +7,7 @@
 """
 import gzip
 import hashlib
+import hmac
 import json
 import os
 import struct
@@ -254,9 +255,50 @@ def parse_extents(chunk):
         if ident == 1:
             yield from parse_frames(body)
         elif ident == 2:
-            yield None, parse_zeros(body)
+            yield None, [(*place, 0) for place in parse_ranges(body)]
         elif ident < 64:
             raise TooNew("extents section %d" % ident)
+
+
+def parse_contents(chunk):
+    """Yields (ordinal, file offset, length, content hash)."""
+    cursor = Cursor(chunk)
+    while cursor.left():
+        ident, body = cursor.varint(), Cursor(cursor.bytes())
+        if ident == 64:
+            for place in parse_ranges(body):
+                yield (*place, body.take(16))
+
+
+def parse_pack_content(section):
+    """Yields per frame (extents, contents), each with the path and the size of its file."""
+    cursor, files = Cursor(section), []
+
+    def place():
+        index = cursor.varint()
+        if index == len(files):
+            files.append((cursor.bytes(), cursor.varint()))
+        must(index < len(files), "file of a pack's content")
+        return (*files[index], cursor.varint(), cursor.varint())
+
+    while cursor.left():
+        extents, frame_end = [], 0
+        for _ in range(cursor.varint()):
+            path, size, file_offset, length = place()
+            frame_offset = cursor.signed() + frame_end
+            frame_end = frame_offset + length
+            extents.append((path, size, file_offset, length, frame_offset))
+        yield extents, [(*place(), cursor.take(16)) for _ in range(cursor.varint())]
+
+
+def content_key(repository):
+    # HKDF of RFC 5869; an empty salt counts as zeros.
+    extracted = hmac.digest(bytes(32), repository.encode(), "sha256")
+    return hmac.digest(extracted, b"keyframe content hash 1\x01", "sha256")
+
+
+def content_hash(key, content):
+    return hmac.digest(key, content, "sha256")[:16]
 
 
 def parse_frames(body):
@@ -280,24 +322,22 @@ def parse_frames(body):
             offset += stored
 
 
-def parse_zeros(body):
+def parse_ranges(body):
     ordinal = file_end = 0
-    extents = []
     while body.left():
         step = body.signed()
         ordinal += step
         file_offset = body.signed() + (file_end if step == 0 else 0)
         length = body.varint()
         file_end = file_offset + length
-        extents.append((ordinal, file_offset, length, 0))
-    return extents
+        yield ordinal, file_offset, length
 
 
 # --- what a user wants -------------------------------------------------------------------------------------------
 
 def restore(directory, cluster, label, target):
     store = Store(directory)
-    sealed_json(store.read("keyframe.json"))
+    repository = sealed_json(store.read("keyframe.json"))["id"]
     epochs = sorted(int(name[:-5]) for name in os.listdir(store.path("clusters/%s/epochs" % cluster)))
     for epoch in epochs:
         sealed_json(store.read("clusters/%s/epochs/%d.json" % (cluster, epoch)))
@@ -333,6 +373,7 @@ def restore(directory, cluster, label, target):
                         file.seek(file_offset)
                         file.write(plain[frame_offset:frame_offset + length])
     must(not any(missing), "bytes of a file are missing or come twice")
+    check_contents(manifest, entries, base, content_key(repository))
     for entry in reversed(entries):
         path = os.path.join(base, entry["path"])
         if entry["type"] != 2:
@@ -344,6 +385,14 @@ def restore(directory, cluster, label, target):
     must(manifest.verbatim(2).decode() == record["backupLabel"], "backup_label")
     with open(target + ".backup_manifest", "wb") as file:
         file.write(manifest.verbatim(1))
+
+
+def check_contents(manifest, entries, base, key):
+    for _, chunk in manifest.chunks(4):
+        for ordinal, file_offset, length, expected in parse_contents(chunk):
+            with open(os.path.join(base, entries[ordinal]["path"]), "rb") as file:
+                file.seek(file_offset)
+                must(content_hash(key, file.read(length)) == expected, "content hash in %r" % entries[ordinal]["path"])
 
 
 def read_frame(store, key, frame):
@@ -400,6 +449,18 @@ def vectors(path):
                          frame["sha256"].hex()], [list(extent) for extent in extents]]
              for frame, extents in parse_extents(bytes.fromhex(known["extents"]["hex"]))]
     must(found == known["extents"]["frames"], "extents %r" % found)
+    each = known["contentHash"]
+    must(content_key(each["repository"]).hex() == each["key"], "content key")
+    must(content_hash(bytes.fromhex(each["key"]), each["content"].encode()).hex() == each["hash"], "content hash")
+    found = [[*place, digest.hex()] for *place, digest in parse_contents(bytes.fromhex(known["contents"]["hex"]))]
+    must(found == known["contents"]["contents"], "contents %r" % found)
+    found = [{"extents": [[path.decode(), *rest] for path, *rest in extents],
+              "contents": [[path.decode(), *rest, digest.hex()] for path, *rest, digest in contents]}
+             for extents, contents in parse_pack_content(bytes.fromhex(known["packContent"]["hex"]))]
+    must(found == known["packContent"]["frames"], "pack content %r" % found)
+    live = known["packsWithLive"]
+    packs = list(parse_packs(bytes.fromhex(live["hex"]), "clusters/main/2", "20261120T030000Z-full"))
+    must(packs == live["keys"], "packs with what is alive %r" % packs)
     packs = list(parse_packs(bytes.fromhex(known["packs"]["hex"]), "clusters/main/2", "20261120T030000Z-full"))
     must(packs == known["packs"]["keys"], "packs %r" % packs)
     content, header = read_wal(bytes.fromhex(known["wal"]["hex"]))

@@ -13,6 +13,8 @@ import { bytesOf } from '@keyframe/contracts/streams';
 import fsPlugin from '@keyframe/store-fs';
 import { testHost } from '@keyframe/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { BackupRecord } from '../src/index.ts';
+import { increment } from './increment.ts';
 import {
   backUp,
   compressible,
@@ -113,6 +115,26 @@ test.each(compressors)(
     expect(await readFile(`${target}.backup_manifest`)).toEqual(Buffer.from(FACTS.serverManifest));
   },
 );
+
+test('that reader restores an increment, whose bytes lie in packs of many backups', async () => {
+  const { directory, archive, record } = await makeRepository('increment', compressors[0][1], treeWithoutTablespace);
+  let [parent, tree]: [BackupRecord, Tree] = [record, treeWithoutTablespace];
+  for (let turn = 0; turn < 3; turn += 1) {
+    tree = new Map([...tree].map(([name, content]) => [name, touched(name, content, turn)]));
+    parent = await increment(archive, parent, tree, { views: turn === 1 });
+  }
+  expect(parent.fragmentation?.otherPacks).toBeGreaterThan(3);
+  const target = path.join(work, 'increment-restored');
+  await read('restore', directory, 'main', parent.label, target);
+  await expectRestored(target, tree);
+});
+
+function touched(name: string, content: Uint8Array | string, turn: number): Uint8Array | string {
+  if (typeof content === 'string' || content.length < 40_000 || name.endsWith('random')) return content;
+  const copy = Buffer.from(content);
+  for (const page of [turn, turn + 2]) compressible(8192).copy(copy, page * 8192);
+  return copy;
+}
 
 test('that reader fetches WAL files', async () => {
   const { directory, archive } = await makeRepository('wal', compressors[0][1], new Map());

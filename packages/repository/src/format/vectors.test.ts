@@ -5,9 +5,11 @@ import vectors from '../../../../docs/format/vectors.json' with { type: 'json' }
 import { openArchive } from '../../test/support.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import { decodeEntries, EntriesEncoder } from './entries.ts';
-import { decodeExtents, type ExtentRecord, ExtentsEncoder } from './extents.ts';
+import { contentHash, publicContentKey } from './content-hash.ts';
+import { decodeContents, decodeExtents, type ExtentRecord, ExtentsEncoder } from './extents.ts';
 import { readFrameHeader, writeFrameHeader } from './frame.ts';
 import { decodePacks, encodePacks } from './manifest-tables.ts';
+import { decodePackContent, PackContentEncoder, type PackedFile } from './pack-content.ts';
 import { openSealedJson, sealJson } from './sealed-json.ts';
 
 const bytes = (hex: string): Buffer => Buffer.from(hex, 'hex');
@@ -74,6 +76,49 @@ test('the list of packs is as specified', () => {
   expect(encodePacks(packs).toString('hex')).toBe(vectors.packs.hex);
 });
 
+test('a content hash is as specified', () => {
+  const { repository, key, content, hash } = vectors.contentHash;
+  expect(Buffer.from(publicContentKey(repository)).toString('hex')).toBe(key);
+  expect(contentHash(publicContentKey(repository), Buffer.from(content)).toString('hex')).toBe(hash);
+});
+
+test('content hashes of an extents chunk are as specified', () => {
+  const { hex, contents } = vectors.contents;
+  const chunk = decodeExtents(bytes(hex), 'x');
+  const decoded = chunk.contents.flatMap((section) => decodeContents(section, 'x'));
+  const listed = decoded.map((each) => [
+    each.ordinal,
+    each.fileOffset,
+    each.sizeBytes,
+    Buffer.from(each.hash).toString('hex'),
+  ]);
+  expect(listed).toEqual(contents);
+  const encoder = new ExtentsEncoder();
+  for (const frame of chunk.frames) encoder.add(frame);
+  for (const content of decoded) encoder.addContent(content);
+  expect(encoder.take().toString('hex')).toBe(hex);
+});
+
+test('the content of a pack is as specified', () => {
+  const { hex, frames } = vectors.packContent;
+  const decoded = decodePackContent(bytes(hex), frames.length, 'x');
+  const listed = decoded.map(({ extents, contents }) => ({
+    extents: extents.map((each) => [...rangeOf(each), each.frameOffset]),
+    contents: contents.map((each) => [...rangeOf(each), Buffer.from(each.hash).toString('hex')]),
+  }));
+  expect(listed).toEqual(frames);
+  const encoder = new PackContentEncoder();
+  for (const frame of decoded) encoder.add(frame);
+  expect(encoder.bytes().toString('hex')).toBe(hex);
+});
+
+test('the list of packs says what is alive in each', () => {
+  const { hex, liveBytes } = vectors.packsWithLive;
+  const packs = decodePacks(bytes(hex), 'x');
+  expect(packs.map((pack) => pack.liveBytes)).toEqual(liveBytes);
+  expect(encodePacks(packs).toString('hex')).toBe(hex);
+});
+
 test('a WAL object is as specified', async () => {
   const { name, content, hex } = vectors.wal;
   const store = createMemoryStore();
@@ -87,3 +132,11 @@ test('a WAL object is as specified', async () => {
   expect(found?.header).toMatchObject({ kind: 'history', timeline: 2, segmentSizeBytes: undefined });
   expect((await drain(found?.content ?? bytesOf().open())).toString()).toBe(content);
 });
+
+function rangeOf(range: {
+  readonly file: PackedFile;
+  readonly fileOffset: number;
+  readonly sizeBytes: number;
+}): unknown[] {
+  return [Buffer.from(range.file.path).toString(), range.file.sizeBytes, range.fileOffset, range.sizeBytes];
+}
