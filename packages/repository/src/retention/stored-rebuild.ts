@@ -65,8 +65,11 @@ export class StoredRebuild implements Rebuild {
     const publication = { epoch: lost.epoch, label: lost.label, packs: uses };
     await this.#parts.tombstones.assertPublishable(publication, options);
     if (lost.lost.includes('manifest')) await putManifest(context, record, copy, options);
-    if (lost.lost.includes('record'))
-      await replace(context, `${prefixOf(context, lost.label)}backup.json`, bytesOf(encodeRecord(record)), options);
+    if (lost.lost.includes('record')) {
+      const key = `${prefixOf(context, lost.label)}backup.json`;
+      const seal = await context.signatures.sealer(key, options);
+      await replace(context, key, bytesOf(encodeRecord(record, seal)), options);
+    }
     return record;
   }
 

@@ -9,13 +9,27 @@ import type { Retention } from './retention.ts';
 import { StoredRebuild } from './stored-rebuild.ts';
 import { removeObjects } from './stored-removal.ts';
 import { type KnownUses, surveyEpoch } from './stored-survey.ts';
-import type { EpochSurvey } from './survey.ts';
+import type { EpochSurvey, Removal } from './survey.ts';
 import { Tombstones } from './tombstones.ts';
 
 /** An epoch of the cluster, as its parts see it and as others do. */
 export interface RetainedEpoch {
   readonly context: EpochContext;
   readonly archive: EpochArchive;
+}
+
+/** Signed before the first object goes: what is gone unsigned was taken by somebody else. */
+async function signRemoval(
+  epochs: readonly RetainedEpoch[],
+  { labels, wal }: Removal,
+  options: Abortable,
+): Promise<void> {
+  for (const { archive } of epochs) {
+    const of = (each: { readonly epoch: number }): boolean => each.epoch === archive.epoch.number;
+    const backups = labels.filter(of).map(({ label }) => label);
+    const files = wal.filter(of).map(({ name }) => name);
+    if (backups.length + files.length > 0) await archive.chain.expire({ backups, wal: files }, options);
+  }
 }
 
 /** The retention of one cluster. `epochs` lists them anew, oldest first. */
@@ -48,7 +62,10 @@ export function createRetention(
     holds: new Holds(store, cluster, now),
     survey,
     leases: (prefix, options = {}) => viewLeases(store, leasePrefix(cluster) + prefix, options),
-    remove: (removal, options = {}) => removeObjects(store, cluster, removal, options),
+    remove: async (removal, options = {}) => {
+      await signRemoval(await epochs(options), removal, options);
+      await removeObjects(store, cluster, removal, options);
+    },
     rebuild: new StoredRebuild({ tombstones, survey, context: contextOf }),
   };
 }

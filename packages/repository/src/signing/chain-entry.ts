@@ -5,7 +5,7 @@
 import { hash } from 'node:crypto';
 import { type Fields, type Json, openSealedJson } from '../format/sealed-json.ts';
 import { damaged } from '../objects/damage.ts';
-import type { ExpiryContent, NamedSegments, VouchedBackup } from './signing.ts';
+import type { NamedSegments, VouchedBackup } from './signing.ts';
 
 /** Bytes of a WAL file's identity. */
 export const IDENTITY_BYTES = 32;
@@ -36,6 +36,15 @@ export interface CheckpointContent {
   readonly files: readonly SignedFile[];
   /** All segments that this or an earlier checkpoint named, so that the next one needs to read no other. */
   readonly covered: readonly NamedSegments[];
+}
+
+/** What an expiry was about to remove. */
+export interface ExpiryContent {
+  /** Labels. */
+  readonly backups: readonly string[];
+  readonly wal: readonly NamedSegments[];
+  /** Names of other WAL files. */
+  readonly files: readonly string[];
 }
 
 /** An entry as it was read. */
@@ -72,7 +81,7 @@ export function checkpointJson(content: CheckpointContent): Json {
 }
 
 /** The members of an expiry's `content`. */
-export function expiryJson({ backups, wal, files = [] }: ExpiryContent): Json {
+export function expiryJson({ backups, wal, files }: ExpiryContent): Json {
   return { backups: [...backups], wal: wal.map((each) => ({ ...each })), files: [...files] };
 }
 

@@ -87,8 +87,8 @@ test('a checkpoint with nothing new to say adds no entry', async () => {
 
 test('what an expiry removed is vouched for no more', async () => {
   const { archive, labels } = await signedHistory();
-  const [first, last] = [segmentName(1, 1n, SEGMENT), segmentName(1, 3n, SEGMENT)];
-  await archive.chain.expire({ backups: labels.slice(0, 1), wal: [{ first, last }] });
+  const [first = '', ...others] = [1n, 2n, 3n].map((number) => segmentName(1, number, SEGMENT));
+  await archive.chain.expire({ backups: labels.slice(0, 1), wal: [first, ...others, '00000002.history'] });
   const audit = await archive.chain.audit();
   expect({ faults: audit.faults, backups: [...audit.backups.keys()], walFiles: audit.walFiles }).toEqual({
     faults: [],
@@ -96,6 +96,30 @@ test('what an expiry removed is vouched for no more', async () => {
     walFiles: 3,
   });
   expect(audit.walIdentity(first)).toBeUndefined();
+});
+
+test('a removal is signed before its first object goes, and nothing is removed when it cannot be', async () => {
+  const heads = rememberingHeads();
+  const { store, labels } = await signedHistory(heads);
+  const history = open(store, { signing: signing(heads), now }).cluster('main');
+  const removal = {
+    labels: [{ epoch: 1, label: labels[0] ?? '' }],
+    packs: [],
+    wal: [{ epoch: 1, name: segmentName(1, 1n, SEGMENT) }],
+  };
+  await (await history.retention()).remove(removal);
+  const { faults, entries, backups, walFiles } = await (await history.at(1)).chain.audit();
+  expect({ faults, entries, backups: [...backups.keys()], walFiles }).toEqual({
+    faults: [],
+    entries: 3,
+    backups: labels.slice(1),
+    walFiles: 5,
+  });
+  await store.delete([entry(3)]);
+  const before = await keysOf(store);
+  const other = { ...removal, labels: [{ epoch: 1, label: labels[1] ?? '' }] };
+  await expect((await history.retention()).remove(other)).rejects.toMatchObject({ code: 'CHAIN_BROKEN' });
+  expect(await keysOf(store)).toEqual(before);
 });
 
 test('without a signing key nothing is signed, and everything goes on as ever', async () => {

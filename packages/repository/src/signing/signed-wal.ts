@@ -1,7 +1,6 @@
 import { parseWalFileName, segmentName, segmentNumberOf, type TimelineId } from '@keyframe/contracts';
-import { type CheckpointContent, IDENTITY_BYTES, type SignedSegments } from './chain-entry.ts';
+import { type CheckpointContent, type ExpiryContent, IDENTITY_BYTES, type SignedSegments } from './chain-entry.ts';
 import { placeOf, SegmentSet } from './segment-sets.ts';
-import type { ExpiryContent } from './signing.ts';
 
 interface Run {
   readonly first: bigint;
@@ -28,7 +27,7 @@ export class SignedWal {
     for (const { name, identity } of files) if (!this.#files.has(name)) this.#files.set(name, identity);
   }
 
-  expire({ wal, files = [] }: ExpiryContent): void {
+  expire({ wal, files }: ExpiryContent): void {
     for (const name of files) this.#files.delete(name);
     if (this.#segmentSizeBytes === 0) return;
     const expired = (this.#expired ??= new SegmentSet(this.#segmentSizeBytes));

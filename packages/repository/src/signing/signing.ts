@@ -29,13 +29,12 @@ export interface NamedSegments {
   readonly last: string;
 }
 
-/** What an expiry removed, or is about to remove. */
-export interface ExpiryContent {
+/** What an expiry is about to remove. */
+export interface ExpiredThings {
   /** Labels. */
   readonly backups: readonly string[];
-  readonly wal: readonly NamedSegments[];
-  /** Names of other WAL files: history files, partial segments. */
-  readonly files?: readonly string[] | undefined;
+  /** Names of WAL files of any kind. */
+  readonly wal: readonly string[];
 }
 
 /** A backup as a checkpoint vouches for it. */
@@ -104,7 +103,7 @@ export interface SignedChain {
    * Nothing without a signing key: `undefined`.
    * @throws {KeyframeError} CHAIN_BROKEN
    */
-  expire(content: ExpiryContent, options?: Abortable): Promise<ChainHead | undefined>;
+  expire(removed: ExpiredThings, options?: Abortable): Promise<ChainHead | undefined>;
   /** The newest entry, unproven. */
   head(options?: Abortable): Promise<ChainHead | undefined>;
   /** Walks the whole chain and proves it. `known` is a head kept elsewhere, beside the one this host remembers. */

@@ -1,4 +1,4 @@
-import { type Abortable, hasCode, KeyframeError } from '@keyframe/contracts';
+import { type Abortable, hasCode, KeyframeError, parseWalFileName, segmentNumberOf } from '@keyframe/contracts';
 import { bytesOf } from '@keyframe/contracts/streams';
 import { hash } from 'node:crypto';
 import type { BackupRecord } from '../backup/record.ts';
@@ -12,7 +12,8 @@ import { auditChain } from './audit.ts';
 import { type ChainEntry, type ChainPlace, checkpointJson, decodeEntry, expiryJson } from './chain-entry.ts';
 import { checkpointsOf } from './checkpoint.ts';
 import { chainKey, chainNumber } from './places.ts';
-import type { ChainAudit, ChainHead, ExpiryContent, SignatureVerdict, SignedChain, VouchedBackup } from './signing.ts';
+import { SegmentSet } from './segment-sets.ts';
+import type { ChainAudit, ChainHead, ExpiredThings, SignatureVerdict, SignedChain, VouchedBackup } from './signing.ts';
 
 /** Writers that try to be next at once; more than ever meet. */
 const TRIES = 50;
@@ -51,8 +52,20 @@ export class StoredChain implements SignedChain {
     return head ?? this.head(options);
   }
 
-  async expire(content: ExpiryContent, options: Abortable = {}): Promise<ChainHead | undefined> {
-    return this.signs ? this.#append('expiry', expiryJson(content), options) : undefined;
+  async expire({ backups, wal }: ExpiredThings, options: Abortable = {}): Promise<ChainHead | undefined> {
+    if (!this.signs) return undefined;
+    // What no checkpoint has named needs no word that it is gone.
+    const size = (await this.#lastCheckpoint(options))?.checkpoint?.segmentSizeBytes;
+    const set = new SegmentSet(size ?? 0);
+    const files: string[] = [];
+    for (const name of wal) {
+      const file = parseWalFileName(name);
+      if (file?.kind === 'segment' && size !== undefined) {
+        const number = segmentNumberOf(file, size);
+        set.add(file.timeline, { first: number, last: number });
+      } else if (file?.kind === 'partial') files.push(name);
+    }
+    return this.#append('expiry', expiryJson({ backups, wal: set.named(), files }), options);
   }
 
   async head(options: Abortable = {}): Promise<ChainHead | undefined> {
