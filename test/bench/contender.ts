@@ -27,6 +27,12 @@ export interface Prepared {
   readonly backups: string;
   /** Where archived WAL comes to lie. */
   readonly wal: string;
+  /** The next backup, built on the one before it. */
+  readonly increment?: (() => Command) | undefined;
+  /** Makes a directory that holds an older or damaged copy equal to the last backup. */
+  readonly delta?: ((directory: string) => Command) | undefined;
+  /** Requests to the store by the last command of that name; forgets them. */
+  readonly requests?: ((command: string) => Promise<number>) | undefined;
   /** Work that belongs to archiving but is done for many segments at once, later. */
   readonly afterPush?: Command | undefined;
 }
@@ -40,6 +46,10 @@ export interface Contender {
   /** Rows of one group do comparable work and are set against each other. */
   readonly group: string;
   readonly level: number;
+  /** Takes part in the scenarios about increments. Default false. */
+  readonly increments?: boolean | undefined;
+  /** Settings that its server needs in those. */
+  readonly settings?: Readonly<Record<string, string>> | undefined;
   /** Takes part in the scenarios about base backups. Default true. */
   readonly backups?: boolean | undefined;
   /** Takes part in the scenarios about WAL. Default true. */

@@ -7,9 +7,9 @@ import { fileURLToPath } from 'node:url';
 import { Cluster, type Major } from '@keyframe/testkit/postgres';
 import { type Bench, loadNow } from './bench.ts';
 import type { Contender } from './contender.ts';
-import { barman, type Barman, ensureBarman } from './contenders/barman.ts';
-import { bundled, fromSource, keyframe } from './contenders/keyframe.ts';
-import { compressedTar, copiedWal, plainCopy, zstdFault } from './contenders/pg-basebackup.ts';
+import { barman, type Barman, barmanIncrements, ensureBarman } from './contenders/barman.ts';
+import { bundled, fromSource, keyframe, keyframeIncrements, type Variant } from './contenders/keyframe.ts';
+import { combined, compressedTar, copiedWal, plainCopy, zstdFault } from './contenders/pg-basebackup.ts';
 import { pgBackRest, pgBackRestFault, pgBackRestVersion } from './contenders/pgbackrest.ts';
 import { copyDirectory, type Dataset, ensureDataset } from './data/dataset.ts';
 import { contents, run } from './measure.ts';
@@ -17,6 +17,7 @@ import { type BenchOptions, HELP, parseOptions } from './options.ts';
 import { report } from './report.ts';
 import type { Sample } from './samples.ts';
 import { backupAndRestore } from './scenarios/backup.ts';
+import { days, increments } from './scenarios/increments.ts';
 import { limits } from './scenarios/limits.ts';
 import { starts } from './scenarios/start.ts';
 import { pushAndReplay, SEGMENTS_AGAIN } from './scenarios/wal.ts';
@@ -26,6 +27,9 @@ const CACHE = path.join(process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.
 const FORMATTER = fileURLToPath(new URL('../../node_modules/.bin/oxfmt', import.meta.url));
 
 const tell = (text: string): void => void process.stderr.write(`${text}\n`);
+
+/** Rows of Keyframe in the scenarios about increments. */
+const VARIANTS: readonly Variant[] = [{ reader: 'stream' }, { reader: 'stream-incremental' }, { reader: 'local' }];
 
 interface Peers {
   readonly barman: Barman;
@@ -63,7 +67,10 @@ async function contendersOf(
       pgBackRest(level, peers.pgBackRest, missing),
       barman(level, peers.barman, peers.zstdFault),
       compressedTar(level, peers.zstdFault),
+      ...VARIANTS.map((variant) => keyframeIncrements(level, bundle, major, variant)),
+      combined(level, major, peers.zstdFault),
     ]),
+    barmanIncrements(peers.barman, major),
     plainCopy,
     copiedWal,
   ];
@@ -101,6 +108,8 @@ async function measureAll(options: BenchOptions, dataset: Dataset): Promise<Meas
     const wants = (name: string): boolean => options.only?.has(name) ?? true;
     if (wants('limits')) await limits(bench, options.levels);
     if (wants('backup')) await backupAndRestore(bench);
+    if (wants('increment')) await increments(bench);
+    if (wants('days')) await days(bench);
     if (wants('wal')) await pushAndReplay(bench);
     if (wants('start'))
       await starts(bench, {
@@ -138,14 +147,13 @@ async function heading(options: BenchOptions, dataset: Dataset, samples: readonl
   return `${facts.join('; ')}.\n\n`;
 }
 
-const MARKS = { begin: '<!-- figures: begin -->', end: '<!-- figures: end -->' } as const;
-
-async function update(file: string, text: string): Promise<void> {
+async function update(file: string, name: string, text: string): Promise<void> {
   const page = await readFile(file, 'utf8');
-  const [before, rest] = page.split(MARKS.begin);
-  const after = rest?.split(MARKS.end)[1];
-  if (before === undefined || after === undefined) throw new Error(`${file} has no ${MARKS.begin} … ${MARKS.end}`);
-  await writeFile(file, `${before}${MARKS.begin}\n\n${text}\n${MARKS.end}${after}`);
+  const [begin, end] = [`<!-- ${name}: begin -->`, `<!-- ${name}: end -->`];
+  const [before, rest] = page.split(begin);
+  const after = rest?.split(end)[1];
+  if (before === undefined || after === undefined) throw new Error(`${file} has no ${begin} … ${end}`);
+  await writeFile(file, `${before}${begin}\n\n${text}\n${end}${after}`);
   await run({ argv: [FORMATTER, path.resolve(file)] });
 }
 
@@ -160,7 +168,7 @@ async function main(): Promise<void> {
   const text = (await heading(options, dataset, measured.samples)) + report({ ...measured, ...counts });
   process.stdout.write(text);
   if (measured.failures.size > 0) process.exitCode = 1;
-  if (options.update !== undefined) await update(options.update, text);
+  if (options.update !== undefined) await update(options.update, options.mark, text);
 }
 
 await main();

@@ -11,6 +11,8 @@ export interface BenchOptions {
   readonly only: ReadonlySet<string> | undefined;
   readonly contenders: RegExp | undefined;
   readonly update: string | undefined;
+  /** Name of the marks in that file. */
+  readonly mark: string;
   readonly help: boolean;
 }
 
@@ -21,9 +23,11 @@ export const HELP = `Runs Keyframe and its peers on the same data and prints a t
   --segments N       WAL segments to archive and replay (default 48)
   --rounds N         runs of each contender, of which the median counts (default 3)
   --levels LIST      zstd levels of backups; WAL uses the first (default 1,3)
-  --only LIST        of: limits, backup (with restore), wal (push and replay), start
+  --only LIST        of: limits, backup (with restore), increment, days (ten increments, restores),
+                     memory (generated data of --size), wal (push and replay), start
   --contenders RE    only those whose title matches
   --update FILE      put the tables between the marks of this file, too
+  --mark NAME        which marks: <!-- NAME: begin --> and <!-- NAME: end --> (default figures)
 `;
 
 const OPTIONS = {
@@ -35,6 +39,7 @@ const OPTIONS = {
   only: { type: 'string' },
   contenders: { type: 'string' },
   update: { type: 'string' },
+  mark: { type: 'string', default: 'figures' },
   help: { type: 'boolean', default: false },
 } as const;
 
@@ -57,6 +62,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     only: values.only === undefined ? undefined : new Set(values.only.split(',')),
     contenders: values.contenders === undefined ? undefined : new RegExp(values.contenders, 'i'),
     update: values.update,
+    mark: values.mark,
     help: values.help,
   };
 }

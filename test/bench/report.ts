@@ -8,7 +8,9 @@ const millis = (value: number | undefined): string => (value === undefined ? '' 
 const megabytes = (value: number | undefined): string => (value === undefined ? '' : (value / 1e6).toFixed(0));
 const times = (value: number, best: number): string => `${(value / best).toFixed(2)}×`;
 
-type Column = readonly [heading: string, cell: (samples: readonly Sample[], best: Best) => string];
+/** `other` gives the samples of the same row in another scenario. */
+type Cell = (samples: readonly Sample[], best: Best, other: (scenario: ScenarioName) => readonly Sample[]) => string;
+type Column = readonly [heading: string, cell: Cell];
 
 /** Least of the peers in the same group. */
 interface Best {
@@ -24,9 +26,27 @@ const CPU: Column = ['CPU s', (samples) => seconds(figureOf(samples, 'cpuSeconds
 const SERVER: Column = ['server CPU s', (samples) => seconds(figureOf(samples, 'serverCpuSeconds'))];
 const RSS: Column = ['peak RSS MB', (samples) => megabytes(figureOf(samples, 'peakRssBytes'))];
 const STORED: Column = ['stored MB', (samples) => megabytes(figureOf(samples, 'storedBytes'))];
+const STORED_EXACT: Column = [
+  'stored MB',
+  (samples) => {
+    const value = figureOf(samples, 'storedBytes');
+    return value === undefined ? '' : (value / 1e6).toFixed(1);
+  },
+];
 const OBJECTS: Column = ['objects', (samples) => String(figureOf(samples, 'objects') ?? '')];
+const REQUESTS: Column = ['requests', (samples) => String(figureOf(samples, 'requests') ?? '')];
 const WALL_RATIO: Column = ['wall / best peer', (samples, { wall }) => ratio(figureOf(samples, 'wallSeconds'), wall)];
 const CPU_RATIO: Column = ['CPU / best peer', (samples, { cpu }) => ratio(wholeCpu(samples), cpu)];
+
+/** This row's wall time against that of the same row in another scenario. */
+const against = (heading: string, scenario: ScenarioName, invert = false): Column => [
+  heading,
+  (samples, _best, other) => {
+    const [own, theirs] = [samples, other(scenario)].map((each) => figureOf(each, 'wallSeconds'));
+    if (own === undefined || theirs === undefined) return '';
+    return invert ? times(theirs, own) : times(own, theirs);
+  },
+];
 
 const per = (heading: string, count: number, figure: 'wallSeconds' | 'cpuSeconds'): Column => [
   heading,
@@ -53,6 +73,46 @@ const tables = (segments: number, again: number): readonly Table[] => [
     scenario: 'restore',
     heading: 'Restore into an empty directory',
     columns: [WALL, CPU, RSS, WALL_RATIO, CPU_RATIO],
+  },
+  ...(['1-random', '1-clustered', '10-random', '10-clustered'] as const).map((pattern): Table => {
+    const [share, how] = pattern.split('-');
+    return {
+      scenario: `increment-${pattern}`,
+      heading: `Increment after ${share} % of the pages changed, ${how}`,
+      columns: [WALL, CPU, SERVER, RSS, STORED_EXACT, OBJECTS, REQUESTS, WALL_RATIO, CPU_RATIO],
+    };
+  }),
+  {
+    scenario: 'days',
+    heading: 'Ten daily increments of 2 %, random: each day, and the whole repository after them',
+    columns: [WALL, CPU, SERVER, REQUESTS, STORED, OBJECTS, WALL_RATIO, CPU_RATIO],
+  },
+  {
+    scenario: 'restore-full',
+    heading: 'Restore of the full backup alone',
+    columns: [WALL, CPU, RSS, REQUESTS, WALL_RATIO],
+  },
+  {
+    scenario: 'restore-days',
+    heading: 'Restore of the full backup and ten increments',
+    columns: [WALL, CPU, RSS, REQUESTS, against('wall / full alone', 'restore-full'), WALL_RATIO],
+  },
+  ...(['clustered', 'random'] as const).map((how): Table => ({
+    scenario: `delta-${how}`,
+    heading: `The same over a copy of which 1 % of the pages are wrong, ${how}`,
+    columns: [
+      WALL,
+      CPU,
+      RSS,
+      REQUESTS,
+      against('faster than into an empty directory', 'restore-days', true),
+      WALL_RATIO,
+    ],
+  })),
+  {
+    scenario: 'memory',
+    heading: 'Memory, by the size of the database',
+    columns: [WALL, CPU, RSS, STORED, OBJECTS],
   },
   {
     scenario: 'push',
@@ -113,14 +173,20 @@ export function report(results: Results): string {
   return parts.join('\n');
 }
 
-function lines(table: Table, samples: readonly Sample[], { contenders, failures }: Results): string[] {
+function lines(
+  table: Table,
+  samples: readonly Sample[],
+  { contenders, failures, samples: allSamples }: Results,
+): string[] {
   const byTitle = Map.groupBy(samples, ({ title }) => title);
   const known = contenders.filter(({ title }) => byTitle.has(title)).map(({ title }) => title);
   const titles = [...known, ...[...byTitle.keys()].filter((title) => !known.includes(title))];
   const rows = titles.map((title) => {
     const own = byTitle.get(title) ?? [];
     const best = bestPeer(contenders.find((each) => each.title === title)?.group, byTitle, contenders);
-    return [title].concat(table.columns.map(([, cell]) => cell(own, best)));
+    const other = (scenario: ScenarioName): readonly Sample[] =>
+      allSamples.filter((each) => each.scenario === scenario && each.title === title);
+    return [title].concat(table.columns.map(([, cell]) => cell(own, best, other)));
   });
   const reasonOf = ({ title, missing }: Contender): string | undefined => {
     if (missing !== undefined) return `skipped: ${missing}`;
@@ -140,8 +206,9 @@ function lines(table: Table, samples: readonly Sample[], { contenders, failures 
 
 const escaped = (cell: string): string => cell.replaceAll('|', '\\|');
 
-function takesPart({ backups, wal }: Contender, scenario: ScenarioName): boolean {
-  if (scenario === 'limits' || scenario === 'start') return false;
+function takesPart({ backups, wal, increments }: Contender, scenario: ScenarioName): boolean {
+  if (scenario === 'limits' || scenario === 'start' || scenario === 'memory') return false;
+  if (/^(?:increment|days|restore-|delta)/.test(scenario)) return increments === true;
   return scenario === 'backup' || scenario === 'restore' ? backups !== false : wal !== false;
 }
 

@@ -1,7 +1,23 @@
 /** Figures of single runs, and what is made of several. @packageDocumentation */
 
 /** Scenarios, in the order of the report. */
-export type ScenarioName = 'limits' | 'backup' | 'restore' | 'push' | 'push-again' | 'replay' | 'start';
+export type ScenarioName =
+  | 'limits'
+  | 'backup'
+  | 'restore'
+  | `increment-${PatternName}`
+  | 'days'
+  | 'restore-full'
+  | 'restore-days'
+  | `delta-${'random' | 'clustered'}`
+  | 'memory'
+  | 'push'
+  | 'push-again'
+  | 'replay'
+  | 'start';
+
+/** Share of the pages that are changed, and how they lie. */
+export type PatternName = '1-random' | '1-clustered' | '10-random' | '10-clustered';
 
 /** Figures of one run of one contender in one scenario. */
 export interface Sample {
@@ -14,11 +30,20 @@ export interface Sample {
   readonly peakRssBytes?: number | undefined;
   readonly storedBytes?: number | undefined;
   readonly objects?: number | undefined;
+  /** Requests to the store, where they can be counted. */
+  readonly requests?: number | undefined;
   /** Load average of the machine over the last minute, when the run began. */
   readonly load: number;
 }
 
-export type Figure = 'wallSeconds' | 'cpuSeconds' | 'serverCpuSeconds' | 'peakRssBytes' | 'storedBytes' | 'objects';
+export type Figure =
+  | 'wallSeconds'
+  | 'cpuSeconds'
+  | 'serverCpuSeconds'
+  | 'peakRssBytes'
+  | 'storedBytes'
+  | 'objects'
+  | 'requests';
 
 /** The middle one of several figures; the mean of the two middle ones of an even number. */
 function median(values: readonly number[]): number | undefined {

@@ -73,6 +73,43 @@ export function barman(level: number, { program, version, missing }: Barman, zst
   };
 }
 
+/** Its increments are PostgreSQL's, and it takes them of uncompressed backups only. */
+export function barmanIncrements({ program, version, missing }: Barman, major: number): Contender {
+  return {
+    title: `Barman ${version} --incremental, not compressed`,
+    missing: missing ?? (major < 17 ? 'PostgreSQL 17 and newer' : undefined),
+    isKeyframe: false,
+    group: 'plain',
+    level: 0,
+    wal: false,
+    backups: false,
+    increments: true,
+    settings: { summarize_wal: 'on' },
+    async prepare({ directory, cluster, clientBin }) {
+      const home = path.join(directory, 'home');
+      const incoming = path.join(home, 'bench', 'incoming');
+      await mkdir(incoming, { recursive: true });
+      const { PGHOST, PGPORT, PGUSER, PGDATABASE } = cluster.connection;
+      const connection = `host=${PGHOST} port=${PGPORT} user=${PGUSER} dbname=${PGDATABASE}`;
+      const file = path.join(directory, 'barman.conf');
+      const text = configuration({ user: userInfo().username, home, connection, level: 1, clientBin });
+      await writeFile(file, text.replaceAll(/^(backup_)?compression.*\n/gm, ''));
+      const argv = [program, '-q', '-c', file];
+      return {
+        archiveCommand: `cp %p ${word(incoming)}/%f`,
+        restoreCommand: () => 'false',
+        backup: { argv: [...argv, 'backup', 'bench'] },
+        increment: () => ({ argv: [...argv, 'backup', '--incremental', 'latest', 'bench'] }),
+        restore: (target) => ({
+          argv: [...argv, 'restore', '--get-wal', '--local-staging-path', directory, 'bench', 'latest', target],
+        }),
+        backups: path.join(home, 'bench', 'base'),
+        wal: path.join(home, 'bench', 'wals'),
+      };
+    },
+  };
+}
+
 interface Configured {
   readonly user: string;
   readonly home: string;

@@ -1,12 +1,15 @@
 /** Keyframe: as it is published (bundled), and from its source. @packageDocumentation */
-import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Contender, type Site, word } from '../contender.ts';
+import { type Contender, type Prepared, type Site, word } from '../contender.ts';
+import type { RequestLine } from '../counting-store.ts';
 import { type Command, run } from '../measure.ts';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const CLI = path.join(ROOT, 'apps', 'cli');
+const BENCH = path.join(ROOT, 'test', 'bench');
+const PLUGINS = path.join(BENCH, 'tsdown.config.ts');
 
 /** One way to run it. */
 export interface Keyframe {
@@ -16,6 +19,8 @@ export interface Keyframe {
   /** The words of archive_command and restore_command before their options. */
   readonly archive: readonly string[];
   readonly restore: readonly string[];
+  /** A store that counts its requests, as a plugin; where it can be loaded. */
+  readonly countingStore?: string | undefined;
 }
 
 const invocation = (from: Keyframe['from'], home: string, main: string, condition: readonly string[]): Keyframe => ({
@@ -38,24 +43,89 @@ export async function bundled(directory: string): Promise<Keyframe> {
   const tsdown = path.join(ROOT, 'node_modules', '.bin', 'tsdown');
   // The version is read while it is bundled, from the folder above the output or the source alike.
   await run({ argv: [tsdown, '--out-dir', dist, '--logLevel', 'error'], cwd: CLI });
-  return invocation('bundle', directory, path.join(dist, 'main.mjs'), []);
+  const plugins = path.join(directory, 'plugins');
+  await run({ argv: [tsdown, '--config', PLUGINS, '--out-dir', plugins, '--logLevel', 'error'], cwd: BENCH });
+  const bundle = invocation('bundle', directory, path.join(dist, 'main.mjs'), []);
+  return { ...bundle, countingStore: path.join(plugins, 'counting-store.mjs') };
+}
+
+/** How the cluster is read. */
+export type Reader = 'stream' | 'stream-incremental' | 'local';
+
+/** What makes one row of the tables about increments differ from another. */
+export interface Variant {
+  readonly reader: Reader;
+  /** Lines of `repositories.<name>`. */
+  readonly repository?: Readonly<Record<string, unknown>> | undefined;
+  readonly words?: string | undefined;
+}
+
+/** Where the counting store writes, in the site. */
+const REQUESTS = 'requests.jsonl';
+
+interface Configured {
+  readonly countingStore?: string | undefined;
+  readonly variant?: Variant | undefined;
+}
+
+/** Requests of the last command of that name, and forgets all. */
+async function takeRequests(site: Site, command: string): Promise<number> {
+  const file = path.join(site.directory, REQUESTS);
+  const text = await readFile(file, 'utf8').catch(() => '');
+  await rm(file, { force: true });
+  const lines = text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as RequestLine]));
+  const last = lines.findLast(({ argv }) => argv.includes(command));
+  return Object.values(last?.requests ?? {}).reduce((sum, count) => sum + count, 0);
 }
 
 /** A config file for `site`. */
-async function configure(site: Site): Promise<string> {
+async function configure(site: Site, { countingStore, variant }: Configured = {}): Promise<string> {
   const file = path.join(site.directory, 'keyframe.yaml');
   await mkdir(site.directory, { recursive: true });
+  const directory = path.join(site.directory, 'repository');
   const text = {
-    clusters: { main: { source: { url: site.cluster.url }, repository: 'local' } },
+    clusters: {
+      main: { source: { url: site.cluster.url, dataDirectory: site.cluster.data }, repository: 'local' },
+    },
     repositories: {
       local: {
-        stores: [{ use: 'fs', directory: path.join(site.directory, 'repository') }],
+        stores: [
+          countingStore === undefined
+            ? { use: 'fs', directory }
+            : { use: countingStore, directory, report: path.join(site.directory, REQUESTS) },
+        ],
         compress: { use: 'zstd', level: site.level },
+        ...variant?.repository,
       },
     },
   };
   await writeFile(file, JSON.stringify(text)); // JSON is YAML
   return file;
+}
+
+const FIRST_WITH_SUMMARIES = 17;
+
+/** The rows about increments: one for each way to read the cluster, and what else makes a difference. */
+export function keyframeIncrements(level: number, tool: Keyframe, major: number, variant: Variant): Contender {
+  const { reader, words } = variant;
+  const row = keyframe(level, tool);
+  const summaries = reader === 'stream-incremental' ? 'on' : 'off';
+  return {
+    ...row,
+    title: `${row.title}, ${reader}${words === undefined ? '' : `, ${words}`}`,
+    missing:
+      reader === 'stream-incremental' && major < FIRST_WITH_SUMMARIES
+        ? `PostgreSQL ${FIRST_WITH_SUMMARIES} and newer`
+        : undefined,
+    settings: major < FIRST_WITH_SUMMARIES ? {} : { summarize_wal: summaries },
+    backups: false,
+    wal: false,
+    increments: true,
+    async prepare(site) {
+      const prepared = await prepare(site, tool, variant);
+      return { ...prepared, requests: (command) => takeRequests(site, command) };
+    },
+  };
 }
 
 export function keyframe(level: number, tool: Keyframe): Contender {
@@ -65,21 +135,32 @@ export function keyframe(level: number, tool: Keyframe): Contender {
     group: `zstd ${level}`,
     level,
     backups: tool.from === 'bundle',
-    async prepare(site) {
-      const globals = ['--config', await configure(site), '--quiet'];
-      const keyframeWith = (...args: readonly string[]): Command => ({ argv: [...tool.argv, ...globals, ...args] });
-      await run(keyframeWith('repository', 'create'));
-      const setting = (words: readonly string[], ...filled: readonly string[]): string =>
-        [...[...words, ...globals, '--'].map(word), ...filled].join(' ');
-      const epoch = path.join(site.directory, 'repository', 'clusters', 'main', '1');
-      return {
-        archiveCommand: setting(tool.archive, '%p'),
-        restoreCommand: () => setting(tool.restore, '%f', '"%p"'),
-        backup: keyframeWith('backup'),
-        restore: (directory) => keyframeWith('restore', '--immediate', '--to', directory),
-        backups: path.join(epoch, 'backups'),
-        wal: path.join(epoch, 'wal'),
-      };
-    },
+    prepare: (site) => prepare(site, tool),
+  };
+}
+
+async function prepare(site: Site, tool: Keyframe, variant?: Variant): Promise<Prepared> {
+  const countingStore = variant === undefined ? undefined : tool.countingStore;
+  const globals = ['--config', await configure(site, { countingStore, variant }), '--quiet'];
+  const keyframeWith = (...args: readonly string[]): Command => ({
+    argv: [...tool.argv, ...globals, ...args],
+    // What a host remembers of a repository belongs to this site alone.
+    environment: { XDG_STATE_HOME: path.join(site.directory, 'state') },
+  });
+  await run(keyframeWith('repository', 'create'));
+  const setting = (words: readonly string[], ...filled: readonly string[]): string =>
+    [...[...words, ...globals, '--'].map(word), ...filled].join(' ');
+  const epoch = path.join(site.directory, 'repository', 'clusters', 'main', '1');
+  const from = variant?.reader === 'local' ? ['--from', 'local', '--workers', '2'] : [];
+  const restore = (directory: string): string[] => ['restore', '--immediate', '--to', directory];
+  return {
+    archiveCommand: setting(tool.archive, '%p'),
+    restoreCommand: () => setting(tool.restore, '%f', '"%p"'),
+    backup: keyframeWith('backup', '--type', 'full', ...from),
+    increment: () => keyframeWith('backup', '--type', 'incremental', ...from),
+    restore: (directory) => keyframeWith(...restore(directory)),
+    delta: (directory) => keyframeWith(...restore(directory), '--delta'),
+    backups: path.join(epoch, 'backups'),
+    wal: path.join(epoch, 'wal'),
   };
 }

@@ -4,6 +4,8 @@ import path from 'node:path';
 import { type Contender, type Prepared, shell, type Site, word } from '../contender.ts';
 import { type Command, run } from '../measure.ts';
 
+const FIRST_WITH_INCREMENTS = 17;
+
 interface Local {
   readonly site: Site;
   readonly base: string;
@@ -63,6 +65,53 @@ export function compressedTar(level: number, missing: string | undefined): Conte
           `zstd -dcq ${word(at.base)}/base.tar.zst | tar -xf - -C ${word(directory)} && sync -f ${word(directory)}`,
         );
       return prepared(at, baseBackup(at, '-Ft', `--compress=client-zstd:level=${level},workers=2`), restore);
+    },
+  };
+}
+
+/** PostgreSQL's own increments: tars compressed by the client, put together by pg_combinebackup. */
+export function combined(level: number, major: number, missing: string | undefined): Contender {
+  return {
+    title: `pg_basebackup --incremental, client zstd ${level}, 2 workers; pg_combinebackup`,
+    missing: major < FIRST_WITH_INCREMENTS ? `PostgreSQL ${FIRST_WITH_INCREMENTS} and newer` : missing,
+    isKeyframe: false,
+    group: `zstd ${level}`,
+    level,
+    wal: false,
+    backups: false,
+    increments: true,
+    settings: { summarize_wal: 'on' },
+    async prepare(site) {
+      const at = await local(site);
+      const numbered = (number: number): string => path.join(at.base, String(number));
+      await mkdir(at.base, { recursive: true });
+      let last = 0;
+      const compress = `--compress=client-zstd:level=${level},workers=2`;
+      const take = (number: number, ...args: readonly string[]): Command =>
+        baseBackup({ ...at, base: numbered(number) }, '-Ft', compress, ...args);
+      const increment = (): Command => {
+        last += 1;
+        return take(last, `--incremental=${path.join(numbered(last - 1), 'backup_manifest')}`);
+      };
+      const restore = (directory: string): Command => {
+        const work = path.join(site.directory, `unpacked-${path.basename(directory)}`);
+        const numbers = Array.from({ length: last + 1 }, (_, number) => String(number));
+        const unpack = (number: string): string => {
+          const [from, to] = [numbered(Number(number)), path.join(work, number)];
+          return `mkdir -p ${word(to)}
+zstd -dcq ${word(path.join(from, 'base.tar.zst'))} | tar -xf - -C ${word(to)}
+cp ${word(path.join(from, 'backup_manifest'))} ${word(to)}`;
+        };
+        const chain = numbers.map((number) => word(path.join(work, number))).join(' ');
+        const combine = path.join(site.cluster.bin, 'pg_combinebackup');
+        const join =
+          last === 0 ? `cp -a ${chain}/. ${word(directory)}` : `${word(combine)} -o ${word(directory)} ${chain}`;
+        return shell(`${numbers.map(unpack).join('\n')}
+${join}
+sync -f ${word(directory)}
+rm -rf ${word(work)}`);
+      };
+      return { ...prepared(at, take(0), restore), increment };
     },
   };
 }

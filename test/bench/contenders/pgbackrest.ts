@@ -32,6 +32,7 @@ export function pgBackRest(level: number, version: string | undefined, missing: 
     isKeyframe: false,
     group: `zstd ${level}`,
     level,
+    increments: true,
     async prepare({ directory, cluster }) {
       const at = (name: string): string => path.join(directory, name);
       await mkdir(directory, { recursive: true });
@@ -67,6 +68,8 @@ export function pgBackRest(level: number, version: string | undefined, missing: 
         restoreCommand: (data) => `${words} --pg1-path=${word(data)} archive-get %f "%p"`,
         backup: { argv: [...argv, '--type=full', 'backup'] },
         restore: (target) => ({ argv: [...argv, `--pg1-path=${target}`, '--type=immediate', 'restore'] }),
+        increment: () => ({ argv: [...argv, '--type=incr', 'backup'] }),
+        delta: (target) => ({ argv: [...argv, `--pg1-path=${target}`, '--type=immediate', '--delta', 'restore'] }),
         backups: at('repo/backup'),
         wal: at('repo/archive'),
       };

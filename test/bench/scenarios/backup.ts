@@ -52,7 +52,7 @@ async function restore(bench: Bench, { title }: Contender, tool: Prepared): Prom
 }
 
 /** A contender that left something out would be quick. Caches that every server makes anew are left out rightly. */
-async function sameSize(original: string, restored: string, title: string): Promise<void> {
+export async function sameSize(original: string, restored: string, title: string): Promise<void> {
   const [{ bytes: expected }, { bytes }] = [await contents(original), await contents(restored)];
   if (Math.abs(bytes - expected) > expected / 100)
     throw new Error(`${title} restored ${bytes} bytes of relations, the server has ${expected}`);
