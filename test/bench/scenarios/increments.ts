@@ -84,8 +84,8 @@ export async function days(bench: Bench): Promise<void> {
         load = taken.load;
       }
       const { files: objects, bytes: storedBytes } = await contents(tool.backups);
-      const counted = tool.requests === undefined ? {} : { requests: Math.round(requests) };
-      const sums = { wallSeconds, cpuSeconds, serverCpuSeconds, storedBytes, objects, load, ...counted };
+      const perDay = tool.requests === undefined ? {} : { requests: Math.round(requests) };
+      const sums = { wallSeconds, cpuSeconds, serverCpuSeconds, storedBytes, objects, load, ...perDay };
       bench.record({ scenario: 'days', title, ...sums });
       await restoreAll(bench, tool, title);
     }),

@@ -73,6 +73,22 @@ it('repairs in place, cuts what is too long, and leaves the rest of a file as it
   expect(await readFile(join(data, 'global/6000'), 'utf8')).toBe('');
 });
 
+it('writes the pages that differ and no others', async () => {
+  const page = (text: string): Buffer => Buffer.alloc(8192, text);
+  const wanted = Buffer.concat(['a', 'b', 'c', 'd', 'e'].map(page).concat(Buffer.from('rest')));
+  const there = Buffer.concat(['a', 'x', 'y', 'd', 'z'].map(page).concat(Buffer.from('last')));
+  await writeFile(join(data, 'global/1262'), there, { mode: 0o600 });
+  const before = await lstat(join(data, 'global/1262'), { bigint: true });
+  const entries = [GLOBAL, entry(1, 'global/1262', 'file', wanted.length)];
+  const write: Run['write'] = async (sink, [, table]) => table && sink.write(table, 0, wanted);
+  await restore({ entries, write });
+  expect((await readFile(join(data, 'global/1262'))).equals(wanted)).toBe(true);
+  const changed = await lstat(join(data, 'global/1262'), { bigint: true });
+  await restore({ entries, write });
+  const again = await lstat(join(data, 'global/1262'), { bigint: true });
+  expect([changed.mtimeNs > before.mtimeNs, again.mtimeNs === changed.mtimeNs]).toEqual([true, true]);
+});
+
 it('removes what the backup does not have and keeps its own marker', async () => {
   await mkdir(join(data, 'base/5'), { recursive: true });
   for (const name of ['postmaster.pid', 'base/5/16384', 'global/pg_internal.init', RESTORE_MARKER])

@@ -19,6 +19,7 @@ import { RESTORE_MARKER } from './restore-claim.ts';
 const LOOKS = 16;
 /** Ranges up to this are read at once: to wait for the thread pool would take longer, and a small file has one or two. */
 const READ_AT_ONCE_BYTES = 64 << 10;
+const PAGE_BYTES = 8192;
 /** Without these a file could be neither compared nor repaired. */
 const OWNER_READ_WRITE = 0o600;
 
@@ -89,8 +90,12 @@ class ReusingWriter implements RestoreSink {
     return readAt(path, offsetBytes, into);
   }
 
+  /** Only one page of a range may be wrong: what need not be written need not reach the disk again. */
   async write(file: ManifestEntry, offsetBytes: number, data: Uint8Array): Promise<void> {
-    await writeAt(await this.#opened(file), offsetBytes, data);
+    const there = Buffer.allocUnsafe(data.length);
+    if (!(await this.read(file, offsetBytes, there))) return writeAt(await this.#opened(file), offsetBytes, data);
+    for (const [from, to] of differences(there, data))
+      await writeAt(await this.#opened(file), offsetBytes + from, data.subarray(from, to));
   }
 
   async done(file: ManifestEntry): Promise<void> {
@@ -187,6 +192,21 @@ class ReusingWriter implements RestoreSink {
     if (!found.isFile() || found.nlink !== 1 || (mode & OWNER_READ_WRITE) !== OWNER_READ_WRITE) return false;
     this.#existing.set(path, { sizeBytes: found.size, mode });
     return true;
+  }
+}
+
+/** Runs of pages that differ. */
+function* differences(there: Buffer, wanted: Uint8Array): Generator<readonly [number, number]> {
+  const differs = (at: number): boolean => {
+    const end = Math.min(at + PAGE_BYTES, wanted.length);
+    return there.compare(wanted, at, end, at, end) !== 0;
+  };
+  for (let start = 0; start < wanted.length; start += PAGE_BYTES) {
+    if (!differs(start)) continue;
+    let end = start + PAGE_BYTES;
+    while (end < wanted.length && differs(end)) end += PAGE_BYTES;
+    yield [start, Math.min(end, wanted.length)];
+    start = end;
   }
 }
 
