@@ -25,10 +25,12 @@ export async function discardLeftovers(
 }
 
 async function discard(archive: EpochArchive, label: string, options: StageOptions & Abortable): Promise<void> {
+  const kept = (await archive.backups.discard(label, options)) === 'kept';
   options.onEvent?.({
     kind: 'phase',
     phase: 'clean',
-    message: `removing what backup ${label} left when it was killed`,
+    message: kept
+      ? `taking over what backup ${label} had stored when it was interrupted`
+      : `removed what backup ${label} left when it was killed`,
   });
-  await archive.backups.discard(label, options);
 }

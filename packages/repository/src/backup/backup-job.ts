@@ -3,11 +3,11 @@ import { bytesOf } from '@keyframe/contracts/streams';
 import type { EpochContext } from '../epoch-context.ts';
 import { isPlainPath } from '../objects/damage.ts';
 import { putOnce } from '../objects/put-once.ts';
-import { type Publication, Tombstones } from '../retention/tombstones.ts';
+import { type PackName, type Publication, Tombstones } from '../retention/tombstones.ts';
 import type { BaseFile } from './base-files.ts';
 import type { BaseMap } from './base-map.ts';
 import { DataSink } from './data-sink.ts';
-import { type EarlierContent, isResumable } from './earlier-content.ts';
+import type { EarlierContent } from './earlier-content.ts';
 import { Failure } from './failure.ts';
 import { type FrameJob, FramePipeline, type FrameRole, type ReadyFrame } from './frame-pipeline.ts';
 import { FrameReader } from './frame-reader.ts';
@@ -18,8 +18,9 @@ import type { ManifestEntry } from './manifest.ts';
 import type { PackBuilder } from './pack-builder.ts';
 import { type PackSeries, PackStream } from './pack-stream.ts';
 import { PackTable } from './pack-table.ts';
+import { assertPacksStand } from './packs-stand.ts';
 import type { BackupFacts, BackupIntent, BackupRecord } from './record.ts';
-import { removeBackup } from './remove.ts';
+import { removeUnlessResumable } from './remove.ts';
 import { SharedFrames } from './references.ts';
 import { Reuse } from './reuse.ts';
 import { BundleFiller, SmallSink } from './small-sink.ts';
@@ -151,6 +152,8 @@ export class BackupJob implements BackupWriter {
     const tombstones = new Tombstones(this.#context.store, this.#context.cluster);
     const publication = this.#publication();
     await tombstones.assertPublishable(publication, { signal });
+    const others = publication.packs.filter(({ label }) => label !== this.label);
+    await assertPacksStand(this.#context.store, this.#context.cluster, others, signal);
     const key = `${this.#prefix}backup.json`;
     const seal = await this.#context.signatures.sealer(key, { signal });
     this.#publishTried = true;
@@ -170,9 +173,9 @@ export class BackupJob implements BackupWriter {
     await this.#pipeline.settled();
     for (const stream of Object.values(this.#packs)) await stream.settled();
     // A publication whose answer was lost may have happened: then every object is needed.
-    if (this.#publishTried || isResumable(this.#context, this.#written.storedBytes)) return;
+    if (this.#publishTried) return;
     try {
-      await removeBackup(this.#context.store, this.#prefix, undefined);
+      await removeUnlessResumable(this.#context, this.#prefix, undefined);
     } catch (error) {
       if (!isKeyframeError(error)) throw error; // else it stays listed as unfinished, which harms nobody
     }
@@ -214,7 +217,7 @@ export class BackupJob implements BackupWriter {
   }
 
   /** This backup with every pack it needs. */
-  #publication(): Publication {
+  #publication(): Publication & { readonly packs: readonly PackName[] } {
     const { epoch } = this.#context;
     const packs = this.#series.table.lines().map((line) => ({
       epoch: line.epoch === 0 ? epoch.number : line.epoch,

@@ -44,7 +44,7 @@ export interface BackupCatalogue {
    * much is left alone: the next backups take its packs over, and an expiry removes what none needs.
    * @throws {KeyframeError} CONFLICT when it is published
    */
-  discard(label: string, options?: Abortable): Promise<void>;
+  discard(label: string, options?: Abortable): Promise<'removed' | 'kept'>;
   /** Opens a manifest; checks its footer and index, loads nothing else. */
   manifest(record: BackupRecord, options?: Abortable): Promise<ManifestReader>;
   /** Reads a whole backup: each pack once, every frame verified before any of its bytes are given out. */

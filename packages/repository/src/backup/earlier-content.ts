@@ -3,6 +3,7 @@ import type { EpochContext } from '../epoch-context.ts';
 import { Tombstones } from '../retention/tombstones.ts';
 import type { BaseMap } from './base-map.ts';
 import type { UnfinishedBackup } from './catalogue.ts';
+import { isResumable } from './remove.ts';
 import type { StoredBase } from './stored-base.ts';
 import { UnfinishedContent } from './unfinished-content.ts';
 import type { NewFile } from './writer.ts';
@@ -26,11 +27,6 @@ export async function chooseUnfinished(
     state.backups.some((each) => each.epoch === context.epoch.number && each.label === label);
   const labels = candidates.map(({ label }) => label).filter((label) => !isDoomed(label));
   return labels.toSorted().slice(-RESUMED);
-}
-
-/** Whether a backup that was not finished stored so much that its packs are left for the next one. */
-export function isResumable({ tuning }: Pick<EpochContext, 'tuning'>, storedBytes: number): boolean {
-  return storedBytes >= tuning.resumableBytes;
 }
 
 /** What other backups hold of each file. */

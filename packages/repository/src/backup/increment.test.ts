@@ -5,6 +5,7 @@ import {
   backUp,
   compressible,
   digestOf,
+  FACTS,
   INTENT,
   keysOf,
   open,
@@ -231,6 +232,25 @@ test('a frame of the base that must be read and is damaged ends the backup', asy
     await base.find('big'),
   );
   await expect(sink.keep(50 * PAGE)).rejects.toMatchObject({ code: 'CORRUPT' });
+});
+
+test('a backup is not published when a pack that it builds on has gone meanwhile', async () => {
+  const store = createMemoryStore();
+  const archive = await openArchive(store, { tuning: SMALL });
+  const tree = new Map([['big', pagesOf(50)]]);
+  const parent = await backUp(archive, tree);
+  const base = await archive.backups.base(parent);
+  const writer = await archive.backups.begin({ ...INTENT, parent: parent.label, type: 'incremental' }, { base });
+  const sink = writer.file(
+    { path: 'big', mode: 0, modifiedAtSeconds: 0, sizeBytes: 50 * PAGE },
+    await base.find('big'),
+  );
+  await sink.keep(50 * PAGE);
+  await sink.end();
+  const prepared = await writer.finish(FACTS);
+  await store.delete((await keysOf(store)).filter((key) => key.includes(`${parent.label}/pack-`)));
+  await expect(writer.publish(prepared)).rejects.toMatchObject({ code: 'CONFLICT' });
+  expect((await archive.backups.list()).map(({ label }) => label)).toEqual([parent.label]);
 });
 
 const anyHistory = fc.record({

@@ -3,15 +3,15 @@ import { bytesOf } from '@keyframe/contracts/streams';
 import type { EpochContext } from '../epoch-context.ts';
 import { damaged } from '../objects/damage.ts';
 import { createOnly } from '../objects/put-once.ts';
-import { readSmall } from '../objects/read-range.ts';
+import { readSealed } from '../objects/with-copies.ts';
 import { Tombstones } from '../retention/tombstones.ts';
 import { BackupJob } from './backup-job.ts';
-import { chooseUnfinished, EarlierContent, isResumable } from './earlier-content.ts';
+import { chooseUnfinished, EarlierContent } from './earlier-content.ts';
 import type { BaseFiles } from './base-files.ts';
 import type { BackupCatalogue, BeginOptions, NewIntent, UnfinishedBackup } from './catalogue.ts';
 import type { BackupIntent, BackupRecord } from './record.ts';
 import { decodeIntent, decodeRecord, encodeIntent } from './record-json.ts';
-import { removeBackup } from './remove.ts';
+import { removeUnlessResumable } from './remove.ts';
 import { Restore } from './restore.ts';
 import type { ReadOptions, ReadReport, RestoreSink } from './restore-sink.ts';
 import { StoredBase } from './stored-base.ts';
@@ -63,7 +63,7 @@ export class StoredCatalogue implements BackupCatalogue {
     const read = await this.#each(found, async ([label, { objects, storedBytes }]) => {
       const key = `${this.#prefix}${label}/intent`;
       // An expiry may have removed it since it was listed.
-      const bytes = await readSmall(this.#context.store, key, options.signal).catch(ignoring('NOT_FOUND'));
+      const bytes = await readSealed(this.#context.store, key, options.signal).catch(ignoring('NOT_FOUND'));
       return bytes === undefined ? undefined : { ...decodeIntent(bytes, key), objects, storedBytes };
     });
     return read.filter((each) => each !== undefined);
@@ -82,7 +82,7 @@ export class StoredCatalogue implements BackupCatalogue {
   async record(label: string, { signal }: Abortable = {}): Promise<BackupRecord> {
     const key = `${this.#prefix}${label}/backup.json`;
     try {
-      const record = decodeRecord(await readSmall(this.#context.store, key, signal), key);
+      const record = decodeRecord(await readSealed(this.#context.store, key, signal), key);
       this.#assertOurs(record, label, key);
       return record;
     } catch (error) {
@@ -163,18 +163,14 @@ export class StoredCatalogue implements BackupCatalogue {
     throw new KeyframeError('INTERNAL', `the intent names ${parent ?? 'no backup'}, not its base ${base.record.label}`);
   }
 
-  async discard(label: string, { signal }: Abortable = {}): Promise<void> {
+  async discard(label: string, { signal }: Abortable = {}): Promise<'removed' | 'kept'> {
     const prefix = `${this.#prefix}${label}/`;
     if ((await this.#context.store.stat(`${prefix}backup.json`, { signal })) !== undefined)
       throw new KeyframeError('CONFLICT', `the backup ${label} is published`, {
         hint: 'Leave it where it is: `keyframe list` counts on it.',
         details: { label },
       });
-    let storedBytes = 0;
-    for await (const { sizeBytes } of this.#context.store.list(prefix, { signal })) storedBytes += sizeBytes;
-    // Later backups may have taken its packs over. Who needs what is weighed by an expiry alone.
-    if (isResumable(this.#context, storedBytes)) return;
-    await removeBackup(this.#context.store, prefix, signal);
+    return removeUnlessResumable(this.#context, prefix, signal);
   }
 
   manifest(record: BackupRecord, options: Abortable = {}): Promise<StoredManifest> {
