@@ -61,8 +61,14 @@ describe('the backup to build on', () => {
   it('is the newest one that fits', () => {
     const older = backup('older');
     expect(choose([older, backup('newer')])).toMatchObject({ type: 'incremental', base: { label: 'newer' } });
-    const other = backup('newer', { dataChecksums: false });
+    const other = backup('newer', { timeline: 9 });
     expect(choose([older, other])).toMatchObject({ type: 'incremental', base: { label: 'older' } });
+  });
+
+  it('is never one from before checksums were switched, not after they were switched back either', () => {
+    const between = backup('between', { dataChecksums: false });
+    expect(choose([backup('before'), between])).toMatchObject({ type: 'full', base: { label: 'between' } });
+    expect(choose([backup('before'), between, backup('after')]).base?.label).toBe('after');
   });
 
   it.each([

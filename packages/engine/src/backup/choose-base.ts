@@ -40,6 +40,8 @@ export function chooseBase({ wanted, reuse, backups, source, history }: BaseQues
     const obstacle = obstacleOf(backup, source, history);
     if (obstacle === undefined) return { type: 'incremental', base: backup, why: undefined };
     reasons.push(`${backup.label} ${obstacle}`);
+    // Who switched checksums rewrote pages under their old LSNs: nothing from before is built on, not after a switch back either.
+    if (backup.dataChecksums !== source.dataChecksums) break;
   }
   const [first] = reasons;
   if (wanted === 'auto') return { type: 'full', base: content, why: first };
