@@ -6,7 +6,7 @@ import { openSealedJson, sealJson } from './format/sealed-json.ts';
 import { leasePrefix } from './keys.ts';
 import type { Lease, LeaseHolder, LeaseOptions } from './lease.ts';
 import { createOnly } from './objects/put-once.ts';
-import { readSmall } from './objects/read-range.ts';
+import { readSealed } from './objects/with-copies.ts';
 
 const DEFAULT_SKEW_MS = 30_000;
 /** Attempts when others take and drop the lease at the same moment. */
@@ -171,7 +171,7 @@ async function readState(store: Store, name: string, signal: AbortSignal | undef
     const number = Math.max(...numbers);
     const key = keyOf(name, number);
     try {
-      const fields = openSealedJson(await readSmall(store, key, signal), key);
+      const fields = openSealedJson(await readSealed(store, key, signal), key);
       return {
         number,
         holder: readHolder(fields.object('holder')),

@@ -5,7 +5,7 @@ import { openSealedJson, sealJson } from './format/sealed-json.ts';
 import { IDENTITY_KEY } from './keys.ts';
 import { damaged } from './objects/damage.ts';
 import { createOnly } from './objects/put-once.ts';
-import { readSmall } from './objects/read-range.ts';
+import { readSealed } from './objects/with-copies.ts';
 
 /** `keyframe.json`: says that this is a repository, which one, and in which format. Never changed once written. */
 export interface RepositoryIdentity {
@@ -17,6 +17,8 @@ export interface RepositoryIdentity {
   readonly frameBytes: number;
   /** Plain bytes a frame of a WAL object holds at most. */
   readonly walFrameBytes: number;
+  /** Encrypted from its beginning: without keys it is damaged, not plain. */
+  readonly encrypted: boolean;
 }
 
 const FRAME_BYTES = 256 << 10;
@@ -25,7 +27,7 @@ const WAL_FRAME_BYTES = 1 << 20;
 /** @throws {KeyframeError} REPOSITORY_MISSING, REPOSITORY_FORMAT, CORRUPT */
 export async function readIdentity(store: Store, signal: AbortSignal | undefined): Promise<RepositoryIdentity> {
   try {
-    const fields = openSealedJson(await readSmall(store, IDENTITY_KEY, signal), IDENTITY_KEY);
+    const fields = openSealedJson(await readSealed(store, IDENTITY_KEY, signal), IDENTITY_KEY);
     const parameters = fields.object('parameters');
     return {
       format: fields.integer('format'),
@@ -33,6 +35,7 @@ export async function readIdentity(store: Store, signal: AbortSignal | undefined
       createdAt: fields.text('createdAt'),
       frameBytes: parameters.integer('frameBytes'),
       walFrameBytes: parameters.integer('walFrameBytes'),
+      encrypted: fields.has('encrypted') && fields.boolean('encrypted'),
     };
   } catch (error) {
     if (!hasCode(error, 'NOT_FOUND')) throw error;
@@ -53,7 +56,7 @@ function placeIn(error: unknown): string {
 /** Writes `keyframe.json` unless it is there. */
 export async function createIdentity(
   store: Store,
-  now: Date,
+  { now, encrypted }: { readonly now: Date; readonly encrypted: boolean },
   signal: AbortSignal | undefined,
 ): Promise<RepositoryIdentity> {
   try {
@@ -64,7 +67,7 @@ export async function createIdentity(
   for await (const { key } of store.list('clusters/', { signal }))
     throw damaged(IDENTITY_KEY, `it is missing, yet ${key} exists`); // a new id would make old objects strangers
   const parameters = { frameBytes: FRAME_BYTES, walFrameBytes: WAL_FRAME_BYTES };
-  const content = sealJson({ id: randomUUID(), createdAt: now.toISOString(), parameters });
+  const content = sealJson({ id: randomUUID(), createdAt: now.toISOString(), parameters, ...(encrypted && { encrypted }) });
   await createOnly(store, IDENTITY_KEY, bytesOf(content), signal); // another init may have been first: then it counts
   return readIdentity(store, signal);
 }

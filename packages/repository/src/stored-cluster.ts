@@ -7,7 +7,7 @@ import type { EpochContext } from './epoch-context.ts';
 import { openSealedJson, sealJson } from './format/sealed-json.ts';
 import { archivePrefix, assertClusterName, epochPrefix } from './keys.ts';
 import { createOnly } from './objects/put-once.ts';
-import { readSmall } from './objects/read-range.ts';
+import { readSealed } from './objects/with-copies.ts';
 import type { Retention } from './retention/retention.ts';
 import { createRetention } from './retention/stored-retention.ts';
 import { StoredChain } from './signing/stored-chain.ts';
@@ -114,7 +114,7 @@ export class StoredCluster implements ClusterHistory {
   }
 
   async #read(context: ClusterContext, key: string, { signal }: Abortable): Promise<Epoch> {
-    const fields = openSealedJson(await readSmall(context.store, key, signal), key);
+    const fields = openSealedJson(await readSealed(context.store, key, signal), key);
     return {
       number: fields.integer('number'),
       systemIdentifier: fields.text('systemIdentifier'),

@@ -1,7 +1,7 @@
 import type { EpochContext } from '../epoch-context.ts';
 import { assertSha256 } from '../format/container.ts';
-import { readRange } from '../objects/read-range.ts';
 import { Recent } from '../objects/recent.ts';
+import { readProven } from '../objects/with-copies.ts';
 import type { BaseFrame } from './base-map.ts';
 
 /** Pages that changed on different days lie in different frames, and a file is gone through in order: as many are open. */
@@ -22,8 +22,9 @@ export class FrameReader {
     const { offset, storedBytes, sha256, number } = frame;
     const { key } = frame.pack;
     return this.#recent.get(`${key}/${number}`, async () => {
-      const stored = await readRange(store, key, offset, offset + storedBytes, signal);
-      assertSha256(stored, sha256, key, `frame ${number}`);
+      const verify = (bytes: Buffer): void => assertSha256(bytes, sha256, key, `frame ${number}`);
+      const range = { start: offset, end: offset + storedBytes };
+      const stored = await readProven(store, key, range, { verify, signal });
       return codecs.open(stored, frame, key);
     });
   }

@@ -13,7 +13,7 @@ import {
 } from '../format/container-tail.ts';
 import type { Codecs } from '../objects/codecs.ts';
 import { damaged } from '../objects/damage.ts';
-import { readRange } from '../objects/read-range.ts';
+import { readProven } from '../objects/with-copies.ts';
 import type { ManifestReference } from './record.ts';
 
 /** Most manifests have footer, index and table within this. */
@@ -54,8 +54,8 @@ export class ManifestSource {
     const faults: KeyframeError[] = [];
     for (const { key, base } of this.#places) {
       try {
-        const bytes = await readRange(this.#store, key, base + start, base + end, signal);
-        verify(bytes, key);
+        const proof = { verify: (found: Buffer) => verify(found, key), signal };
+        const bytes = await readProven(this.#store, key, { start: base + start, end: base + end }, proof);
         for (const fault of faults) this.#note(fault);
         return bytes;
       } catch (error) {

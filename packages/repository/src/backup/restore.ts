@@ -6,6 +6,7 @@ import { damaged } from '../objects/damage.ts';
 import { letGo } from '../objects/let-go.ts';
 import { readInto } from '../objects/read-range.ts';
 import { Slots } from '../objects/slots.ts';
+import { readProven, withCopies } from '../objects/with-copies.ts';
 import { Failure } from './failure.ts';
 import { findHeld, type HeldContent } from './held-content.ts';
 import type { ManifestEntry } from './manifest.ts';
@@ -124,7 +125,9 @@ export class Restore {
     const key = this.#manifest.packKey(window.pack);
     this.#report.requests += 1;
     this.#report.storedBytes += bytes.length;
-    await readInto(this.#context.store, key, window.start, bytes, this.#failure.signal);
+    await withCopies(this.#context.store, key, (copy) =>
+      readInto(copy, key, window.start, bytes, this.#failure.signal),
+    );
     const frames: Promise<void>[] = [];
     for (const frame of window.frames) {
       await this.#slots.take();
@@ -138,8 +141,7 @@ export class Restore {
   }
 
   async #frame(frame: FrameRecord, stored: Buffer, key: string): Promise<void> {
-    assertSha256(stored, frame.sha256, key, `frame ${frame.number}`);
-    const plain = await this.#context.codecs.open(stored, frame, key);
+    const plain = await this.#context.codecs.open(await this.#proven(frame, stored, key), frame, key);
     for (const extent of frame.extents.filter((each) => this.#isWanted(each))) {
       const file = this.#claim(extent);
       const data = plain.subarray(extent.frameOffset, extent.frameOffset + extent.sizeBytes);
@@ -147,6 +149,20 @@ export class Restore {
       await this.#arrived(file, extent.sizeBytes);
     }
     letGo(plain);
+  }
+
+  /** The bytes of a frame as they came, or from another copy of the pack where these are damaged. */
+  async #proven(frame: FrameRecord, stored: Buffer, key: string): Promise<Buffer> {
+    const verify = (bytes: Buffer): void => assertSha256(bytes, frame.sha256, key, `frame ${frame.number}`);
+    try {
+      verify(stored);
+      return stored;
+    } catch (error) {
+      const { store } = this.#context;
+      if (store.copies === undefined) throw error;
+      const range = { start: frame.offset, end: frame.offset + frame.storedBytes };
+      return readProven(store, key, range, { verify, signal: this.#failure.signal });
+    }
   }
 
   async #zeros(extent: ExtentRecord): Promise<void> {

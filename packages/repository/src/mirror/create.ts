@@ -252,7 +252,9 @@ function except(mirror: Mirror, holders: ReadonlySet<Member>): Member[] {
 export function refusal(mirror: Mirror, { created, faults }: Ballot): KeyframeError {
   const codes = new Set([...faults.values()].map((error) => faultOf(error).code));
   const [first] = faults.values();
-  if (first !== undefined && codes.size === 1 && created.size === 0) throw first;
+  if (first !== undefined && codes.size === 1 && created.size === 0)
+    // oxlint-disable-next-line typescript/only-throw-error -- a fault of the source passes through as it is
+    throw first;
   const { quorum, lead } = mirror.rule;
   const needed =
     lead === undefined ? `${quorum} are needed` : `${lead}${quorum > 1 ? ` and ${quorum} in all` : ''} is needed`;

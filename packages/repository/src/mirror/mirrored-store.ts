@@ -1,7 +1,6 @@
 /** Several stores that hold the same objects, as one store. @packageDocumentation */
 import {
   assertObjectKey,
-  type Closable,
   KeyframeError,
   type ObjectInfo,
   type PutOptions,
@@ -113,7 +112,7 @@ export function mirroredStore(options: MirrorOptions): MirroredStore {
       (closed ??= (async () => {
         await within(drainMs, catchUp.idle());
         catchUp.stop();
-        await Promise.all(stores.map((each) => (each.store as Closable).close?.()));
+        await Promise.all(stores.map(async ({ store }) => store.close?.()));
       })()),
   };
 }

@@ -1,4 +1,4 @@
-import { hasCode, KeyframeError, type Store } from '@keyframe/contracts';
+import { hasCode, type KeyframeError, type Store } from '@keyframe/contracts';
 import { bytesOf, textOf } from '@keyframe/contracts/streams';
 import { contentOf, createMemoryStore, failing, faulty, losingAcknowledgement, slow } from '@keyframe/testkit';
 import { describe, expect, it } from 'vitest';

@@ -43,11 +43,7 @@ export async function* listCopies(
     for (;;) {
       if (courses.length === 0 || courses.some((course) => isEmpty(course)))
         courses = await refill(mirror, courses, faults, signal);
-      let key: string | undefined;
-      for (const { batch, at } of courses) {
-        const head = batch[at]?.key;
-        if (head !== undefined && (key === undefined || head < key)) key = head;
-      }
+      const key = leastKey(courses);
       if (key === undefined) return;
       const copies = new Map<Member, ObjectInfo>();
       for (const course of courses) {
@@ -79,6 +75,15 @@ export async function* listUnion(
     yield { key, sizeBytes: info.sizeBytes, modifiedAt: info.modifiedAt };
   }
   signal?.throwIfAborted();
+}
+
+function leastKey(courses: readonly Course[]): string | undefined {
+  let least: string | undefined;
+  for (const { batch, at } of courses) {
+    const head = batch[at]?.key;
+    if (head !== undefined && (least === undefined || head < least)) least = head;
+  }
+  return least;
 }
 
 const isEmpty = ({ batch, at, ended }: Course): boolean => !ended && at >= batch.length;

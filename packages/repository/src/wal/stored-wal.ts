@@ -13,10 +13,12 @@ import { decodeFooter, FOOTER_BYTES } from '../format/container-tail.ts';
 import { FORMAT } from '../format/sealed-json.ts';
 import { walKey } from '../keys.ts';
 import { readRange } from '../objects/read-range.ts';
+import { readProven, withCopies } from '../objects/with-copies.ts';
 import { assertBelongs, assertWhole } from './facts.ts';
 import type { WalArchive, WalFile, WalObjectHeader } from './wal-archive.ts';
 import { decodeWalObject } from './wal-content.ts';
 import { InventoryBuilder, type WalInventory } from './wal-inventory.ts';
+import { openProven } from './proven-wal.ts';
 import { type KnownContent, readContent } from './wal-pieces.ts';
 import { encodeWalObject, HEADER_READ_BYTES, readHeader } from './wal-object.ts';
 
@@ -59,14 +61,14 @@ export class StoredWal implements WalArchive {
   ): Promise<{ readonly header: WalObjectHeader; readonly content: ByteStream } | undefined> {
     const file = parsed(name);
     const key = this.#context.prefix + walKey(file);
-    let stream: ByteStream;
+    const { store } = this.#context;
     try {
-      stream = await this.#context.store.get(key, { signal });
+      if (store.copies !== undefined) return await openProven(this.#context, { key, name, signal });
+      return await decodeWalObject(this.#context, await store.get(key, { signal }), { key, name });
     } catch (error) {
       if (hasCode(error, 'NOT_FOUND')) return undefined;
       throw error;
     }
-    return decodeWalObject(this.#context, stream, { key, name });
   }
 
   async header(name: string, { signal }: Abortable = {}): Promise<WalObjectHeader | undefined> {
@@ -111,12 +113,15 @@ export class StoredWal implements WalArchive {
         details: { key, archived: stored.sha256, offered: offered.sha256 },
       });
     const start = Math.max(0, sizeBytes - FOOTER_BYTES);
-    decodeFooter(await readRange(this.#context.store, key, start, sizeBytes, signal), sizeBytes, key);
+    const verify = (bytes: Buffer): void => void decodeFooter(bytes, sizeBytes, key);
+    await readProven(this.#context.store, key, { start, end: sizeBytes }, { verify, signal });
   }
 
   async #readHeader(key: string, sizeBytes: number, signal: AbortSignal | undefined): Promise<WalObjectHeader> {
     const end = Math.min(sizeBytes, HEADER_READ_BYTES);
-    return readHeader(this.#context, await readRange(this.#context.store, key, 0, end, signal), key);
+    return withCopies(this.#context.store, key, async (copy) =>
+      readHeader(this.#context, await readRange(copy, key, 0, end, signal), key),
+    );
   }
 
   #describe(file: WalFile, name: WalFileName, { sizeBytes, sha256 }: KnownContent): WalObjectHeader {
