@@ -47,7 +47,10 @@ const WIDTH = 2;
 export async function recoveries(major: Major, { targets, seed }: RecoveryOptions): Promise<RecoveryReport> {
   const started = performance.now();
   const random = new Random(seed);
-  await using site = await Site.create(major, { walSegmentSizeMiB: random.pick([4, 16]) });
+  // With summaries, PostgreSQL 17 and later send increments by themselves.
+  const settings = major >= 17 ? { summarize_wal: random.pick([true, false]) } : {};
+  const walSegmentSizeMiB = random.pick([4, 16]);
+  await using site = await Site.create(major, { walSegmentSizeMiB, settings, dataDirectory: true });
   const story = await tellStory(site, major, random);
   const told = performance.now();
   const aims = chooseAims(story, random, targets);

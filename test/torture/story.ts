@@ -31,15 +31,18 @@ export async function tellStory(site: Site, major: Major, random: Random): Promi
   await stretch(origin, 'before any backup');
   const backups = [await site.backup()];
   await stretch(origin, 'between backups');
+  await site.backup(readBy(random));
   await origin.kill9();
   await origin.start();
   await stretch(origin, 'after a crash');
-  backups.push(await site.backup());
+  backups.push(await site.backup(readBy(random)));
   await stretch(origin, 'after backups');
   const forkTime = await origin.sql(
     "select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00')",
   );
   await stretch(origin, 'on the dead branch');
+  // Nothing of the continuation may be built on this one: it starts behind the fork.
+  const dead = await site.backup(readBy(random));
   await site.archiveAll();
   const continued = await continueFrom(site, forkTime);
   await stretch(origin, 'late on the dead branch');
@@ -49,7 +52,9 @@ export async function tellStory(site: Site, major: Major, random: Random): Promi
   const second = await Ledger.open(continued.cluster, { seed: random.between(0, 2 ** 31) });
   second.start();
   await stretch(continued.cluster, 'on the new timeline');
-  backups.push(await site.report(['backup'], { config: continued.config }));
+  const newest = await site.report<BackupFacts>(['backup'], { config: continued.config });
+  if (newest.parent === dead.label) throw new Error('a backup of the new timeline builds on the dead branch');
+  backups.push(newest);
   await stretch(continued.cluster, 'late on the new timeline');
   await second.stop();
   const last = await site.archiveAll(continued.cluster);
@@ -60,6 +65,11 @@ export async function tellStory(site: Site, major: Major, random: Random): Promi
     [2, second.attempted.union(new Set(prepared.split('\n').filter(Boolean).map(Number)))],
   ]);
   return { oracle: new Oracle(wal, began), backups, fork: parseLsn(continued.adopted.forkedAt) };
+}
+
+/** One of the ways to take an increment. */
+function readBy(random: Random): string[] {
+  return random.pick([[], ['--from', 'local'], ['--type', 'full']]);
 }
 
 /** pg_amcheck needs its extension in every database, and must find something in each. */
