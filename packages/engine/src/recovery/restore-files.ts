@@ -1,8 +1,13 @@
 /** Writes the files of a backup into an empty target directory. @packageDocumentation */
+import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { ManifestEntry, RestoreSink } from '@keyframe/repository';
 import { createLocator, placeEntry, type TablespaceDirectories } from './entry-places.ts';
+import { OpenFiles } from './open-files.ts';
+
+/** As a file is opened that this restore has created. */
+const AGAIN = constants.O_WRONLY | constants.O_NOFOLLOW;
 
 /** Puts the files of a backup where they belong. */
 export interface FileWriter {
@@ -29,39 +34,26 @@ export async function writeAt(handle: FileHandle, offsetBytes: number, data: Uin
 /** Creates a sink that scatters verified ranges to files and syncs each file when it is complete. */
 export function createFileWriter(root: string, tablespaces: TablespaceDirectories, sync: boolean): FileWriter {
   const directories = new Set<string>([root]);
-  const files = new Map<number, Promise<FileHandle>>();
+  const files = new OpenFiles(sync);
   const locate = createLocator(root, tablespaces);
-  /** A file is created by its first range, so only the files being written are open. */
-  const opened = (entry: ManifestEntry): Promise<FileHandle> => {
-    const known = files.get(entry.ordinal);
-    if (known !== undefined) return known;
+  /** A file is created by its first range, so only files being written are open. */
+  const use = (entry: ManifestEntry, work: (handle: FileHandle) => Promise<void>): Promise<void> => {
     const path = locate(entry.path);
     directories.add(dirname(path));
-    const handle = open(path, 'wx', fileMode(entry));
-    files.set(entry.ordinal, handle);
-    return handle;
+    return files.use(entry.ordinal, (again) => open(path, again ? AGAIN : 'wx', fileMode(entry)), work);
   };
   const sink: RestoreSink = {
     async entry(entry) {
       await placeEntry(entry, { root, path: locate(entry.path), tablespaces, directories });
     },
-    async write(file, offsetBytes, data) {
-      await writeAt(await opened(file), offsetBytes, data);
-    },
+    write: (file, offsetBytes, data) => use(file, (handle) => writeAt(handle, offsetBytes, data)),
     async done(file) {
-      const handle = await opened(file);
-      files.delete(file.ordinal);
-      try {
+      await use(file, async (handle) => {
         if (sync) await handle.sync();
-      } finally {
-        await handle.close();
-      }
+      });
+      await files.complete(file.ordinal);
     },
   };
-  const close = async (): Promise<void> => {
-    for (const handle of await Promise.allSettled(files.values()))
-      if (handle.status === 'fulfilled') await handle.value.close();
-    files.clear();
-  };
+  const close = (): Promise<void> => files.close();
   return { sink, directories, roots: [root, ...tablespaces.values()], close };
 }

@@ -13,6 +13,7 @@ import { promisify } from 'node:util';
 import type { ManifestEntry, RestoreSink } from '@keyframe/repository';
 import { createLocator, directoryMode, linkTarget, placeEntry, type TablespaceDirectories } from './entry-places.ts';
 import { fileMode, type FileWriter, writeAt } from './restore-files.ts';
+import { OpenFiles } from './open-files.ts';
 import { RESTORE_MARKER } from './restore-claim.ts';
 
 /** Entries of a directory looked at together. */
@@ -62,11 +63,12 @@ class ReusingWriter implements RestoreSink {
   readonly #planned = new Map<string, ManifestEntry>();
   readonly #existing = new Map<string, Existing>();
   readonly #links = new Set<string>();
-  readonly #files = new Map<number, Promise<FileHandle>>();
+  readonly #files: OpenFiles;
 
   constructor(options: ReuseOptions) {
     const { root, tablespaces } = options;
     this.#options = options;
+    this.#files = new OpenFiles(options.sync);
     this.#locate = createLocator(root, tablespaces);
     this.directories = new Set([root, ...tablespaces.values()]);
   }
@@ -93,44 +95,38 @@ class ReusingWriter implements RestoreSink {
   /** Only one page of a range may be wrong: what need not be written need not reach the disk again. */
   async write(file: ManifestEntry, offsetBytes: number, data: Uint8Array): Promise<void> {
     const there = Buffer.allocUnsafe(data.length);
-    if (!(await this.read(file, offsetBytes, there))) return writeAt(await this.#opened(file), offsetBytes, data);
+    if (!(await this.read(file, offsetBytes, there)))
+      return this.#use(file, (handle) => writeAt(handle, offsetBytes, data));
     for (const [from, to] of differences(there, data))
-      await writeAt(await this.#opened(file), offsetBytes + from, data.subarray(from, to));
+      await this.#use(file, (handle) => writeAt(handle, offsetBytes + from, data.subarray(from, to)));
   }
 
   async done(file: ManifestEntry): Promise<void> {
     const path = this.#locate(file.path);
     const existing = this.#existing.get(path);
-    const changed = this.#files.get(file.ordinal) !== undefined || existing === undefined;
-    const handle = changed ? await this.#opened(file) : undefined;
-    this.#files.delete(file.ordinal);
-    try {
+    const changed = this.#files.hasBegun(file.ordinal) || existing === undefined;
+    const finish = async (handle?: FileHandle): Promise<void> => {
       const adjusted = existing !== undefined && (await this.#adjust(path, file, existing));
       if (!this.#options.sync) return;
       if (handle !== undefined) await handle.sync();
       else await syncKept(path, adjusted);
-    } finally {
-      await handle?.close();
-    }
+    };
+    await (changed ? this.#use(file, finish) : finish());
+    await this.#files.complete(file.ordinal);
   }
 
-  async close(): Promise<void> {
-    for (const handle of await Promise.allSettled(this.#files.values()))
-      if (handle.status === 'fulfilled') await handle.value.close();
-    this.#files.clear();
+  close(): Promise<void> {
+    return this.#files.close();
   }
 
   /** A file is opened by the first range that must be written. */
-  #opened(file: ManifestEntry): Promise<FileHandle> {
-    const known = this.#files.get(file.ordinal);
-    if (known !== undefined) return known;
+  #use(file: ManifestEntry, work: (handle: FileHandle) => Promise<void>): Promise<void> {
     const path = this.#locate(file.path);
     this.directories.add(dirname(path));
-    const handle = this.#existing.has(path)
-      ? open(path, constants.O_RDWR | constants.O_NOFOLLOW)
-      : open(path, 'wx', fileMode(file));
-    this.#files.set(file.ordinal, handle);
-    return handle;
+    const isThere = this.#existing.has(path);
+    const create = (again: boolean): Promise<FileHandle> =>
+      again || isThere ? open(path, constants.O_RDWR | constants.O_NOFOLLOW) : open(path, 'wx', fileMode(file));
+    return this.#files.use(file.ordinal, create, work);
   }
 
   /** Cuts what is too long and gives the permissions of the backup. True when it changed anything. */
