@@ -95,20 +95,19 @@ With --delta an old data directory of the same cluster is made equal to the back
       const plan = await engine.planRecovery({ history }, { target, backup: options.backup }, stage);
       const start = { port: options.port, binDirectory: options.binDir, environment };
       if (options.start) await engine.checkStart(plan, start, stage);
+      const holder = await engine.thisProcess('keyframe restore');
       const self = commandTarget(app);
-      const restored = await engine.restore(
-        plan,
-        {
-          directory: resolve(cwd, options.to),
-          force: options.force,
-          delta: options.delta,
-          tablespaces: engine.parseTablespaceMap(options.tablespace, plan.backup),
-          action: options.action,
-          restoreCommand: restoreArguments(self, { epoch: plan.archive.epoch.number, frozen: plan.frozen }),
-          sync: !options.noSync,
-        },
-        stage,
-      );
+      const request = {
+        directory: resolve(cwd, options.to),
+        force: options.force,
+        delta: options.delta,
+        tablespaces: engine.parseTablespaceMap(options.tablespace, plan.backup),
+        action: options.action,
+        restoreCommand: restoreArguments(self, { epoch: plan.archive.epoch.number, frozen: plan.frozen }),
+        sync: !options.noSync,
+      };
+      const reading = { repository: app.repository, holder };
+      const restored = await engine.announceRestore(reading, plan, () => engine.restore(plan, request, stage), stage);
       for (const warning of restored.warnings) log.warn(warning);
       const restoredMs = Math.round(performance.now() - started);
       const server = options.start

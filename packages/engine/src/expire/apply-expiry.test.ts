@@ -1,4 +1,4 @@
-import { beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { assertTruths } from './expiry-truths.fixture.ts';
 import { DAY_MS, HOUR_MS, World } from './expiry-model.fixture.ts';
 import { undelete } from './undelete.ts';

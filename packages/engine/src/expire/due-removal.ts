@@ -59,7 +59,7 @@ export function dueRemoval(due: Due, context: DueContext): DueRemoval {
   return {
     labels: whole.map(({ epoch, label }) => ({ epoch, label })),
     packs: tombstones.flatMap(({ epoch, label, packs }) => packs.map((number) => ({ epoch, label, number }))),
-    wal: [...walRanges.flatMap((range) => namesOf(facts, range)), ...companions],
+    wal: [...walRanges.flatMap(namesOf), ...companions],
     tombstones: tombstones.filter(({ kind, packs }) => kind !== 'packs' || packs.length > 0),
     walRanges,
     segments: walRanges.reduce((sum, { segments }) => sum + segments, 0),
@@ -114,11 +114,10 @@ function portionOf(facts: ExpiryFacts, range: WalGoing): WalGoing {
   return { ...range, segments, sizeBytes };
 }
 
-function namesOf(facts: ExpiryFacts, { epoch, timeline, first, last }: WalGoing): { epoch: number; name: string }[] {
-  const size = facts.epochs.find((each) => each.epoch === epoch)?.segmentSizeBytes ?? 16 << 20;
+function namesOf({ epoch, timeline, first, last, segmentSizeBytes }: WalGoing): { epoch: number; name: string }[] {
   return Array.from({ length: last - first + 1 }, (_, at) => ({
     epoch,
-    name: segmentName(timeline, BigInt(first + at), size),
+    name: segmentName(timeline, BigInt(first + at), segmentSizeBytes),
   }));
 }
 

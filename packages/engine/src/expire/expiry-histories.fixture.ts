@@ -11,7 +11,8 @@ import { undelete } from './undelete.ts';
 export type Step =
   | { readonly kind: 'push' | 'fork'; readonly count: number }
   | { readonly kind: 'backup' | 'begin'; readonly full: boolean }
-  | { readonly kind: 'finish' | 'kill' | 'abandon' | 'expire' | 'undelete' }
+  | { readonly kind: 'finish' | 'kill' | 'abandon' }
+  | { readonly kind: 'expire' | 'undelete' }
   | { readonly kind: 'advance'; readonly hours: number }
   | { readonly kind: 'hold'; readonly which: number; readonly hours: number }
   | { readonly kind: 'unhold' };
@@ -59,7 +60,7 @@ const STEP: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ kind: 'kill' as const }) },
   { weight: 1, arbitrary: fc.constant({ kind: 'abandon' as const }) },
   { weight: 8, arbitrary: fc.constant({ kind: 'expire' as const }) },
-  { weight: 1, arbitrary: fc.constant({ kind: 'undelete' as const }) },
+  { weight: 3, arbitrary: fc.constant({ kind: 'undelete' as const }) },
   { weight: 7, arbitrary: fc.record({ kind: fc.constant('advance' as const), hours: fc.constantFrom(1, 6, 25, 49) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('fork' as const), count: fc.integer({ min: 0, max: 4 }) }) },
   {
@@ -86,7 +87,9 @@ export async function playHistory({ policy, steps }: History): Promise<Played> {
   return played;
 }
 
-async function play(world: World, step: Step, played: { -readonly [Name in keyof Played]: number }): Promise<void> {
+type Count = { -readonly [Name in keyof Played]: number };
+
+async function play(world: World, step: Step, played: Count): Promise<void> {
   switch (step.kind) {
     case 'push':
       return world.push(step.count);
@@ -95,44 +98,57 @@ async function play(world: World, step: Step, played: { -readonly [Name in keyof
     case 'fork':
       played.forks += 1;
       return world.fork(step.count);
-    case 'backup':
-      if (world.open === undefined) await world.backup(step.full ? 'full' : 'incremental');
-      return;
-    case 'begin':
-      if (world.open === undefined) await world.begin(step.full ? 'full' : 'incremental');
-      return;
-    case 'finish':
-      if (world.open !== undefined && (await world.finish()) === 'refused') played.refused += 1;
-      return;
-    case 'kill':
-      return world.kill();
-    case 'abandon': {
-      const { open } = world;
-      world.kill();
-      return open?.writer.abandon(new Error('given up'));
-    }
-    case 'expire': {
-      const { waiting, removed } = await world.expire();
-      played.expired += waiting.length;
-      played.removed += removed.backups.length;
-      played.segments += removed.segments;
-      return;
-    }
+    case 'expire':
+      return expire(world, played);
     case 'undelete':
       played.undeleted += (await undeleteOldest(world)) ? 1 : 0;
       return;
-    case 'hold': {
-      const listed = await world.epoch.backups.list();
-      const label = listed[step.which % Math.max(1, listed.length)]?.label;
-      const until = new Date(world.nowMs + step.hours * HOUR_MS).toISOString();
-      if (label !== undefined) await addHold(world.context(), { label, wal: false, until, reason: 'test' });
-      return;
-    }
-    case 'unhold': {
-      const [hold] = await (await world.context().history.retention()).holds.list();
-      if (hold !== undefined) await removeHold(world.context(), hold.id);
-    }
+    case 'hold':
+      return hold(world, step);
+    case 'unhold':
+      return unhold(world);
+    case 'backup':
+    case 'begin':
+    case 'finish':
+    case 'kill':
+    case 'abandon':
+      return playBackup(world, step, played);
   }
+}
+
+type BackupStep = Extract<Step, { kind: 'backup' | 'begin' | 'finish' | 'kill' | 'abandon' }>;
+
+async function playBackup(world: World, step: BackupStep, played: Count): Promise<void> {
+  const { open } = world;
+  if (step.kind === 'backup' || step.kind === 'begin') {
+    if (open !== undefined) return;
+    await world.begin(step.full ? 'full' : 'incremental');
+    if (step.kind === 'backup') await world.finish();
+  } else if (step.kind === 'finish') {
+    if (open !== undefined && (await world.finish()) === 'refused') played.refused += 1;
+  } else {
+    world.kill();
+    if (step.kind === 'abandon') await open?.writer.abandon(new Error('given up'));
+  }
+}
+
+async function expire(world: World, played: Count): Promise<void> {
+  const { waiting, removed } = await world.expire();
+  played.expired += waiting.length;
+  played.removed += removed.backups.length;
+  played.segments += removed.segments;
+}
+
+async function hold(world: World, { which, hours }: { readonly which: number; readonly hours: number }): Promise<void> {
+  const listed = await world.epoch.backups.list();
+  const label = listed[which % Math.max(1, listed.length)]?.label;
+  const until = new Date(world.nowMs + hours * HOUR_MS).toISOString();
+  if (label !== undefined) await addHold(world.context(), { label, wal: false, until, reason: 'test' });
+}
+
+async function unhold(world: World): Promise<void> {
+  const [first] = await (await world.context().history.retention()).holds.list();
+  if (first !== undefined) await removeHold(world.context(), first.id);
 }
 
 async function undeleteOldest(world: World): Promise<boolean> {

@@ -19,6 +19,7 @@ import {
   type LeaseHolder,
   openRepository,
   type Repository,
+  type RestoreSink,
 } from '@keyframe/repository';
 import { createMemoryStore } from '@keyframe/testkit';
 import { applyExpiry, type ExpireContext, type ExpiryOutcome } from './apply-expiry.ts';
@@ -272,11 +273,15 @@ export class World {
   /** Reads a backup back; throws unless it is the one that was taken. */
   async restore({ record, digests }: PastBackup): Promise<void> {
     const sums = new Map<string, Buffer>();
-    await this.epoch.backups.read(record, {
+    const sink: RestoreSink = {
       entry: ({ path, sizeBytes }) => void sums.set(path, Buffer.alloc(sizeBytes)),
-      write: ({ path }, offset, data) => void sums.get(path)?.set(data, offset),
+      write: ({ path }, offset, data) => {
+        sums.get(path)?.set(data, offset);
+      },
       done: () => undefined,
-    });
+    };
+    // Small, since thousands are read.
+    await this.epoch.backups.read(record, sink, { concurrency: 1, memoryBudgetBytes: 1 });
     for (const [path, expected] of Object.entries(digests))
       if (digest(sums.get(path) ?? Buffer.alloc(0)) !== expected)
         throw new Error(`${record.label} has another ${path}`);

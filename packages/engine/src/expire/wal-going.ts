@@ -10,6 +10,7 @@ export interface WalGoing extends NumberRange {
   readonly timeline: TimelineId;
   readonly segments: number;
   readonly sizeBytes: number;
+  readonly segmentSizeBytes: number;
 }
 
 /** A running backup's WAL was archived after it began; a standby's may begin at an older restart point. */
@@ -38,7 +39,7 @@ export function walGoing(facts: ExpiryFacts, needs: readonly WalNeed[], shelter:
       const floorMs = needed.has(timeline) ? begunMs : Math.min(begunMs, shelter.youngerThanMs);
       const old = survey.numbers.filter((_, at) => (survey.modifiedMs[at] ?? Infinity) < floorMs);
       const going = difference(rangesOf(old), needed.get(timeline) ?? []);
-      return splitAtGaps(going, survey).map((range) => measured(each.epoch, timeline, range, survey));
+      return splitAtGaps(going, survey).map((range) => measured(each, timeline, range, survey));
     });
   });
 }
@@ -54,7 +55,7 @@ function splitAtGaps(ranges: readonly NumberRange[], { numbers }: TimelineSurvey
 }
 
 function measured(
-  epoch: number,
+  { epoch, segmentSizeBytes }: EpochFacts,
   timeline: TimelineId,
   { first, last }: NumberRange,
   { numbers, sizes }: TimelineSurvey,
@@ -65,7 +66,7 @@ function measured(
       segments += 1;
       sizeBytes += sizes[at] ?? 0;
     }
-  return { epoch, timeline, first, last, segments, sizeBytes };
+  return { epoch, timeline, first, last, segments, sizeBytes, segmentSizeBytes };
 }
 
 /** Backup history files and partial segments of segments that go. A partial one follows the last whole segment of its timeline. */
