@@ -48,7 +48,8 @@ export async function loadAdapters(
   const problems: DraftProblem[] = [];
   const adapters: PlacedAdapter[] = [];
   for (const { path, kind, slot } of slotsOf(data)) {
-    const { use, ...options } = slot;
+    const { use, ...given } = slot;
+    const options = kind === 'store' ? withoutName(given) : given;
     // The shape check has already said that the name is missing.
     if (use === undefined || use === '') continue;
     const result = await loadPlugin(use, kind, file, sources);
@@ -72,6 +73,11 @@ export async function loadAdapters(
     }
   }
   return { problems, adapters };
+}
+
+/** What a store is called is the repository's affair, not the plugin's. */
+function withoutName(slot: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(slot).filter(([key]) => key !== 'name'));
 }
 
 function optionNames({ jsonSchema }: AnyPlugin): string[] {

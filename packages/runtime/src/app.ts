@@ -1,6 +1,6 @@
 import type { Host, Log, Store } from '@keyframe/contracts';
 import type { ConnectionTarget } from '@keyframe/postgres';
-import type { Repository } from '@keyframe/repository';
+import type { MirroredStore, NamedStore, Repository } from '@keyframe/repository';
 import type { ClusterConfiguration, Configuration } from './configuration.ts';
 
 /** The assembled parts for one cluster and its repository. Nothing is opened before its first use. */
@@ -10,10 +10,14 @@ export interface App {
   readonly cluster: ClusterConfiguration;
   readonly repositoryName: string;
   readonly repository: Repository;
-  /** The repository's store with the engine's retries. */
+  /** The repository's store with the engine's retries; several stores are one here. */
   readonly store: Store;
-  /** The store itself: one attempt per call. */
-  readonly rawStore: Store;
+  /** What is behind `store` where the repository has several. */
+  readonly mirror: MirroredStore | undefined;
+  /** The stores themselves: one attempt per call. */
+  readonly rawStores: readonly NamedStore[];
+  /** What a store holds when it is looked at alone. */
+  repositoryOver(store: Store): Repository;
   readonly host: Host;
   readonly log: Log;
   /** Where this host keeps what it remembers of this repository. May not exist yet. */

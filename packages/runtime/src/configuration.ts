@@ -1,4 +1,5 @@
 import type { AdapterKinds, Host, Secret } from '@keyframe/contracts';
+import type { WriteRule } from '@keyframe/repository';
 import type { Codec } from './codecs.ts';
 import type { RetentionConfiguration } from './retention-schema.ts';
 
@@ -35,10 +36,18 @@ export interface ConfiguredAdapter<Kind extends keyof AdapterKinds> {
   create(host: Host): AdapterKinds[Kind];
 }
 
+/** A store and the name it goes by in this repository. */
+export interface ConfiguredStore extends ConfiguredAdapter<'store'> {
+  readonly name: string;
+}
+
 /** Where the history of clusters is kept. */
 export interface RepositoryConfiguration {
   readonly name: string;
-  readonly stores: readonly [ConfiguredAdapter<'store'>];
+  /** At least one; each holds everything. */
+  readonly stores: readonly ConfiguredStore[];
+  /** When a write counts. */
+  readonly writeRule: WriteRule;
   readonly compress: ConfiguredAdapter<'compressor'>;
   /** What is kept; undefined: nothing expires. */
   readonly retention: RetentionConfiguration | undefined;

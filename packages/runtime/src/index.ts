@@ -5,6 +5,7 @@ export type {
   ClusterConfiguration,
   Configuration,
   ConfiguredAdapter,
+  ConfiguredStore,
   Environment,
   RepositoryConfiguration,
 } from './configuration.ts';
@@ -12,6 +13,7 @@ export { createHost, type OwnedHost } from './host.ts';
 export { configurationJsonSchema, type KnownPlugins } from './json-schema.ts';
 export { loadConfiguration, type LoadOptions } from './load-configuration.ts';
 export { openApp, type OpenOptions } from './open-app.ts';
+export type { StoreChoice } from './open-store.ts';
 export type { PluginSources } from './plugins.ts';
 export { type ConfigurationProblem, formatProblem, problemsOf } from './problems.ts';
 export { maskUrl } from './redaction.ts';

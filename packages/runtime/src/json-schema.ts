@@ -8,6 +8,12 @@ export type KnownPlugins = Readonly<Partial<Record<keyof AdapterKinds, readonly 
 
 type Json = Record<string, unknown>;
 
+const STORE_NAME: Json = {
+  type: 'string',
+  pattern: NAME.source,
+  description: 'What the store is called. Default: what `use` says.',
+};
+
 /**
  * JSON Schema (draft 2020-12) of the config file, for editors: with the options of every known plugin that can be loaded.
  * `from` is the config file (or where it would be): plugins are looked for from there.
@@ -28,7 +34,6 @@ export async function configurationJsonSchema(
   const stores = within(properties, 'stores');
   stores['items'] = await slotSchema('store', known.store ?? [], from, sources);
   stores['minItems'] = 1;
-  stores['maxItems'] = 1;
   const { description, default: byDefault } = within(properties, 'compress');
   const slot = await slotSchema('compressor', known.compressor ?? [], from, sources);
   properties['compress'] = { description, default: byDefault, anyOf: [nameSchema(known.compressor ?? []), slot] };
@@ -57,7 +62,8 @@ async function slotSchema(
       const result = await loadPlugin(use, kind, from, sources);
       if (!('plugin' in result) || result.plugin.jsonSchema === undefined) return [];
       const { $schema: _, ...options } = result.plugin.jsonSchema() as Json;
-      const properties = { use: { const: use }, ...within(options, 'properties') };
+      const named = kind === 'store' ? { name: STORE_NAME } : {};
+      const properties = { use: { const: use }, ...named, ...within(options, 'properties') };
       // oxlint-disable-next-line unicorn/no-thenable -- JSON Schema's own word
       return [{ if: { properties: { use: { const: use } } }, then: { ...options, properties } }];
     }),

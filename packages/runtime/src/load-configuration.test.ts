@@ -209,7 +209,7 @@ notify: []
       'repositories.none.stores 17:3 CONFIG_INVALID required',
       'notify 18:1 CONFIG_INVALID not available in this version',
       'clusters["Bad Name"] 9:3 CONFIG_INVALID is no name: a name has 1 to 63 of a-z, 0-9, - and _, and starts with a letter or digit',
-      'repositories.twice.stores 16:12 CONFIG_INVALID a repository has exactly one store in this version, not 3',
+      'repositories.twice.stores[1] 16:50 CONFIG_INVALID another store is called fs, too',
       'clusters.main.repository 3:5 CONFIG_INVALID there is no repository "valut"',
       'clusters["Bad Name"].repository 9:3 CONFIG_INVALID required, since there are several',
       'repositories.vault.stores[0].directory 13:9 CONFIG_INVALID required',
@@ -278,7 +278,7 @@ describe('a plugin', () => {
     await put('adapters/own.mjs', PLUGIN(''));
     await put('keyframe.yaml', naming('./adapters/own.mjs'));
     const configuration = await load({ cwd: '/', configPath: path.join(directory, 'keyframe.yaml') });
-    expect(configuration.repositories.get('vault')?.stores[0].pluginName).toBe('own');
+    expect(configuration.repositories.get('vault')?.stores[0]?.pluginName).toBe('own');
   });
 
   it('is found as a package beside the config file before the host application’s', async () => {
@@ -290,7 +290,7 @@ describe('a plugin', () => {
     );
     await writeFile(path.join(home, 'i.js'), PLUGIN(''));
     await put('keyframe.yaml', THREE_LINES);
-    expect((await load()).repositories.get('vault')?.stores[0].pluginName).toBe('own');
+    expect((await load()).repositories.get('vault')?.stores[0]?.pluginName).toBe('own');
   });
 
   it('is found among those delivered with the application last', async () => {
@@ -301,7 +301,7 @@ describe('a plugin', () => {
       asked.push(name);
       return new URL(`file://${directory}/own.mjs`);
     };
-    expect((await load({ builtinPlugin })).repositories.get('vault')?.stores[0].pluginName).toBe('own');
+    expect((await load({ builtinPlugin })).repositories.get('vault')?.stores[0]?.pluginName).toBe('own');
     expect(asked).toEqual(['@keyframe/store-tape']);
   });
 

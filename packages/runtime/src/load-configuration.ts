@@ -1,4 +1,5 @@
 import { KeyframeError, Secret } from '@keyframe/contracts';
+import { defaultQuorum } from '@keyframe/repository';
 import { loadAdapters, type PlacedAdapter } from './adapters.ts';
 import { type ConfigFile, type FindOptions, readConfigFile } from './config-file.ts';
 import { type Codec, codecNamed } from './codecs.ts';
@@ -12,6 +13,7 @@ import type { PluginSources } from './plugins.ts';
 import { type ConfigurationProblem, configurationError, formatPath, type KeyPath } from './problems.ts';
 import { maskUrl, passwordsIn, Redaction } from './redaction.ts';
 import { normalize, type RawCluster, type RawConfiguration } from './schema.ts';
+import { storeName } from './store-slots.ts';
 import { type ResolvedSecrets, resolveSecrets } from './secrets.ts';
 import { checkShape, type DraftProblem } from './shape.ts';
 
@@ -87,11 +89,15 @@ function build(
     return placed.adapter as ConfiguredAdapter<'store' & 'compressor'>;
   };
   const repositories = Object.entries(raw.repositories).map(
-    ([name, { signing, retention }]): [string, RepositoryConfiguration] => [
+    ([name, { stores, quorum, lead, signing, retention }]): [string, RepositoryConfiguration] => [
       name,
       {
         name,
-        stores: [at('repositories', name, 'stores', 0)],
+        stores: stores.map((slot, index) => ({
+          ...at('repositories', name, 'stores', index),
+          name: storeName(slot, index),
+        })),
+        writeRule: { quorum: quorum ?? defaultQuorum(stores.length, lead), lead },
         compress: at('repositories', name, 'compress'),
         retention,
         signing: {

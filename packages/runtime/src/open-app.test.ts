@@ -62,7 +62,7 @@ describe('an app', () => {
     const { id } = await app.repository.init();
     expect((await app.repository.identity()).id).toBe(id);
     await app.store.put('x/y', textOf('hello'));
-    expect((await drain(await app.rawStore.get('x/y'))).toString()).toBe('hello');
+    expect((await drain(await (app.rawStores[0]?.store ?? app.store).get('x/y'))).toString()).toBe('hello');
     await app.close();
     await app.close();
   });

@@ -1,7 +1,12 @@
 /** The only container of Keyframe: joins the configured adapters to a repository. @packageDocumentation */
 import type { Compressor, Log, Store } from '@keyframe/contracts';
-import { DEFAULT_RETRY, retrying } from '@keyframe/engine/store';
-import { openRepository, type Repository, type SigningContext } from '@keyframe/repository';
+import {
+  type MirroredStore,
+  type NamedStore,
+  openRepository,
+  type Repository,
+  type SigningContext,
+} from '@keyframe/repository';
 // The other entry of awilix loads a file globber that nothing here uses: 38 ms of CPU a start.
 import { asFunction, asValue, type AwilixContainer, createContainer, InjectionMode } from 'awilix/browser';
 import path from 'node:path';
@@ -11,9 +16,10 @@ import { choose } from './choose.ts';
 import type { Configuration, Environment, RepositoryConfiguration } from './configuration.ts';
 import { headsIn } from './heads.ts';
 import { createHost, type OwnedHost } from './host.ts';
+import { openStore, type StoreChoice } from './open-store.ts';
 
 /** What to open, and for whom. */
-export interface OpenOptions {
+export interface OpenOptions extends StoreChoice {
   /** Default: the only cluster of the file. */
   readonly cluster?: string | undefined;
   /** Default: the cluster's own repository. */
@@ -27,8 +33,9 @@ interface Cradle {
   readonly configuration: Configuration;
   readonly log: Log;
   readonly host: OwnedHost;
-  readonly rawStore: Store;
-  readonly store: Store;
+  readonly rawStores: readonly NamedStore[];
+  readonly opened: { readonly store: Store; readonly mirror?: MirroredStore };
+  readonly repositoryOver: (store: Store) => Repository;
   readonly compressor: Compressor;
   readonly codecs: readonly Compressor[];
   readonly repository: Repository;
@@ -42,7 +49,7 @@ export function openApp(configuration: Configuration, options: OpenOptions): App
   const cluster = choose(configuration.clusters, options.cluster, 'cluster');
   const configured = choose(configuration.repositories, options.repository ?? cluster.repository, 'repository');
   const stateDirectory = stateDirectoryOf(configuration, options.environment);
-  const container = joinParts(configuration, configured, options.log, stateDirectory);
+  const container = joinParts(configuration, configured, options, stateDirectory);
   const { cradle } = container;
   let closed: Promise<void> | undefined;
   return {
@@ -56,10 +63,14 @@ export function openApp(configuration: Configuration, options: OpenOptions): App
       return cradle.repository;
     },
     get store() {
-      return cradle.store;
+      return cradle.opened.store;
     },
-    get rawStore() {
-      return cradle.rawStore;
+    get mirror() {
+      return cradle.opened.mirror;
+    },
+    repositoryOver: (store) => cradle.repositoryOver(store),
+    get rawStores() {
+      return cradle.rawStores;
     },
     get host() {
       return cradle.host;
@@ -69,7 +80,12 @@ export function openApp(configuration: Configuration, options: OpenOptions): App
       const { resolveConnection } = await import('@keyframe/postgres');
       return await resolveConnection(cluster.source.url?.reveal(), options.environment);
     },
-    close: () => (closed ??= container.dispose()),
+    close: () =>
+      (closed ??= (async () => {
+        // Copies that are being made need the stores.
+        if (container.cache.has('opened')) await cradle.opened.mirror?.close?.();
+        await container.dispose();
+      })()),
   };
 }
 
@@ -77,9 +93,10 @@ export function openApp(configuration: Configuration, options: OpenOptions): App
 function joinParts(
   configuration: Configuration,
   configured: RepositoryConfiguration,
-  log: Log,
+  options: OpenOptions,
   stateDirectory: string,
 ): AwilixContainer<Cradle> {
+  const { log } = options;
   const container = createContainer<Cradle>({ injectionMode: InjectionMode.PROXY, strict: true });
   const closing = async (adapter: { close?(): Promise<void> }): Promise<void> => {
     await adapter.close?.();
@@ -88,13 +105,28 @@ function joinParts(
     configured: asValue(configured),
     configuration: asValue(configuration),
     log: asValue(log),
-    host: asFunction(({ log }: Cradle) => createHost(log))
+    host: asFunction((cradle: Cradle) => createHost(cradle.log))
       .singleton()
       .disposer((host) => host.close()),
-    rawStore: asFunction(({ configured: { stores }, host }: Cradle) => stores[0].create(host))
+    rawStores: asFunction(({ configured: { stores }, host }: Cradle) =>
+      stores.map((store) => ({ name: store.name, store: store.create(host) })),
+    )
       .singleton()
-      .disposer(closing),
-    store: asFunction(retryingStore).singleton(),
+      .disposer(async (stores) => {
+        for (const { store } of stores) await closing(store);
+      }),
+    opened: asFunction(({ configured: repository, rawStores, repositoryOver }: Cradle) =>
+      openStore(
+        {
+          configured: repository,
+          rawStores,
+          log,
+          stateDirectory,
+          check: (store, key, how) => repositoryOver(store).check(key, how),
+        },
+        options,
+      ),
+    ).singleton(),
     compressor: asFunction(({ configured: { compress }, host }: Cradle) => compress.create(host))
       .singleton()
       .disposer(closing),
@@ -103,25 +135,20 @@ function joinParts(
       .disposer(async (codecs) => {
         for (const codec of codecs) await codec.close?.();
       }),
-    repository: asFunction(({ store, compressor, codecs, host }: Cradle) =>
-      openRepository({
-        store,
-        compressor,
-        compressors: codecs,
-        now: host.now,
-        signing: signingOf(configured, stateDirectory, log),
-      }),
+    repositoryOver: asFunction(
+      ({ compressor, codecs, host }: Cradle) =>
+        (store: Store) =>
+          openRepository({
+            store,
+            compressor,
+            compressors: codecs,
+            now: host.now,
+            signing: signingOf(configured, stateDirectory, log),
+          }),
     ).singleton(),
+    repository: asFunction(({ opened, repositoryOver }: Cradle) => repositoryOver(opened.store)).singleton(),
   });
   return container;
-}
-
-function retryingStore({ rawStore, log }: Cradle): Store {
-  const onRetry = (key: string, attempt: number, cause: unknown): void =>
-    log.warn(
-      `the store could not serve ${key}, attempt ${attempt}: ${cause instanceof Error ? cause.message : String(cause)}`,
-    );
-  return retrying(rawStore, { ...DEFAULT_RETRY, onRetry });
 }
 
 function signingOf({ signing }: RepositoryConfiguration, stateDirectory: string, log: Log): SigningContext {

@@ -29,6 +29,8 @@ export interface RawCluster {
 
 export interface RawRepository {
   readonly stores: readonly Slot[];
+  readonly quorum?: number | undefined;
+  readonly lead?: string | undefined;
   readonly compress: Slot;
   readonly retention?: RetentionConfiguration | undefined;
   readonly signing?: { readonly key?: string | undefined; readonly trusted: readonly string[] } | undefined;
@@ -133,7 +135,13 @@ const signing = z.strictObject({
 });
 
 const repository = z.strictObject({
-  stores: z.array(slot).describe('Where the objects are kept. Exactly one in this version.'),
+  stores: z.array(slot).describe('Where the objects are kept: each of them holds everything.'),
+  quorum: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('How many stores must have an object before it counts. Default: more than half, or 1 beside a lead.'),
+  lead: z.string().optional().describe('Name of a store that must have an object before it counts.'),
   compress: slot.prefault({ use: 'zstd', level: 1 }).describe('Codec of new objects. Default: zstd, level 1.'),
   retention: retention.optional().describe('What `keyframe expire` keeps. Without it nothing expires.'),
   signing: signing.optional().describe('Who signs what is written, and whose signatures are believed.'),
@@ -162,7 +170,7 @@ const CLUSTER: KnownKeys = { known: Object.keys(cluster.shape), later: ['schedul
 const SOURCE: KnownKeys = { known: Object.keys(source.shape), later: [] };
 const REPOSITORY: KnownKeys = {
   known: Object.keys(repository.shape),
-  later: ['encrypt', 'lead', 'quorum'],
+  later: ['encrypt'],
 };
 
 const RETENTION: KnownKeys = { known: RETENTION_KEYS, later: [] };

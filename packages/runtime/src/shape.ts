@@ -3,6 +3,7 @@ import type { ErrorCode } from '@keyframe/contracts';
 import { nearest } from './nearest.ts';
 import type { KeyPath } from './problems.ts';
 import { configurationSchema, isMap, knownKeysAt, NAME, NAME_RULE, type RawConfiguration } from './schema.ts';
+import { checkStoreSlots } from './store-slots.ts';
 
 /** A problem before its place in the text is known. */
 export interface DraftProblem {
@@ -131,14 +132,9 @@ function checkNames(data: unknown, section: string, what: string): DraftProblem[
 }
 
 function checkStores(data: unknown): DraftProblem[] {
-  return Object.entries(sectionOf(data, 'repositories')).flatMap(([name, repository]): DraftProblem[] => {
-    const stores = isMap(repository) ? repository['stores'] : undefined;
-    if (!Array.isArray(stores) || stores.length === 1) return [];
-    const path = ['repositories', name, 'stores'];
-    if (stores.length === 0) return [{ path, reason: 'must name a store', fix: fixFor(path) }];
-    const reason = `a repository has exactly one store in this version, not ${stores.length}`;
-    return [{ path, reason, fix: 'Keep one of them, and give the others a repository of their own.' }];
-  });
+  return Object.entries(sectionOf(data, 'repositories')).flatMap(([name, repository]) =>
+    checkStoreSlots(name, repository, fixFor(['repositories', name, 'stores'])),
+  );
 }
 
 function checkReferences(data: unknown): DraftProblem[] {

@@ -25,11 +25,16 @@ On the server's own machine it sees more: whether archive_command can run, and h
     const { archiveArguments, commandTarget } = await import('../invocation.ts');
     const app = await openApp();
     const self = commandTarget(app);
+    const { mirror } = app;
     const report = await doctor(
       {
         target: () => app.connectionTarget(),
         repository: app.repository,
-        store: app.rawStore,
+        store: mirror === undefined ? app.rawStores[0]?.store : undefined,
+        mirrors: mirror && {
+          stores: app.rawStores.map((each) => ({ ...each, repository: app.repositoryOver(each.store) })),
+          rule: mirror.rule,
+        },
         clusterName: app.clusterName,
         expected: { ...self, command: quoteForCommandSetting(archiveArguments(self)) },
         now: () => app.host.now().getTime(),

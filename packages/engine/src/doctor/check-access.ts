@@ -1,5 +1,6 @@
 /** The connection, the role and the repository. @packageDocumentation */
 import type { ServerFacts } from '@keyframe/postgres';
+import { checkStores } from './check-stores.ts';
 import type { Evidence } from './evidence.ts';
 import { fail, type Finding, ok, skipped, warn } from './finding.ts';
 
@@ -83,8 +84,9 @@ export function checkRole({ role, inRecovery }: ServerFacts): Finding[] {
 }
 
 /** Whether the store serves, and whether its repository is the one of this cluster. */
-export function checkRepository({ store, repository, server }: Evidence): Finding[] {
-  return [checkStore(store), checkHistory(repository, server), ...checkSigning(repository)];
+export function checkRepository({ store, mirrors, repository, server }: Evidence): Finding[] {
+  const stores = mirrors === undefined ? [checkStore(store)] : checkStores(mirrors);
+  return [...stores, checkHistory(repository, server), ...checkSigning(repository)];
 }
 
 /** Not signing is no fault; one should know what it leaves open. */

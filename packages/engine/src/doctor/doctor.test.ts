@@ -245,6 +245,34 @@ describe('judge', () => {
   });
 });
 
+describe('several stores', () => {
+  const good = { value: { createOnly: true, milliseconds: 1 } };
+  const bad = { fault: { code: 'UNAVAILABLE', message: 'no answer', hint: undefined } };
+  const found = (probes: readonly (typeof good | typeof bad)[], rule: { quorum: number; lead?: string }) =>
+    judge(
+      evidence(
+        {},
+        {},
+        { mirrors: { stores: probes.map((probe, index) => ({ name: 'abc'.charAt(index), probe })), rule } },
+      ),
+      expected,
+    )
+      .filter(({ id }) => id.startsWith('store') || id === 'quorum')
+      .map(({ id, status }) => `${id}: ${status}`);
+
+  it.each([
+    ['three that serve', [good, good, good], { quorum: 2 }, ['ok', 'ok', 'ok', 'ok']],
+    ['one that may be missed', [good, bad, good], { quorum: 2 }, ['ok', 'warn', 'ok', 'ok']],
+    ['too few', [good, bad, bad], { quorum: 2 }, ['ok', 'fail', 'fail', 'fail']],
+    ['two that must both serve', [good, good], { quorum: 2 }, ['ok', 'ok', 'warn']],
+    ['a lead', [good, bad], { quorum: 1, lead: 'a' }, ['ok', 'warn', 'ok']],
+    ['a lead that is missing', [good, bad], { quorum: 1, lead: 'b' }, ['ok', 'fail', 'fail']],
+  ])('%s', (_, probes, rule, statuses) => {
+    const ids = [...probes.map((_probe, index) => `store ${'abc'.charAt(index)}`), 'quorum'];
+    expect(found(probes, rule)).toEqual(ids.map((id, index) => `${id}: ${statuses[index]}`));
+  });
+});
+
 describe('readArchiveCommand', () => {
   it('reads back everything of our own', () => {
     expect(readArchiveCommand(expected.command)).toEqual({

@@ -1,4 +1,5 @@
 import type { ServerFacts } from '@keyframe/postgres';
+import type { WriteRule } from '@keyframe/repository';
 
 /** A part of the evidence, or the fault that stood in the way of it. */
 export type Gathered<T> =
@@ -54,12 +55,26 @@ export interface RepositoryEvidence {
   readonly isSigned?: boolean | undefined;
 }
 
+/** What came of writing, reading and removing an object. */
+export interface StoreProbe {
+  readonly createOnly: boolean;
+  readonly milliseconds: number;
+}
+
+/** Every store of a repository, and how many of them a write needs. */
+export interface MirrorEvidence {
+  readonly stores: readonly { readonly name: string; readonly probe: Gathered<StoreProbe> }[];
+  readonly rule: WriteRule;
+}
+
 /** Everything the checks look at. */
 export interface Evidence {
   readonly server: Gathered<ServerFacts>;
   readonly replication: Gathered<{ readonly systemIdentifier: string }>;
   readonly host: Gathered<HostEvidence>;
   /** Written, read back and removed. */
-  readonly store: Gathered<{ readonly createOnly: boolean; readonly milliseconds: number }>;
+  readonly store: Gathered<StoreProbe>;
+  /** In place of `store` where the repository has several. */
+  readonly mirrors?: MirrorEvidence | undefined;
   readonly repository: Gathered<RepositoryEvidence>;
 }

@@ -1,7 +1,7 @@
 /** Collects the evidence. A fault is evidence too; only an abort and a bug end it. @packageDocumentation */
 import { access, constants, realpath, stat, statfs } from 'node:fs/promises';
 import path from 'node:path';
-import { type Abortable, hasCode, isKeyframeError, type Store } from '@keyframe/contracts';
+import { type Abortable, hasCode, isKeyframeError, KeyframeError, type Store } from '@keyframe/contracts';
 import {
   connectReplication,
   connectSql,
@@ -9,7 +9,7 @@ import {
   inspectServer,
   type ServerFacts,
 } from '@keyframe/postgres';
-import type { Repository } from '@keyframe/repository';
+import type { Repository, WriteRule } from '@keyframe/repository';
 import { isLocalTarget, patient } from '../setup/look-around.ts';
 import { readArchiveCommand } from './archive-command.ts';
 import type {
@@ -18,7 +18,9 @@ import type {
   FileEvidence,
   Gathered,
   HostEvidence,
+  MirrorEvidence,
   RepositoryEvidence,
+  StoreProbe,
 } from './evidence.ts';
 import { probeStore } from './probe-store.ts';
 
@@ -29,6 +31,13 @@ export interface GatherContext {
   /** `undefined`: leave the repository out. */
   readonly repository: Repository | undefined;
   readonly store: Store | undefined;
+  /** In place of `store` where the repository has several: each by itself, and as a repository of its own. */
+  readonly mirrors?:
+    | {
+        readonly stores: readonly { readonly name: string; readonly store: Store; readonly repository: Repository }[];
+        readonly rule: WriteRule;
+      }
+    | undefined;
   readonly clusterName: string;
   readonly expected: ArchiveExpectation;
   /** Our clock in Unix milliseconds. */
@@ -50,6 +59,7 @@ export async function gatherEvidence(context: GatherContext, options: Abortable 
   ]);
   // An empty store may be a file system that is not mounted: nothing is written there.
   const there = 'value' in kept && kept.value.id !== undefined && store !== undefined;
+  const mirrors = await probeMirrors(context, 'value' in kept ? kept.value.id : undefined, options);
   const probed = await attempt(
     there ? () => timed(store, context.now, options) : undefined,
     'there is no repository in it',
@@ -64,12 +74,37 @@ export async function gatherEvidence(context: GatherContext, options: Abortable 
     replication,
     host,
     store: probed,
+    ...(mirrors === undefined ? {} : { mirrors }),
     repository: kept,
   };
 }
 
 const reasonOf = (target: Gathered<unknown>): string =>
   'absent' in target ? target.absent : 'the server was not asked';
+
+/** A store that is not part of the repository, such as one that is not mounted, is not written to. */
+async function probeMirrors(
+  { mirrors, now }: GatherContext,
+  repositoryId: string | undefined,
+  options: Abortable,
+): Promise<MirrorEvidence | undefined> {
+  if (mirrors === undefined) return undefined;
+  const probe = async (store: Store, repository: Repository): Promise<StoreProbe> => {
+    const { id } = await repository.identity(options);
+    if (repositoryId !== undefined && id !== repositoryId)
+      throw new KeyframeError('CONFLICT', `it holds repository ${id}, the others hold ${repositoryId}`, {
+        hint: 'Correct `repositories.<name>.stores`: each must be empty or hold this repository.',
+      });
+    return timed(store, now, options);
+  };
+  const stores = await Promise.all(
+    mirrors.stores.map(async ({ name, store, repository }) => ({
+      name,
+      probe: await attempt(() => probe(store, repository), 'it was not tried', options),
+    })),
+  );
+  return { stores, rule: mirrors.rule };
+}
 
 async function attempt<T>(
   action: (() => Promise<T>) | undefined,

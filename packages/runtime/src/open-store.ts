@@ -1,0 +1,100 @@
+/** The store of a repository: one, or several as one. @packageDocumentation */
+import path from 'node:path';
+import { KeyframeError, type Log, type Store } from '@keyframe/contracts';
+import { DEFAULT_RETRY, retrying } from '@keyframe/engine/store';
+import {
+  type CheckObject,
+  type MirroredStore,
+  mirroredStore,
+  type MirrorEvent,
+  type NamedStore,
+  openJournal,
+} from '@keyframe/repository';
+import type { RepositoryConfiguration } from './configuration.ts';
+
+/** Which of the stores are used, and how sure an absence must be. */
+export interface StoreChoice {
+  /** Names of stores to go on without. They are not asked; a write still counts only with enough of all. */
+  readonly withoutStores?: readonly string[] | undefined;
+  /** Nothing is absent and no list is whole unless every store that is not left out has said so. Recoveries set it. Default false. */
+  readonly everyStore?: boolean | undefined;
+}
+
+interface Parts {
+  readonly configured: RepositoryConfiguration;
+  readonly rawStores: readonly NamedStore[];
+  readonly log: Log;
+  readonly stateDirectory: string;
+  readonly check: CheckObject;
+}
+
+/** With retries around each store. @throws {KeyframeError} INVALID_OPTION for a store that the file does not name */
+export function openStore(
+  parts: Parts,
+  choice: StoreChoice,
+): { readonly store: Store; readonly mirror?: MirroredStore } {
+  const { configured, rawStores, log, stateDirectory, check } = parts;
+  const without = choice.withoutStores ?? [];
+  assertKnown(without, configured);
+  const stores = rawStores.map(({ name, store }) => ({ name, store: withRetries(name, store, log) }));
+  const [only] = stores;
+  if (only !== undefined && stores.length === 1) return { store: only.store };
+  const mirror = mirroredStore({
+    stores,
+    rule: configured.writeRule,
+    journal: openJournal(path.join(stateDirectory, 'mirrors', configured.name)),
+    without,
+    strict: choice.everyStore,
+    check,
+    onEvent: (event) => tell(event, log),
+  });
+  return { store: mirror, mirror };
+}
+
+function assertKnown(without: readonly string[], { name, stores }: RepositoryConfiguration): void {
+  const names = stores.map((store) => store.name);
+  const unknown = without.find((each) => !names.includes(each));
+  if (unknown !== undefined)
+    throw new KeyframeError('INVALID_OPTION', `the repository ${name} has no store ${JSON.stringify(unknown)}`, {
+      hint: `Use --without-store with one of: ${names.join(', ')}.`,
+    });
+  if (names.some((each) => !without.includes(each))) return;
+  throw new KeyframeError('INVALID_OPTION', `no store of the repository ${name} is left`, {
+    hint: 'Leave one of the --without-store out.',
+  });
+}
+
+function withRetries(name: string, store: Store, log: Log): Store {
+  const onRetry = (key: string, attempt: number, cause: unknown): void =>
+    log.warn(
+      `the store ${name} could not serve ${key}, attempt ${attempt}: ${cause instanceof Error ? cause.message : String(cause)}`,
+    );
+  return retrying(store, { ...DEFAULT_RETRY, onRetry });
+}
+
+const STATUS = '`keyframe repository status` shows how far; `keyframe repository sync` brings it up';
+
+function tell(event: MirrorEvent, log: Log): void {
+  switch (event.kind) {
+    case 'behind':
+      log.warn(
+        `the store ${event.store} does not keep up${event.fault === undefined ? '' : `: ${event.fault.message}`}`,
+      );
+      log.info(STATUS);
+      break;
+    case 'conflict':
+      log.warn(
+        `${event.key.includes('/wal/') ? 'wal.conflict' : 'conflict'}: the stores ${event.stores.join(', ')} hold different objects ${event.key}; none was changed`,
+      );
+      break;
+    case 'damage':
+      log.warn(`the store ${event.store} gave a damaged copy of ${event.key}; another one was read`);
+      break;
+    case 'repaired':
+      log.info(`the damaged copy of ${event.key} on ${event.store} was replaced by a proven one`);
+      break;
+    case 'journal':
+      log.warn(`${event.fault.message}; \`keyframe repository sync\` finds by listing what is behind`);
+      break;
+  }
+}
