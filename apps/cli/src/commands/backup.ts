@@ -47,6 +47,15 @@ With data checksums on, every page that is read is verified. One that is damaged
       maximum: 16,
       description: 'files read side by side with --from local, 1 to 16 (default: as many as processors, at most 4)',
     },
+    memory: {
+      kind: 'size',
+      flag: '--memory',
+      value: 'size',
+      minimum: 16 << 20,
+      maximum: 16 * 2 ** 30,
+      description:
+        'memory for what is on its way to the store, at least 16MiB (default: 160MiB); less makes smaller packs',
+    },
     noReuse: {
       kind: 'boolean',
       flag: '--no-reuse',
@@ -110,6 +119,7 @@ With data checksums on, every page that is read is verified. One that is damaged
           from: options.from,
           workers: options.workers ?? Math.min(4, availableParallelism()),
           reuse: !options.noReuse,
+          memoryBytes: options.memory,
           newEpoch: options.newEpoch,
           maxRateKiB: maxRateBytes === undefined ? undefined : Math.max(32, Math.floor(maxRateBytes / 1024)),
         },

@@ -48,6 +48,8 @@ export interface BackupInput {
   readonly reuse?: boolean | undefined;
   /** Files read side by side, from this machine. Default 4. */
   readonly workers?: number | undefined;
+  /** Memory for what is on its way to the store. Default 160 MiB. */
+  readonly memoryBytes?: number | undefined;
   /** The server has another system identifier since a pg_upgrade: begin the next epoch of the cluster with it. */
   readonly newEpoch?: boolean | undefined;
   /** Limit of what is read, KiB per second, 32 to 1048576. */

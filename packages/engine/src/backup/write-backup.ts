@@ -52,7 +52,7 @@ export async function writeBackup(attempt: Attempt, options: BackupOptions): Pro
   const parent = choice.base === undefined ? {} : { parent: choice.base.label };
   const writer = await archive.backups.begin(
     { type: choice.type, method: reader, ...parent, holder: context.holder, tool: context.tool },
-    { ...options, base, reuse: input.reuse ?? true },
+    { ...options, base, reuse: input.reuse ?? true, memoryBytes: input.memoryBytes },
   );
   const record = await published(attempt, writer, base, options).catch(async (error: unknown) => {
     await writer.abandon(error);

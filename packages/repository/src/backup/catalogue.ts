@@ -24,6 +24,8 @@ export interface BeginOptions extends Abortable {
    * again. Default true.
    */
   readonly reuse?: boolean | undefined;
+  /** Memory for packs and frames under way. Default 160 MiB. */
+  readonly memoryBytes?: number | undefined;
 }
 
 /** The base backups of one epoch. */

@@ -1,6 +1,7 @@
 import { type Abortable, hasCode, ignoring, KeyframeError } from '@keyframe/contracts';
 import { bytesOf } from '@keyframe/contracts/streams';
 import type { EpochContext } from '../epoch-context.ts';
+import { tuningWithin } from '../memory-budget.ts';
 import { damaged } from '../objects/damage.ts';
 import { createOnly } from '../objects/put-once.ts';
 import { readSealed } from '../objects/with-copies.ts';
@@ -110,7 +111,7 @@ export class StoredCatalogue implements BackupCatalogue {
       );
   }
 
-  async begin(intent: NewIntent, { signal, base, reuse = true }: BeginOptions = {}): Promise<BackupWriter> {
+  async begin(intent: NewIntent, { signal, base, reuse = true, memoryBytes }: BeginOptions = {}): Promise<BackupWriter> {
     const { now, store } = this.#context;
     const known = this.#known(base, intent);
     const resumes = reuse ? await this.#resumable(signal) : [];
@@ -124,7 +125,8 @@ export class StoredCatalogue implements BackupCatalogue {
       if (!(await createOnly(store, `${this.#prefix}${label}/intent`, source, signal))) continue;
       await this.#assertBases(whole, signal);
       const earlier = reuse ? await EarlierContent.open(this.#context, known, resumes, signal) : undefined;
-      return new BackupJob(this.#context, whole, earlier, signal);
+      const context = { ...this.#context, tuning: tuningWithin(this.#context.tuning, memoryBytes) };
+      return new BackupJob(context, whole, earlier, signal);
     }
     throw new KeyframeError('CONFLICT', 'no label is free: other backups were begun in this very minute', {
       hint: 'Check the clock of this host, then run `keyframe backup` again.',
