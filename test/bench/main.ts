@@ -19,6 +19,7 @@ import type { Sample } from './samples.ts';
 import { backupAndRestore } from './scenarios/backup.ts';
 import { days, increments } from './scenarios/increments.ts';
 import { limits } from './scenarios/limits.ts';
+import { memory } from './scenarios/memory.ts';
 import { starts } from './scenarios/start.ts';
 import { pushAndReplay, SEGMENTS_AGAIN } from './scenarios/wal.ts';
 
@@ -110,6 +111,7 @@ async function measureAll(options: BenchOptions, dataset: Dataset): Promise<Meas
     if (wants('backup')) await backupAndRestore(bench);
     if (wants('increment')) await increments(bench);
     if (wants('days')) await days(bench);
+    if (wants('memory')) await memory(bench, options.major, options.gigabytes);
     if (wants('wal')) await pushAndReplay(bench);
     if (wants('start'))
       await starts(bench, {
