@@ -53,9 +53,8 @@ function remarkOn(audit: ChainAudit, rollbackExcluded: boolean, epoch: EpochSurv
       'Give the head that another host or an earlier run printed with `--head`; from now on this host remembers it.',
     );
   let unsigned = 0;
-  for (const [name, { kind }] of epoch.wal)
-    if (kind === 'wal' && parseWalFileName(name)?.kind === 'segment' && audit.walIdentity(name) === undefined)
-      unsigned += 1;
+  for (const name of epoch.wal.keys())
+    if (parseWalFileName(name)?.kind === 'segment' && audit.walIdentity(name) === undefined) unsigned += 1;
   if (unsigned > 0)
     findings.remark(`${unsigned} WAL segments came after the last checkpoint and are signed by the next backup`);
 }

@@ -38,13 +38,13 @@ const FOOTER_BYTES = 160;
 const SMALL_AT_ONCE = 8;
 const WHOLE_AT_ONCE = 2;
 
-/** Decides what to do with each. */
-export function planTasks(tasks: readonly Task[], memory: VerifyMemory, choice: Choice): readonly PlannedTask[] {
-  return tasks.map((task) => ({ task, step: stepFor(task.object, memory.get(task.object.key), choice) }));
+/** Decides what to do with each. They are made one by one and kept nowhere: an archive may hold a million WAL files. */
+export function* planTasks(tasks: Iterable<Task>, memory: VerifyMemory, choice: Choice): Generator<PlannedTask> {
+  for (const task of tasks) yield { task, step: stepFor(task.object, memory.get(task.object.key), choice) };
 }
 
 /** What that will cost, were everything as it is remembered. */
-export function costOf(planned: readonly PlannedTask[], { level }: Choice): Cost {
+export function costOf(planned: Iterable<PlannedTask>, { level }: Choice): Cost {
   let [objects, readBytes, requests] = [0, 0, 0];
   for (const { task, step } of planned) {
     if (step === 'leave') continue;
@@ -76,17 +76,30 @@ export interface WorkContext {
   readonly onProgress: () => void;
 }
 
-/** Checks them all: outlines many at a time, whole objects few. */
+/** Checks them all: outlines many at a time, then whole objects, few at a time. `plan` gives all tasks each time. */
 export async function checkObjects(
-  planned: readonly PlannedTask[],
+  plan: () => Iterable<PlannedTask>,
   context: WorkContext,
   options: Abortable,
 ): Promise<void> {
   const isWhole = ({ task, step }: PlannedTask): boolean =>
     step === 'read' && context.choice.level === 'content' && !task.isWalked;
-  const small = planned.filter((each) => !isWhole(each));
-  await eachOf(small, SMALL_AT_ONCE, (each, signal) => checkOne(each, context, signal), options);
-  await eachOf(planned.filter(isWhole), WHOLE_AT_ONCE, (each, signal) => checkOne(each, context, signal), options);
+  const check = (each: PlannedTask, signal: AbortSignal): Promise<void> => checkOne(each, context, signal);
+  // Packs and manifests, not WAL: there are few of them. What is read now may be remembered when its turn comes.
+  const whole = new Set<string>();
+  for (const each of plan()) if (isWhole(each)) whole.add(each.task.object.key);
+  const isMarked = ({ task }: PlannedTask): boolean => whole.has(task.object.key);
+  await eachOf(
+    filtered(plan(), (each) => !isMarked(each)),
+    SMALL_AT_ONCE,
+    check,
+    options,
+  );
+  await eachOf(filtered(plan(), isMarked), WHOLE_AT_ONCE, check, options);
+}
+
+function* filtered<Item>(items: Iterable<Item>, isWanted: (item: Item) => boolean): Generator<Item> {
+  for (const item of items) if (isWanted(item)) yield item;
 }
 
 async function checkOne({ task, step }: PlannedTask, context: WorkContext, signal: AbortSignal): Promise<void> {
@@ -127,7 +140,7 @@ async function checkOne({ task, step }: PlannedTask, context: WorkContext, signa
 
 /** Works on several at once; the first fault stops the others. */
 async function eachOf<Item>(
-  items: readonly Item[],
+  items: Iterable<Item>,
   atOnce: number,
   work: (item: Item, signal: AbortSignal) => Promise<void>,
   { signal }: Abortable,

@@ -32,6 +32,11 @@ export class Findings {
     return [...this.#found.values()];
   }
 
+  /** Takes back what turned out to be nothing. */
+  drop(isNothing: (finding: Finding) => boolean): void {
+    for (const [id, finding] of this.#found) if (isNothing(finding)) this.#found.delete(id);
+  }
+
   remark(message: string, hint?: string): void {
     if (!this.remarks.some((each) => each.message === message)) this.remarks.push({ message, hint });
   }

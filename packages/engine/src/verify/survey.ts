@@ -18,8 +18,8 @@ export interface EpochSurvey {
   readonly archive: EpochArchive;
   /** By key. WAL files are in `wal`. */
   readonly objects: ReadonlyMap<string, ListedObject>;
-  /** By the name of the WAL file. */
-  readonly wal: ReadonlyMap<string, ListedObject>;
+  /** Sizes by the names of WAL files; a name is all that is kept of each, since there may be a million. */
+  readonly wal: ReadonlyMap<string, number>;
   /** The backups that are looked at. */
   readonly records: readonly BackupRecord[];
   readonly inventory: WalInventory;
@@ -53,9 +53,10 @@ async function surveyEpoch(
   options: Abortable,
 ): Promise<EpochSurvey> {
   const objects = new Map<string, ListedObject>();
-  const wal = new Map<string, ListedObject>();
+  const wal = new Map<string, number>();
   for await (const object of archive.checks.list(options))
-    if (object.kind === 'wal') wal.set(object.name, object);
+    // A name that was cut out of a key would keep the whole key in memory.
+    if (object.kind === 'wal') wal.set(Buffer.from(object.name).toString('latin1'), object.sizeBytes);
     else objects.set(object.key, object);
   const all = await archive.backups.list({ ...options, onDamage: (fault) => findings.damagedRecord(fault) });
   const records = labels.length === 0 ? all : all.filter(({ label }) => labels.includes(label));
@@ -87,6 +88,15 @@ async function readHistories(
     }
   }
   return histories;
+}
+
+/** A WAL file as it was listed. */
+export function walObject(
+  { archive, wal }: Pick<EpochSurvey, 'archive' | 'wal'>,
+  name: string,
+): ListedObject | undefined {
+  const sizeBytes = wal.get(name);
+  return sizeBytes === undefined ? undefined : { key: archive.checks.keyOf('wal', name), kind: 'wal', sizeBytes, name };
 }
 
 /** Reads the manifests, both copies of each, and gathers which packs are needed by whom. */

@@ -7,13 +7,22 @@ import { segmentName, type TimelineId } from '@keyframe/contracts';
 import type { ChainHead, ClusterHistory, EpochArchive, ListedObject, ObjectProof, PackUse } from '@keyframe/repository';
 import { type StageOptions } from '../events.ts';
 import { type CheckedChain, checkChain, hitsOfFile } from './check-chain.ts';
-import { checkObjects, costOf, planTasks, type Task, type Work, type WorkContext } from './check-objects.ts';
+import {
+  checkObjects,
+  costOf,
+  type PlannedTask,
+  planTasks,
+  type Task,
+  type Work,
+  type WorkContext,
+} from './check-objects.ts';
 import { type Choice, stepFor } from './choice.ts';
 import { gapsOf, type Hits, hitsOf } from './courses.ts';
 import { Findings } from './findings.ts';
 import type { VerifyMemory } from './memory.ts';
 import type { Cost, VerifyReport } from './report.ts';
-import { type EpochSurvey, type NeededPack, neededPacks, survey, whatIn } from './survey.ts';
+import { settle } from './settle.ts';
+import { type EpochSurvey, type NeededPack, neededPacks, survey, walObject, whatIn } from './survey.ts';
 import { runsOf, walkRun } from './walk-wal.ts';
 
 /** Whose history is verified, and where it is remembered what was. */
@@ -99,14 +108,17 @@ class Verification {
     for (const epoch of this.#surveys)
       chains.push(await checkChain(epoch, this.#findings, { ...this.#options, known: head, labels }));
     const walk = new Map<EpochSurvey, Map<string, string>>();
-    const planned = planTasks(this.#tasks(needed, chains, walk), this.#context.memory, this.#choice);
-    this.#cost = costOf(planned, this.#choice);
+    for (const epoch of this.#surveys) walk.set(epoch, new Map());
+    const plan = (): Iterable<PlannedTask> =>
+      planTasks(this.#tasks(needed, chains, walk), this.#context.memory, this.#choice);
+    this.#cost = costOf(plan(), this.#choice);
     const { objects, readBytes, requests } = this.#cost;
     this.#phase(`${objects} objects to read: about ${Math.ceil(readBytes / 2 ** 20)} MiB in ${requests} requests`);
     if (!dryRun) {
-      await checkObjects(planned, this.#workContext(), this.#options);
+      await checkObjects(plan, this.#workContext(), this.#options);
       for (const [epoch, names] of walk) await this.#walkWal(epoch, names);
       await this.#remember(chains);
+      await settle(this.#surveys, this.#findings, this.#options);
     }
     return this.#report(chains);
   }
@@ -150,32 +162,38 @@ class Verification {
     }
   }
 
-  #tasks(
+  *#tasks(
     needed: ReadonlyMap<string, NeededPack>,
     chains: readonly CheckedChain[],
-    walk: Map<EpochSurvey, Map<string, string>>,
-  ): Task[] {
-    const tasks: Task[] = [];
+    walk: ReadonlyMap<EpochSurvey, Map<string, string>>,
+  ): Generator<Task> {
     for (const [key, pack] of needed) {
       const found = this.#objectAt(key);
-      if (found !== undefined) tasks.push(this.#packTask(found.archive, found.object, pack));
+      if (found !== undefined) yield this.#packTask(found.archive, found.object, pack);
     }
     for (const [index, epoch] of this.#surveys.entries()) {
-      if (this.#request.walOnly !== true) tasks.push(...this.#manifestTasks(epoch));
-      const names = new Map<string, string>();
-      walk.set(epoch, names);
-      for (const object of epoch.wal.values()) tasks.push(this.#walTask(epoch, object, chains[index], names));
+      if (this.#request.walOnly !== true) yield* this.#manifestTasks(epoch);
+      const names = walk.get(epoch) ?? new Map();
+      for (const name of epoch.wal.keys()) {
+        const object = walObject(epoch, name);
+        if (object !== undefined) yield this.#walTask(epoch, object, chains[index], names);
+      }
     }
-    return tasks;
   }
 
   #packTask(archive: EpochArchive, object: ListedObject, { use, labels }: NeededPack): Task {
     const hits = { backups: labels, moments: [] };
-    return this.#task(archive, object, hits, 'pack', ({ table }) => {
-      if (table === undefined || isSame(table, use)) return true;
-      this.#findings.otherPack(object.key, labels);
-      return false;
-    });
+    return this.#task(
+      archive,
+      object,
+      () => hits,
+      'pack',
+      ({ table }) => {
+        if (table === undefined || isSame(table, use)) return true;
+        this.#findings.otherPack(object.key, labels);
+        return false;
+      },
+    );
   }
 
   #manifestTasks({ archive, objects, records }: EpochSurvey): Task[] {
@@ -183,7 +201,13 @@ class Verification {
       const object = objects.get(manifest.key);
       // Missing, it was told when the manifest was read; damaged, the other copy still serves.
       if (object === undefined) return [];
-      const task = this.#task(archive, object, { backups: [], moments: [] }, 'pack', () => true);
+      const task = this.#task(
+        archive,
+        object,
+        () => ({ backups: [], moments: [] }),
+        'pack',
+        () => true,
+      );
       const failed: Task['failed'] = (error) =>
         this.#findings.manifest(object.key, `manifest of ${label}: ${whatIn(error)}`, []);
       return [{ ...task, failed }];
@@ -191,12 +215,12 @@ class Verification {
   }
 
   #walTask(epoch: EpochSurvey, object: ListedObject, chain: CheckedChain | undefined, walk: Map<string, string>): Task {
-    const hits = hitsOfFile(epoch, object.name);
+    const hits = (): Hits => hitsOfFile(epoch, object.name);
     const isWalked = this.#choice.level === 'content' && /^[0-9A-F]{24}$/.test(object.name);
     const task = this.#task(epoch.archive, object, hits, 'wal', ({ wal }) => {
       const signed = chain?.audit.walIdentity(object.name);
       if (wal === undefined || signed === undefined || signed === wal.sha256) return true;
-      this.#findings.signedWal('replaced', object.key, hits);
+      this.#findings.signedWal('replaced', object.key, hits());
       return false;
     });
     return { ...task, isWalked, toWalk: (root) => void walk.set(object.name, root) };
@@ -205,7 +229,7 @@ class Verification {
   #task(
     archive: EpochArchive,
     object: ListedObject,
-    hits: Hits,
+    hits: () => Hits,
     area: 'pack' | 'wal',
     proven: (proof: ObjectProof) => boolean,
   ): Task {
@@ -214,7 +238,7 @@ class Verification {
       object,
       isWalked: false,
       proven,
-      failed: (error) => this.#findings.damaged(object.key, whatIn(error), hits, area),
+      failed: (error) => this.#findings.damaged(object.key, whatIn(error), hits(), area),
       toWalk: () => undefined,
     };
   }
@@ -223,7 +247,7 @@ class Verification {
     const { memory, now } = this.#context;
     for (const run of runsOf(epoch, (name) => names.has(name)))
       for await (const { name, fault } of walkRun(epoch, run, this.#options)) {
-        const object = epoch.wal.get(name);
+        const object = walObject(epoch, name);
         const root = names.get(name);
         if (object === undefined) continue;
         this.#work.requests += 1;

@@ -122,6 +122,16 @@ test('a removal is signed before its first object goes, and nothing is removed w
   expect(await keysOf(store)).toEqual(before);
 });
 
+test('a record that is rebuilt is signed as it was', async () => {
+  const { store, labels } = await signedHistory();
+  const key = `clusters/main/1/backups/${labels[0]}/backup.json`;
+  const before = await contentOf(store, key);
+  await store.delete([key]);
+  const retention = await open(store, { signing: signing(), now }).cluster('main').retention();
+  for (const lost of await retention.rebuild.find()) await retention.rebuild.bringBack(lost);
+  expect((await contentOf(store, key))?.toString()).toBe(before?.toString());
+});
+
 test('without a signing key nothing is signed, and everything goes on as ever', async () => {
   const store = createMemoryStore();
   const archive = await openArchive(store, { now });
