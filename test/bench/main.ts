@@ -17,7 +17,7 @@ import { type BenchOptions, HELP, parseOptions } from './options.ts';
 import { report } from './report.ts';
 import type { Sample } from './samples.ts';
 import { backupAndRestore } from './scenarios/backup.ts';
-import { days, increments } from './scenarios/increments.ts';
+import { days, incrementsOf } from './scenarios/increments.ts';
 import { limits } from './scenarios/limits.ts';
 import { memory } from './scenarios/memory.ts';
 import { starts } from './scenarios/start.ts';
@@ -109,7 +109,7 @@ async function measureAll(options: BenchOptions, dataset: Dataset): Promise<Meas
     const wants = (name: string): boolean => options.only?.has(name) ?? true;
     if (wants('limits')) await limits(bench, options.levels);
     if (wants('backup')) await backupAndRestore(bench);
-    if (wants('increment')) await increments(bench);
+    if (wants('increment')) await incrementsOf(bench);
     if (wants('days')) await days(bench);
     if (wants('memory')) await memory(bench, options.major, options.gigabytes);
     if (wants('wal')) await pushAndReplay(bench);

@@ -53,7 +53,7 @@ async function withFullBackup(
 }
 
 /** An increment after 1 % and 10 % of the pages changed, each on the one before it. */
-export async function increments(bench: Bench): Promise<void> {
+export async function incrementsOf(bench: Bench): Promise<void> {
   await everyRound(bench, 'increments', takingPart(bench), (contender) =>
     withFullBackup(bench, contender, async (tool, server, title) => {
       let seed = 0;
