@@ -19,7 +19,7 @@ import type { DamagedPages } from './damaged-pages.ts';
 import { readLocal } from './local-reader.ts';
 import { nameRelations } from './name-relations.ts';
 import { signHistory } from './sign-history.ts';
-import { openPageReader } from './page-reader.ts';
+import { localPageReader, serverPageReader } from './page-reader.ts';
 import type { ReadBackup, ReadCluster } from './reader.ts';
 import { RelationChanges } from './relation-changes.ts';
 import type { SourceFacts } from './source-facts.ts';
@@ -71,7 +71,10 @@ async function published(
   const { context, source, archive, lease, proof } = attempt;
   const now = (): number => context.now().getTime();
   const startedMs = now();
-  const pages = openPageReader(context.target, options);
+  const pages =
+    attempt.reader === 'local'
+      ? localPageReader(context.dataDirectory ?? '')
+      : serverPageReader(context.target, options);
   const changes = proof?.changes ?? new RelationChanges();
   const copy = new Copy({ writer, source, base, proof: proof?.wal, changes, readAgain: pages.read }, options);
   let facts: ReadBackup;
