@@ -26,7 +26,7 @@
  * @packageDocumentation
  */
 import type { Host, Log } from '@keyframe/contracts';
-import type { App, Configuration, Environment } from '@keyframe/runtime';
+import type { App, Configuration, Environment, StoreChoice } from '@keyframe/runtime';
 import type { OptionSpecs, OptionValues, PositionalSpec, PositionalValues } from './command-line/spec.ts';
 import type { Progress } from './output/progress.ts';
 import type { TextOutput } from './output/text.ts';
@@ -64,8 +64,8 @@ export interface CommandContext<Options, Positionals> {
   readonly cwd: string;
   /** Reads, resolves and validates the config file. Repeated calls give the same object. */
   readonly configuration: () => Promise<Configuration>;
-  /** The engine's parts for the cluster and the repository that the globals or the file choose. Repeated calls give the same object. */
-  readonly openApp: () => Promise<App>;
+  /** The engine's parts for the cluster and the repository that the globals or the file choose. Repeated calls give the same object, of the first call's choice. */
+  readonly openApp: (choice?: StoreChoice) => Promise<App>;
   /** A host without a config file, for commands such as `init` and `setup`. */
   readonly host: () => Promise<Host>;
   /** Runs at the end of the command, last registered first, also after a fault or a signal. */

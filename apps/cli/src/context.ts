@@ -1,5 +1,5 @@
 import type { Host, Log } from '@keyframe/contracts';
-import type { App, Configuration, Environment } from '@keyframe/runtime';
+import type { App, Configuration, Environment, StoreChoice } from '@keyframe/runtime';
 import type { CommandContext, GlobalOptions } from './command.ts';
 import { createLog } from './output/log.ts';
 import { createProgress } from './output/progress.ts';
@@ -48,13 +48,15 @@ export function createContext(parts: ContextParts): OwnedContext {
     return loaded;
   });
 
-  const openApp = once(async (): Promise<App> => {
+  const makeApp = async (choice: StoreChoice): Promise<App> => {
     const { openApp: open } = await import('@keyframe/runtime');
     const { cluster, repository } = globals;
-    const app = open(await configuration(), { cluster, repository, log, environment });
+    const app = open(await configuration(), { cluster, repository, log, environment, ...choice });
     defer(() => app.close());
     return app;
-  });
+  };
+  let opened: Promise<App> | undefined;
+  const openApp = (choice: StoreChoice = {}): Promise<App> => (opened ??= makeApp(choice));
 
   const host = once(async (): Promise<Host> => {
     const { createHost } = await import('@keyframe/runtime');

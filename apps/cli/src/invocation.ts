@@ -57,11 +57,16 @@ export function archiveArguments(target: CommandTarget): string[] {
 /** The words of restore_command for one planned recovery: its epoch, and what the archive held when it was planned. */
 export function restoreArguments(
   target: CommandTarget,
-  recovery: { readonly epoch: number; readonly frozen?: string | undefined },
+  recovery: {
+    readonly epoch: number;
+    readonly frozen?: string | undefined;
+    readonly withoutStores?: readonly string[] | undefined;
+  },
 ): string[] {
   const { restoreWrapper, node, main } = selfInvocation();
   const frozen = recovery.frozen === undefined ? [] : ['--frozen', recovery.frozen];
-  const options = [...globalsOf(target), '--epoch', String(recovery.epoch), ...frozen];
+  const without = (recovery.withoutStores ?? []).flatMap((name) => ['--without-store', name]);
+  const options = [...globalsOf(target), '--epoch', String(recovery.epoch), ...frozen, ...without];
   return [restoreWrapper, node, main, ...options, '--', '%f', '%p'];
 }
 

@@ -1,4 +1,5 @@
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
+import { lostWith } from '../output/left-out-stores.ts';
 import { renderPlan } from '../output/plan-report.ts';
 import { TARGET_OPTIONS, targetInput } from './target-options.ts';
 
@@ -20,7 +21,9 @@ A target that cannot be reached is refused here, with the nearest one that can.`
     const { describePlan, parseTarget, planRecovery } = await import('@keyframe/engine');
     const { showEvents } = await import('../output/events.ts');
     const { localZone } = await import('../output/zone.ts');
-    const app = await openApp();
+    const app = await openApp({ everyStore: true, withoutStores: options.withoutStore });
+    const lost = lostWith(app, options.withoutStore);
+    for (const line of lost) log.warn(line);
     await app.repository.identity({ signal });
     const target = parseTarget(targetInput(options), { localZone: localZone(), now: app.host.now });
     const shown = showEvents(progress, log);
@@ -30,7 +33,7 @@ A target that cannot be reached is refused here, with the nearest one that can.`
       { signal, onEvent: shown.onEvent },
     );
     shown.finish();
-    return { exit: 0, report: describePlan(plan) };
+    return { exit: 0, report: { ...describePlan(plan), withoutStores: options.withoutStore, mayBeMissing: lost } };
   },
   renderText: renderPlan,
 });

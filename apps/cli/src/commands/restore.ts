@@ -4,6 +4,7 @@ import type { StartedServer } from '@keyframe/engine';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 import { formatDuration, formatSize } from '../output/format.ts';
 import type { TextOutput } from '../output/text.ts';
+import { lostWith } from '../output/left-out-stores.ts';
 import { renderPlan } from '../output/plan-report.ts';
 import { TARGET_OPTIONS, targetInput } from './target-options.ts';
 
@@ -84,7 +85,9 @@ With --delta an old data directory of the same cluster is made equal to the back
     const { showEvents } = await import('../output/events.ts');
     const { archiveArguments, commandTarget, restoreArguments } = await import('../invocation.ts');
     refuseContradictions(options);
-    const app = await openApp();
+    const app = await openApp({ everyStore: true, withoutStores: options.withoutStore });
+    const lost = lostWith(app, options.withoutStore);
+    for (const line of lost) log.warn(line);
     await app.repository.identity({ signal });
     const history = app.repository.cluster(app.clusterName);
     const target = engine.parseTarget(targetInput(options), { localZone: localZone(), now: app.host.now });
@@ -103,7 +106,11 @@ With --delta an old data directory of the same cluster is made equal to the back
         delta: options.delta,
         tablespaces: engine.parseTablespaceMap(options.tablespace, plan.backup),
         action: options.action,
-        restoreCommand: restoreArguments(self, { epoch: plan.archive.epoch.number, frozen: plan.frozen }),
+        restoreCommand: restoreArguments(self, {
+          epoch: plan.archive.epoch.number,
+          frozen: plan.frozen,
+          withoutStores: options.withoutStore,
+        }),
         sync: !options.noSync,
       };
       const reading = { repository: app.repository, holder };

@@ -41,6 +41,12 @@ export const TARGET_OPTIONS = {
     value: 'label',
     description: 'start from that backup; default the best one',
   },
+  withoutStore: {
+    kind: 'repeatable',
+    flag: '--without-store',
+    value: 'name',
+    description: 'go on without that store of the repository; says what may lie there alone. Repeatable',
+  },
 } as const;
 
 /** Splits what the target parser needs from the rest. */

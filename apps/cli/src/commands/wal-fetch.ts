@@ -32,6 +32,12 @@ export const command: Command = defineCommand({
       value: 'inventory',
       description: 'what the archive held when the recovery was planned: a file of it that is gone is a fault',
     },
+    withoutStore: {
+      kind: 'repeatable',
+      flag: '--without-store',
+      value: 'name',
+      description: 'what every other store of the repository lacks is absent; repeatable',
+    },
   },
   exits: {
     [FETCHED]: 'the file is at <destination>, whole and verified',
@@ -40,7 +46,7 @@ export const command: Command = defineCommand({
   },
   async run({ openApp, options, positionals, signal, cwd }) {
     const { archiveAt, fetchWal, ownArchive } = await import('@keyframe/engine/wal');
-    const app = await openApp();
+    const app = await openApp({ everyStore: true, withoutStores: options.withoutStore });
     const { repository, clusterName } = app;
     const archive =
       options.epoch === undefined

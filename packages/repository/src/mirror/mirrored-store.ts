@@ -1,5 +1,6 @@
 /** Several stores that hold the same objects, as one store. @packageDocumentation */
 import {
+  type Abortable,
   assertObjectKey,
   KeyframeError,
   type ObjectInfo,
@@ -19,7 +20,7 @@ import { Member, namesOf, type NamedStore, tooFew } from './member.ts';
 import { Membership } from './membership.ts';
 import { Mirror } from './mirror.ts';
 import { getObject, statObject } from './read.ts';
-import { type MirrorStatus, statusOf, type StatusOptions } from './status.ts';
+import { askAll, type MirrorStatus, statusOf, type StatusOptions } from './status.ts';
 import { synchronize, type SyncOptions, type SyncReport } from './synchronize.ts';
 import { listUnion } from './union-list.ts';
 import { gathered, vote } from './vote.ts';
@@ -52,6 +53,10 @@ export interface MirroredStore extends Store {
   status(options?: StatusOptions): Promise<MirrorStatus>;
   /** Brings every store up to what the others hold, verified. Interrupted, it can be run again. */
   sync(options?: SyncOptions): Promise<SyncReport>;
+  /** Why stores cannot be used now, one entry for each. */
+  outside(
+    options?: Abortable,
+  ): Promise<{ readonly store: string; readonly message: string; readonly hint: string | undefined }[]>;
   /** Does what the journal says, for the stores that can be reached. */
   catchUp(options?: SyncOptions): Promise<CatchUpReport>;
   /** Makes an empty store part of the repository. @throws {KeyframeError} INVALID_OPTION, CONFLICT, REPOSITORY_MISSING */
@@ -107,6 +112,8 @@ export function mirroredStore(options: MirrorOptions): MirroredStore {
     status: (how) => statusOf(mirror, check, how),
     sync: (how) => synchronize(mirror, { catchUp, check }, how),
     catchUp: (how) => catchUp.run(how?.signal),
+    outside: async () =>
+      [...(await askAll(mirror))].map(([{ name }, { message, hint }]) => ({ store: name, message, hint })),
     addStore: (name, { signal } = {}) => addStore(mirror, name, signal),
     close: () =>
       (closed ??= (async () => {

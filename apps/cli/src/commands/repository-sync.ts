@@ -1,0 +1,43 @@
+import { KeyframeError } from '@keyframe/contracts';
+import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
+
+export const command: Command = defineCommand({
+  name: 'repository sync',
+  summary: 'Bring every store of the repository up to what the others hold',
+  description: `Does first what this host's journal says, removals included, then lists all stores and copies what one lacks. Each object is proven while it is copied; a copy that fails its proof is replaced by one that passes it. Nothing else is ever overwritten.
+
+Interrupted, it can be run again: it goes on with what is left. Archiving and backups do the same in passing, as long as they run; after a long outage this is faster.`,
+  examples: [{ run: 'keyframe repository sync' }],
+  positionals: [],
+  options: {},
+  exits: {
+    0: 'every store holds everything',
+    3: 'something could not be brought up; the report says what',
+    ...FAULT_EXITS,
+  },
+  async run({ openApp, signal, progress }) {
+    const { mirror, repositoryName } = await openApp();
+    if (mirror === undefined)
+      throw new KeyframeError('INVALID_OPTION', `the repository ${repositoryName} has one store only`, {
+        hint: 'Name more under `repositories.<name>.stores`, or copy it with `keyframe copy`.',
+      });
+    const task = progress.task('bringing up', { unit: 'items' });
+    const report = await mirror.sync({
+      signal,
+      onProgress: ({ objects, key }) => {
+        task.update(objects, undefined);
+        task.note(key);
+      },
+    });
+    task.finish();
+    const whole = report.faults.length + report.unreachable.length + report.conflicts.length === 0;
+    return { exit: whole ? 0 : 3, report: { repository: repositoryName, ...report } };
+  },
+  renderText({ copied, removed, repaired, conflicts, faults, unreachable }, out) {
+    out.line(`copied ${copied}, replaced ${repaired} damaged, removed ${removed}`);
+    for (const name of unreachable) out.line(`${out.style('bad', 'unreachable')} ${name}`);
+    for (const key of conflicts) out.line(`${out.style('bad', 'conflict')} ${key}; none of the objects was changed`);
+    for (const { key, store, message } of faults)
+      out.line(`${out.style('bad', 'failed')} ${key} on ${store}: ${message}`);
+  },
+});
