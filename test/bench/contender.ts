@@ -48,6 +48,8 @@ export interface Contender {
   readonly level: number;
   /** Takes part in the scenarios about increments. Default false. */
   readonly increments?: boolean | undefined;
+  /** Why it cannot restore a chain of them here. */
+  readonly missingChains?: string | undefined;
   /** Settings that its server needs in those. */
   readonly settings?: Readonly<Record<string, string>> | undefined;
   /** Takes part in the scenarios about base backups. Default true. */

@@ -188,8 +188,10 @@ function lines(
       allSamples.filter((each) => each.scenario === scenario && each.title === title);
     return [title].concat(table.columns.map(([, cell]) => cell(own, best, other)));
   });
-  const reasonOf = ({ title, missing }: Contender): string | undefined => {
+  const reasonOf = ({ title, missing, missingChains }: Contender): string | undefined => {
     if (missing !== undefined) return `skipped: ${missing}`;
+    if (missingChains !== undefined && /^(?:days|restore-|delta)/.test(table.scenario))
+      return `skipped: ${missingChains}`;
     const failure = byTitle.has(title) ? undefined : failures.get(title);
     return failure === undefined ? undefined : `failed: ${failure.replaceAll(/\s+/g, ' ').slice(0, 150)}`;
   };

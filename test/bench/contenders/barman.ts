@@ -84,6 +84,7 @@ export function barmanIncrements({ program, version, missing }: Barman, major: n
     wal: false,
     backups: false,
     increments: true,
+    missingChains: existsSync('/usr/bin/rsync') ? undefined : 'its restore of increments needs rsync',
     settings: { summarize_wal: 'on' },
     async prepare({ directory, cluster, clientBin }) {
       const home = path.join(directory, 'home');
