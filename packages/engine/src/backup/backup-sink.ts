@@ -32,7 +32,7 @@ export interface ReceptionOptions {
   readonly now: () => number;
   readonly onEvent: OnEvent | undefined;
   /** Takes down every file with its whole size. */
-  readonly list?: FileList | undefined;
+  readonly list: FileList;
 }
 
 /** The file that is being received. */
@@ -99,12 +99,12 @@ export function createBackupSink(copy: Copy, { now, onEvent, list }: ReceptionOp
 }
 
 /** Opens one file after the other, each for what comes of it: all of its pages, some of them, or bytes that are no pages. */
-function createReceiver(copy: Copy, list: FileList | undefined): (entry: BackupEntry) => Promise<Receiving> {
+function createReceiver(copy: Copy, list: FileList): (entry: BackupEntry) => Promise<Receiving> {
   let gatherer: PageGatherer | undefined;
   return async (entry) => {
     const { incremental } = entry;
     const sizeBytes = incremental === undefined ? entry.sizeBytes : incremental.lengthBlocks * PAGE_BYTES;
-    list?.add({ ...entry, sizeBytes });
+    list.add({ ...entry, sizeBytes });
     const opened = await copy.open(entry, sizeBytes);
     const { sink, pages } = opened;
     const { lane, chunk } = copy.lane(0);

@@ -61,6 +61,14 @@ export class Copy {
     return this.#context.source.dataChecksums && this.#judges ? this.#damaged : undefined;
   }
 
+  /**
+   * True when stored bytes may differ from those that were read. Without checksums PostgreSQL writes hint bits under the old
+   * LSN, so that a page that is kept may lack some.
+   */
+  get differs(): boolean {
+    return (this.#trusts && !this.#context.source.dataChecksums) || (this.#damaged?.replaced ?? 0) > 0;
+  }
+
   /** Settles the rules, before the first file. `lanes` files can be judged side by side. */
   async begin({ startLsn, timeline }: Pick<BackupStart, 'startLsn' | 'timeline'>, lanes: number): Promise<void> {
     const { source, base, proof, changes } = this.#context;

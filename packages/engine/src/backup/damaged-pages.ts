@@ -24,6 +24,7 @@ export class DamagedPages {
   readonly #options: StageOptions;
   readonly #list: DamagedPage[] = [];
   #count = 0;
+  #replaced = 0;
   #inspector: PageInspector | undefined;
   readonly #states = new Uint8Array(1);
 
@@ -35,6 +36,11 @@ export class DamagedPages {
 
   get count(): number {
     return this.#count;
+  }
+
+  /** Pages of which a later look found a whole version. */
+  get replaced(): number {
+    return this.#replaced;
   }
 
   get list(): readonly DamagedPage[] {
@@ -49,6 +55,7 @@ export class DamagedPages {
       if (fresh?.length !== page.length) break;
       if (!this.#isDamaged(fresh, place.block)) {
         page.set(fresh);
+        this.#replaced += 1;
         return;
       }
     }

@@ -23,11 +23,7 @@ export function connectSource(
 /** Everything anew; what is as in the base is found by its pages' LSNs and its content. */
 export const readStream: ReadCluster = async (request, options) => {
   await using connection = await connectSource(request.target, options);
-  const received = createBackupSink(request.copy, { now: request.now, onEvent: options.onEvent });
-  const result = await connection.baseBackup(commandOf(request, options), received.sink);
-  const facts = received.facts();
-  assertAllFilesArrived(result.manifest, facts.files);
-  return { ...facts, stopLsn: result.stopLsn, stopTimeline: result.stopTimeline, serverManifest: result.manifest };
+  return await receive(connection, request, options, 'whole');
 };
 
 /** Only blocks that the server's WAL summaries name, and files that have none. */
@@ -35,25 +31,29 @@ export function readChangedBlocks(base: ReadBase): ReadCluster {
   return async (request, options): Promise<ReadBackup> => {
     await using connection = await connectSource(request.target, options);
     const { systemIdentifier, postgresVersion } = request.source;
-    const { timeline, startLsn, stopLsn } = base.record;
-    const known = { systemIdentifier, postgresVersion, timeline, startLsn, stopLsn };
+    const known = { ...base.record, systemIdentifier, postgresVersion };
     await connection.uploadManifest(manifestPieces(filesOf(base, options), known), options);
-    // The server's own manifest speaks of the blocks it sent, not of whole files.
-    const list = new FileList({ systemIdentifier, postgresVersion });
-    const received = createBackupSink(request.copy, { now: request.now, onEvent: options.onEvent, list });
-    const result = await connection.baseBackup({ ...commandOf(request, options), incremental: true }, received.sink);
-    const facts = received.facts();
-    assertAllFilesArrived(result.manifest, facts.files);
-    const { stopLsn: end, stopTimeline } = result;
-    const taken = {
-      systemIdentifier,
-      postgresVersion,
-      timeline: facts.timeline,
-      startLsn: facts.startLsn,
-      stopLsn: end,
-    };
-    return { ...facts, stopLsn: end, stopTimeline, serverManifest: list.finish(taken) };
+    return await receive(connection, request, options, 'incremental');
   };
+}
+
+async function receive(
+  connection: ReplicationConnection,
+  request: ReadRequest,
+  options: StageOptions & { signal: AbortSignal },
+  kind: 'whole' | 'incremental',
+): Promise<ReadBackup> {
+  const { copy, now, source } = request;
+  const list = new FileList(source);
+  const received = createBackupSink(copy, { now, onEvent: options.onEvent, list });
+  const incremental = kind === 'incremental';
+  const result = await connection.baseBackup({ ...commandOf(request, options), incremental }, received.sink);
+  const facts = received.facts();
+  assertAllFilesArrived(result.manifest, facts.files);
+  const { stopLsn, stopTimeline } = result;
+  // The server's own manifest speaks of the bytes it sent: these must be the ones that are stored, and whole files.
+  const own = incremental || copy.differs ? undefined : result.manifest;
+  return { ...facts, stopLsn, stopTimeline, serverManifest: own ?? list.finish({ ...source, ...facts, stopLsn }) };
 }
 
 function commandOf(
