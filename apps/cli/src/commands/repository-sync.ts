@@ -7,15 +7,24 @@ export const command: Command = defineCommand({
   description: `Does first what this host's journal says, removals included, then lists all stores and copies what one lacks. Each object is proven while it is copied; a copy that fails its proof is replaced by one that passes it. Nothing else is ever overwritten.
 
 Interrupted, it can be run again: it goes on with what is left. Archiving and backups do the same in passing, as long as they run; after a long outage this is faster.`,
-  examples: [{ run: 'keyframe repository sync' }],
+  examples: [
+    { run: 'keyframe repository sync' },
+    { run: 'keyframe repository sync --verify', note: 'reads everything: finds damage that no listing shows' },
+  ],
   positionals: [],
-  options: {},
+  options: {
+    verify: {
+      kind: 'boolean',
+      flag: '--verify',
+      description: 'read and prove every object of every store, and mend what is damaged',
+    },
+  },
   exits: {
     0: 'every store holds everything',
     3: 'something could not be brought up; the report says what',
     ...FAULT_EXITS,
   },
-  async run({ openApp, signal, progress }) {
+  async run({ openApp, options, signal, progress }) {
     const { mirror, repositoryName } = await openApp();
     if (mirror === undefined)
       throw new KeyframeError('INVALID_OPTION', `the repository ${repositoryName} has one store only`, {
@@ -24,6 +33,7 @@ Interrupted, it can be run again: it goes on with what is left. Archiving and ba
     const task = progress.task('bringing up', { unit: 'items' });
     const report = await mirror.sync({
       signal,
+      verify: options.verify,
       onProgress: ({ objects, key }) => {
         task.update(objects, undefined);
         task.note(key);

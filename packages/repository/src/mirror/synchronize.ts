@@ -4,10 +4,13 @@ import { type CatchUp, perform, repair } from './catch-up.ts';
 import type { CheckObject } from './copy-object.ts';
 import { faultOf, type Member, namesOf } from './member.ts';
 import type { Mirror } from './mirror.ts';
+import { listCopies } from './union-list.ts';
 import { askAll, compareStores, type Difference } from './status.ts';
 
 /** How the stores are brought up. */
 export interface SyncOptions extends Abortable {
+  /** Read and prove every object of every store, too: what is damaged without being shorter. Default false. */
+  readonly verify?: boolean | undefined;
   readonly onProgress?: ((done: { readonly objects: number; readonly key: string }) => void) | undefined;
 }
 
@@ -29,6 +32,7 @@ export interface SyncReport {
   readonly unreachable: readonly string[];
 }
 
+const SHORT_LIVED = /^leases\//u;
 /** What makes a backup count comes after what it counts on, so that a store never shows a backup that is not whole. */
 const LAST = /\/backup\.json$/u;
 
@@ -39,7 +43,7 @@ const LAST = /\/backup\.json$/u;
 export async function synchronize(
   mirror: Mirror,
   { catchUp, check }: { readonly catchUp: CatchUp; readonly check: CheckObject },
-  { signal, onProgress }: SyncOptions = {},
+  { signal, onProgress, verify = false }: SyncOptions = {},
 ): Promise<SyncReport> {
   await mirror.ready();
   const unreachable = namesOf((await askAll(mirror)).keys());
@@ -80,5 +84,13 @@ export async function synchronize(
     { signal },
   );
   for (const difference of last) await handle(difference);
+  if (verify)
+    for await (const { key, copies } of listCopies(mirror, '', signal)) {
+      if (SHORT_LIVED.test(key)) continue;
+      for (const member of copies.keys()) {
+        const others = [...copies.keys()].filter((other) => other !== member);
+        await attempt(key, member, () => repair(mirror, check, { member, key, task: 'repair', signal }, others));
+      }
+    }
   return { ...counted, conflicts: [...conflicts], faults, unreachable };
 }
