@@ -8,11 +8,13 @@ interface Extent {
   readonly kills: number;
   /** Of the big relation. From 1 GiB on it has several files. */
   readonly sizeMiB: number;
+  /** Random histories of backups and expiries, in memory. */
+  readonly histories: number;
 }
 
 /** The bounded form has both grammars of BASE_BACKUP (14, and 15 and later) and the newest major. */
-const BOUNDED: Extent = { majors: postgresMajors([14, 16, 18]), targets: 12, kills: 8, sizeMiB: 1104 };
-const FULL: Extent = { majors: postgresMajors(allMajors), targets: 50, kills: 30, sizeMiB: 4096 };
+const BOUNDED: Extent = { majors: postgresMajors([14, 16, 18]), targets: 12, kills: 8, sizeMiB: 1104, histories: 300 };
+const FULL: Extent = { majors: postgresMajors(allMajors), targets: 50, kills: 30, sizeMiB: 4096, histories: 10_000 };
 
 /** How much is done; everything with `KEYFRAME_TORTURE=full`. */
 export const EXTENT: Extent = process.env['KEYFRAME_TORTURE'] === 'full' ? FULL : BOUNDED;

@@ -13,7 +13,7 @@ import { type StageOptions, warnOf } from '../events.ts';
 import { type Due, type DueRemoval, dueRemoval } from './due-removal.ts';
 import { type ExpiryFacts, nameOf } from './facts.ts';
 import { type FactsContext, gatherFacts } from './gather-facts.ts';
-import { isSameState, nextTombstones } from './next-tombstones.ts';
+import { isSameState, nextTombstones, withRange } from './next-tombstones.ts';
 import { evaluate, type ExpiryPlan, planExpiry } from './plan-expiry.ts';
 import type { RetentionPolicy } from './policy.ts';
 import { difference } from './segment-ranges.ts';
@@ -208,7 +208,7 @@ class Expiry {
           const gone = removal.walRanges.filter(
             ({ epoch, timeline }) => epoch === each.epoch && timeline === each.timeline,
           );
-          return difference([each], gone).map((range) => ({ ...each, ...range }));
+          return difference([each], gone).map((range) => withRange(each, range));
         }),
     );
     return removed;

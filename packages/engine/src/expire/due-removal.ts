@@ -3,6 +3,7 @@ import { segmentName } from '@keyframe/contracts';
 import type { Removal, Tombstone, WalTombstone } from '@keyframe/repository';
 import { type EpochFacts, type ExpiryFacts, nameOf } from './facts.ts';
 import { packNeeds, unneeded } from './pack-needs.ts';
+import { withPacks, withRange } from './next-tombstones.ts';
 import { type Evaluation, finalNames } from './plan-expiry.ts';
 import type { RetentionPolicy } from './policy.ts';
 import { intersection } from './segment-ranges.ts';
@@ -48,10 +49,10 @@ export function dueRemoval(due: Due, context: DueContext): DueRemoval {
   const leaving = new Set([...whole.map(nameOf), ...finalOf(facts, isFinal)]);
   const needs = packNeeds(facts, (name) => !leaving.has(name));
   const packsOnly = due.backups.filter(({ kind }) => kind === 'packs');
-  const tombstones = [...whole, ...packsOnly].map((each) => ({
-    ...each,
-    packs: unneeded(needs, nameOf(each), each.packs),
-  }));
+  const tombstones = [...whole, ...packsOnly].map((each) => {
+    const free = new Set(unneeded(needs, nameOf(each), each.packs));
+    return withPacks(each, (number) => free.has(number));
+  });
   const walRanges = dueWal(due.wal, leaving, context);
   const companions = facts.epochs.flatMap((each) =>
     companionsOf(each, walRanges).map(({ name, sizeBytes }) => ({ epoch: each.epoch, name, sizeBytes })),
@@ -89,7 +90,7 @@ function dueWal(due: readonly WalTombstone[], leaving: ReadonlySet<string>, cont
   });
   return free.flatMap((range) => {
     const marked = due.filter((each) => each.epoch === range.epoch && each.timeline === range.timeline);
-    return intersection([range], marked).map((both) => portionOf(facts, { ...range, ...both }));
+    return intersection([range], marked).map((both) => portionOf(facts, withRange(range, both)));
   });
 }
 

@@ -57,5 +57,5 @@ export async function listHolds(
   options: Abortable = {},
 ): Promise<HoldView[]> {
   const holds = await (await history.retention(options)).holds.list(options);
-  return holds.map((hold): HoldView => ({ ...hold, active: isActive(hold, now()) }));
+  return holds.map((hold): HoldView => Object.assign({ active: isActive(hold, now()) }, hold));
 }

@@ -2,7 +2,7 @@
 import type { Tombstone, TombstoneState, WalTombstone } from '@keyframe/repository';
 import { nameOf } from './facts.ts';
 import type { ExpiryPlan, GoingLabel } from './plan-expiry.ts';
-import { difference, intersection } from './segment-ranges.ts';
+import { difference, intersection, type NumberRange } from './segment-ranges.ts';
 import type { WalGoing } from './wal-going.ts';
 
 /** When what is marked now is marked, and in which object. */
@@ -37,7 +37,7 @@ function entriesOf(
   const wanted = new Set(free);
   const kept = marked
     .filter((each) => isOf(each) && (each.kind === 'packs' || each.kind === going.kind))
-    .map((each) => ({ ...each, packs: each.packs.filter((number) => wanted.delete(number)) }))
+    .map((each) => withPacks(each, (number) => wanted.delete(number)))
     .filter(({ kind, packs }) => kind !== 'packs' || packs.length > 0);
   const isSaid =
     going.kind === 'packs' ||
@@ -57,13 +57,23 @@ function nextWal(
 ): WalTombstone[] {
   return going.flatMap(({ epoch, timeline, first, last }) => {
     const known = before.filter((each) => each.epoch === epoch && each.timeline === timeline && isKnown(each.since));
-    const place = { epoch, timeline };
+    const place = { epoch, timeline, first, last, markedAt, since };
     const kept = known.flatMap((each) =>
-      intersection([each], [{ first, last }]).map((range) => ({ ...each, ...range })),
+      intersection([each], [{ first, last }]).map((range) => withRange(each, range)),
     );
-    const fresh = difference([{ first, last }], kept).map((range) => ({ ...place, ...range, markedAt, since }));
+    const fresh = difference([{ first, last }], kept).map((range) => withRange(place, range));
     return [...kept, ...fresh];
   });
+}
+
+/** The same with those of its packs for which `isOf` holds. */
+export function withPacks(entry: Tombstone, isOf: (number: number) => boolean): Tombstone {
+  return { ...entry, packs: entry.packs.filter(isOf) };
+}
+
+/** The same for another range. */
+export function withRange<Entry extends NumberRange>(entry: Entry, { first, last }: NumberRange): Entry {
+  return { ...entry, first, last };
 }
 
 /** Whether two states say the same. */
