@@ -30,6 +30,7 @@ What a running backup, a restore of the last day or a hold needs stays, and so d
     const { showEvents } = await import('../output/events.ts');
     const app = await openApp();
     const policy = policyOf(app);
+    const { mirror } = app;
     await app.repository.identity({ signal });
     const context = {
       repository: app.repository,
@@ -38,6 +39,7 @@ What a running backup, a restore of the last day or a hold needs stays, and so d
       holder: await engine.thisProcess('keyframe expire'),
       stateOf: engine.holderState,
       now: app.host.now,
+      ...(mirror === undefined ? {} : { blocks: () => engine.mirrorBlocks(mirror, { signal }) }),
     };
     const shown = showEvents(progress, log);
     const stage = { signal, onEvent: shown.onEvent };

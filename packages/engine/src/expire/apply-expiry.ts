@@ -22,8 +22,6 @@ import { difference } from './segment-ranges.ts';
 export interface ExpireContext extends FactsContext {
   readonly repository: Repository;
   readonly clusterName: string;
-  /** Told of what is about to be deleted, before it is: for a record that others can check. */
-  readonly record?: ((removed: RemovedThings) => Promise<void>) | undefined;
 }
 
 /** What was removed for good. */
@@ -168,7 +166,8 @@ class Expiry {
     const state = { backups: [...others, ...leftOver(waiting, due.backups, own), ...own], wal: facts.tombstones.wal };
     if (!(await this.#retention.tombstones.follow(facts.tombstoneNumber, state, this.#options))) return undefined;
     // Whoever began or published before this was written is listed now; whoever does so later sees it and steps back.
-    const again = await gatherFacts(this.#context, this.#retention, this.#options);
+    // The stores were compared before: what this run has just written may still be on its way to one of them.
+    const again = await gatherFacts({ ...this.#context, blocks: undefined }, this.#retention, this.#options);
     const second = this.#decide(again, { backups: own, wal: due.wal });
     const decided = again.blocks.length > 0 || second.unknown.length > 0 ? undefined : second;
     const stand = await this.#amend(own.length, (entry) => confirmed(entry, decided));
@@ -198,7 +197,7 @@ class Expiry {
       phase: 'remove',
       message: `removing ${removed.backups.length} backups, ${removed.packs} packs and ${removed.segments} WAL segments`,
     });
-    await this.#context.record?.(removed);
+    await this.#sign(removal);
     await this.#retention.remove(removal, this.#options);
     await this.#amend(
       own,
@@ -212,6 +211,18 @@ class Expiry {
         }),
     );
     return removed;
+  }
+
+  /** Signs what goes before it goes, so that nobody takes it for a loss. Where the chain is broken, nothing is removed. */
+  async #sign({ tombstones, wal }: DueRemoval): Promise<void> {
+    const { history } = this.#context;
+    for (const epoch of new Set([...tombstones, ...wal].map((each) => each.epoch))) {
+      const backups = tombstones.filter((each) => each.epoch === epoch && each.kind === 'backup');
+      const names = wal.filter((each) => each.epoch === epoch).map(({ name }) => name);
+      if (backups.length + names.length === 0) continue;
+      const { chain } = await history.at(epoch, this.#options);
+      await chain.expire({ backups: backups.map(({ label }) => label), wal: names }, this.#options);
+    }
   }
 
   /**

@@ -50,6 +50,7 @@ export function renderConfiguration(input: FirstConfiguration): string {
     `        directory: ${yamlText(storeDirectory)}`,
     '    # Codec of what is written from now on: zstd, gzip or none. What is there stays readable.',
     '    # compress: { use: zstd, level: 1 }',
+    '    # retention: { window: 35d, weekly: 8 }    # what `keyframe expire` keeps; without it nothing expires',
     '',
   ];
   return lines.join('\n');
