@@ -1,4 +1,4 @@
-import { type ContentRecord, decodeContents, type ExtentsChunk } from '../format/extents.ts';
+import { type ContentRecord, decodeContents, type ExtentsChunk, type FrameRecord } from '../format/extents.ts';
 import type { BaseFrame, BaseMapBuilder } from './base-map.ts';
 import type { OtherPack } from './pack-table.ts';
 
@@ -14,8 +14,9 @@ export class ChunkView {
 
   constructor({ frames, zeros, contents }: ExtentsChunk, pack: (index: number) => OtherPack, key: string) {
     const rows: [number, number, number, number, number][] = [];
+    const alive = liveBytesOf(frames);
     for (const { extents, pack: index, ...frame } of frames) {
-      const liveBytes = extents.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+      const liveBytes = alive.get(nameOf(index, frame.number)) ?? 0;
       const at = this.#frames.push({ ...frame, pack: pack(index), liveBytes }) - 1;
       for (const each of extents) rows.push([each.ordinal, each.fileOffset, each.sizeBytes, at, each.frameOffset]);
     }
@@ -53,6 +54,22 @@ export class ChunkView {
     }
     return bytes;
   }
+}
+
+/** Bytes in use by frame: one of small files may be named several times. */
+function liveBytesOf(frames: readonly FrameRecord[]): Map<number, number> {
+  const alive = new Map<number, number>();
+  for (const { pack, number, extents } of frames) {
+    const name = nameOf(pack, number);
+    const bytes = extents.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    alive.set(name, (alive.get(name) ?? 0) + bytes);
+  }
+  return alive;
+}
+
+/** Different for all frames of a chunk: a pack has far fewer than a million. */
+function nameOf(pack: number, number: number): number {
+  return pack * 1_000_000 + number;
 }
 
 /** The first index for which `holds` is true; it is false for all before. */

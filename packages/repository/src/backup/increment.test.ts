@@ -192,6 +192,25 @@ test('small files that share a frame have it read once', async () => {
   expect(report.requests).toBe(1);
 });
 
+test('a directory that is listed in another order is built on as well, and the next backup after it', async () => {
+  const archive = await openArchive(createMemoryStore(), { tuning: { ...SMALL, manifestChunkBytes: 700 } });
+  const names = Array.from({ length: 400 }, (_, index) => `base/1/${index}`);
+  const tree = new Map(names.map((name): [string, Buffer] => [name, compressible(4000)]));
+  const first = await backUp(archive, tree);
+  const shuffled = new Map(
+    names.map((_, index): [string, Buffer] => {
+      const name = names[(index * 157) % names.length] ?? '';
+      return [name, tree.get(name) ?? Buffer.alloc(0)];
+    }),
+  );
+  const second = await increment(archive, first, shuffled);
+  const third = await increment(archive, second, tree, { type: 'full' });
+  expect([second.reusedBytes, third.reusedBytes]).toEqual([first.sizeBytes, first.sizeBytes]);
+  const { report, tree: restored } = await restoreTree(archive, second);
+  expect(report.storedBytes).toBeLessThan(first.storedBytes);
+  expect(digestOf(restored)).toEqual(digestOf(tree));
+});
+
 test('a base that does not have what is kept, or is no base, is refused', async () => {
   const archive = await openArchive(createMemoryStore(), { tuning: SMALL });
   const record = await backUp(

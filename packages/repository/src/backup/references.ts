@@ -68,8 +68,11 @@ export class FileReferences {
   }
 }
 
-/** Frames of bundles that are open at once, and ranges in them. */
-const LIMITS = { frames: 256, extents: 16_384 } as const;
+/**
+ * Frames of bundles that are remembered at once, and ranges in them: some megabytes. Another host may list a directory in
+ * another order, so frames of all its small files come by turns: these are enough for a gigabyte of them.
+ */
+const LIMITS = { frames: 4096, extents: 65_536 } as const;
 
 /** Names frames of bundles, which many small files share, once for all of them: as long as it can remember them. */
 export class SharedFrames implements ReferenceTarget {
