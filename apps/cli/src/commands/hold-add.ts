@@ -27,7 +27,7 @@ Without --until the hold lasts until \`keyframe hold remove\`.`,
   },
   exits: { 0: 'held', ...FAULT_EXITS },
   async run({ openApp, options, positionals, signal }) {
-    const { readTime, readUntil } = await import('./hold-times.ts');
+    const { readTime, readUntil } = await import('../command-line/times.ts');
     const { addHold } = await import('@keyframe/engine');
     const { label } = positionals;
     const { from, to } = options;

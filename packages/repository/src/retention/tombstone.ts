@@ -83,7 +83,7 @@ function readTombstone(fields: Fields, key: string): Tombstone {
 }
 
 /** Whether nothing brings it back any more. */
-export function isFinal({ phase }: Tombstone): boolean {
+function isFinal({ phase }: Tombstone): boolean {
   return phase === 'removing' || phase === 'fenced';
 }
 
