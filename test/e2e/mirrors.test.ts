@@ -42,6 +42,7 @@ describe('a repository on three stores', () => {
       '    stores:',
       ...stores,
       ...more,
+      ...['attic', 'usb'].map((name) => `  ${name}: { stores: [{ use: fs, directory: ${place(name)} }] }`),
     ];
     await writeFile(file, `${text.join('\n')}\n`);
     return file;
@@ -213,5 +214,28 @@ describe('a repository on three stores', () => {
     await rm(join(place('c'), second));
     await writeFile(join(place('c'), second), original);
     expect((await status()).exit).toBe(0);
+  });
+
+  test('is copied whole, through a kill, and restored from the copy alone', async () => {
+    const killed = site.spawn(['copy', 'vault', 'attic']);
+    await sleep(600);
+    killed.child.kill('SIGKILL');
+    await killed.ended;
+    expect(await site.report(['copy', 'vault', 'attic'])).toMatchObject({ conflicts: [], repaired: 0 });
+    expect(await site.report(['copy', 'vault', 'attic'])).toMatchObject({ copied: 0 });
+    const rows = await site.origin.sql('select count(*) from t');
+    await using hidden = new AsyncDisposableStack();
+    for (const name of NAMES) hidden.use(await unmount(name));
+    expect(await rowsIn(['--latest', '--repository', 'attic'])).toBe(rows);
+  });
+
+  test('one backup is copied with the WAL it needs, and restored to its end', async () => {
+    const one = ['copy', 'vault', 'usb', '--cluster', 'main', '--backup', 'latest'];
+    expect(await site.report(one)).toMatchObject({ conflicts: [] });
+    expect(globSync('clusters/main/1/backups/*/backup.json', { cwd: place('usb') })).toHaveLength(1);
+    expect(globSync('clusters/main/1/wal/*/*/*', { cwd: place('usb') }).length).toBeLessThan(
+      globSync('clusters/main/1/wal/*/*/*', { cwd: place('a') }).length,
+    );
+    expect(Number(await rowsIn(['--immediate', '--repository', 'usb']))).toBeGreaterThanOrEqual(1000);
   });
 });

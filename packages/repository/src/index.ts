@@ -31,6 +31,13 @@ export type { Lease, LeaseHolder, LeaseOptions } from './lease.ts';
 export type { Extent, FrameReference, ManifestEntry, ManifestReader, PackUse } from './backup/manifest.ts';
 export type { CatchUpReport } from './mirror/catch-up.ts';
 export type { CheckObject } from './mirror/copy-object.ts';
+export {
+  type CopyContext,
+  type CopyOptions,
+  type CopyReport,
+  copyRepository,
+  type CopyScope,
+} from './mirror/copy-repository.ts';
 export type { MirrorEvent, OnMirrorEvent } from './mirror/events.ts';
 export { type Journal, type JournalEntry, type JournalTask, openJournal } from './mirror/journal.ts';
 export type { NamedStore } from './mirror/member.ts';

@@ -15,6 +15,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command:
   'repository status': () => import('./repository-status.ts'),
   'repository sync': () => import('./repository-sync.ts'),
   'repository rebuild': () => import('./repository-rebuild.ts'),
+  copy: () => import('./copy.ts'),
   backup: () => import('./backup.ts'),
   list: () => import('./list.ts'),
   show: () => import('./show.ts'),
