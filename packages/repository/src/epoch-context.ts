@@ -1,5 +1,6 @@
 import type { Compressor, Store } from '@keyframe/contracts';
 import type { Epoch } from './cluster.ts';
+import type { Keyring } from './encryption/keyring.ts';
 import type { Codecs } from './objects/codecs.ts';
 import type { Signatures } from './signing/signatures.ts';
 import type { RepositoryTuning } from './tuning.ts';
@@ -13,7 +14,8 @@ export interface EpochContext {
   readonly tuning: RepositoryTuning;
   readonly repositoryId: string;
   readonly signatures: Signatures;
-  /** Under which equal content is recognised. */
+  readonly keyring: Keyring;
+  /** Under which equal content is recognised where nothing is encrypted. */
   readonly contentKey: Uint8Array;
   readonly frameBytes: number;
   readonly walFrameBytes: number;

@@ -67,7 +67,12 @@ export async function createIdentity(
   for await (const { key } of store.list('clusters/', { signal }))
     throw damaged(IDENTITY_KEY, `it is missing, yet ${key} exists`); // a new id would make old objects strangers
   const parameters = { frameBytes: FRAME_BYTES, walFrameBytes: WAL_FRAME_BYTES };
-  const content = sealJson({ id: randomUUID(), createdAt: now.toISOString(), parameters, ...(encrypted && { encrypted }) });
+  const content = sealJson({
+    id: randomUUID(),
+    createdAt: now.toISOString(),
+    parameters,
+    ...(encrypted && { encrypted }),
+  });
   await createOnly(store, IDENTITY_KEY, bytesOf(content), signal); // another init may have been first: then it counts
   return readIdentity(store, signal);
 }

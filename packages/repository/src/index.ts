@@ -26,6 +26,15 @@ export type {
   ObjectProof,
 } from './checks/checks.ts';
 export type { ClusterHistory, Epoch, EpochArchive } from './cluster.ts';
+export type {
+  EncryptionContext,
+  KeyGeneration,
+  KeySlot,
+  KeyState,
+  NamedEncryptor,
+  RepositoryKeys,
+  SlotProof,
+} from './encryption/encryption.ts';
 export type { RepositoryIdentity } from './identity.ts';
 export type { Lease, LeaseHolder, LeaseOptions } from './lease.ts';
 export type { Extent, FrameReference, ManifestEntry, ManifestReader, PackUse } from './backup/manifest.ts';

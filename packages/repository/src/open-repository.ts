@@ -1,4 +1,7 @@
 import { type Abortable, KeyframeError } from '@keyframe/contracts';
+import { KeyAdministration } from './encryption/key-administration.ts';
+import { keysLost } from './encryption/faults.ts';
+import { Keyring } from './encryption/keyring.ts';
 import { publicContentKey } from './format/content-hash.ts';
 import { HeldLease } from './held-lease.ts';
 import { createIdentity, readIdentity, type RepositoryIdentity } from './identity.ts';
@@ -31,6 +34,9 @@ export function openRepository(context: RepositoryContext): Repository {
     known ??= await readIdentity(store, signal); // it never changes
     return known;
   };
+  const keyring = new Keyring({ store, identity: (options) => identity(options), encryption: context.encryption });
+  const { encryption } = context;
+  const keys = new KeyAdministration({ store, identity: (options) => identity(options), keyring, encryption, now });
   const signers = async (options: Abortable): Promise<Signatures> => {
     signatures ??= new Signatures(store, (await identity(options)).id, now, context.signing);
     return signatures;
@@ -38,7 +44,7 @@ export function openRepository(context: RepositoryContext): Repository {
   const open = async (options: Abortable): Promise<ClusterContext> => {
     const { id, frameBytes, walFrameBytes } = await identity(options);
     const contentKey = publicContentKey(id);
-    const common = { signatures: await signers(options), frameBytes, walFrameBytes };
+    const common = { signatures: await signers(options), keyring, frameBytes, walFrameBytes };
     return { store, compressor, codecs, now, tuning, repositoryId: id, contentKey, ...common };
   };
 
@@ -50,7 +56,8 @@ export function openRepository(context: RepositoryContext): Repository {
       if (found.id !== expected) throw anotherRepository(expected, found.id);
     },
     init: async ({ signal } = {}) => {
-      known = await createIdentity(store, now(), signal);
+      known = await createIdentity(store, { now: now(), encrypted: encryption !== undefined }, signal);
+      await beginKeys(context, keyring, keys, known, signal);
       return known;
     },
     clusters: async (options = {}) => {
@@ -63,7 +70,8 @@ export function openRepository(context: RepositoryContext): Repository {
       return [...names].toSorted();
     },
     cluster: (name) => new StoredCluster(name, open),
-    check: (key, { signal } = {}) => checkObject(store, codecs, key, signal),
+    keys,
+    check: (key, { signal } = {}) => checkObject(store, codecs, key, signal, keyring),
     signers: {
       list: async (options = {}) => (await signers(options)).list(options),
       announce: async (options = {}) => (await signers(options)).announce(options),
@@ -75,4 +83,19 @@ export function openRepository(context: RepositoryContext): Repository {
       return HeldLease.acquire({ store, now }, name, holder, options);
     },
   };
+}
+
+/** A repository that says it is encrypted has keys before it has anything else. */
+async function beginKeys(
+  { store, encryption }: RepositoryContext,
+  keyring: Keyring,
+  keys: KeyAdministration,
+  { encrypted }: RepositoryIdentity,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  keyring.forget();
+  if (!encrypted || (await keyring.inventory({ signal })).generations.length > 0) return;
+  for await (const _ of store.list('clusters/', { signal })) throw keysLost();
+  if (encryption === undefined) throw keysLost();
+  await keys.begin({ signal });
 }

@@ -1,5 +1,6 @@
 import type { Abortable, Compressor, Store } from '@keyframe/contracts';
 import type { ClusterHistory } from './cluster.ts';
+import type { EncryptionContext, RepositoryKeys } from './encryption/encryption.ts';
 import type { RepositoryIdentity } from './identity.ts';
 import type { Lease, LeaseHolder, LeaseOptions } from './lease.ts';
 import type { Signers } from './signing/signers.ts';
@@ -18,6 +19,8 @@ export interface RepositoryContext {
   readonly tuning?: Partial<RepositoryTuning> | undefined;
   /** Who signs and whom to believe. Default: nothing is signed, and signatures are believed as the repository has them. */
   readonly signing?: SigningContext | undefined;
+  /** What opens it. Default: it must not be encrypted. */
+  readonly encryption?: EncryptionContext | undefined;
 }
 
 /** The history of any number of database clusters in one store. */
@@ -33,7 +36,7 @@ export interface Repository {
    * @throws {KeyframeError} REPOSITORY_MISSING, CONFLICT when another repository answers
    */
   confirm(options?: Abortable): Promise<void>;
-  /** Creates the repository, or confirms the one that is there. */
+  /** Creates the repository, with keys when the configuration has `encrypt`, or confirms the one that is there. */
   init(options?: Abortable): Promise<RepositoryIdentity>;
   /** Names of the clusters that have an epoch, sorted. */
   clusters(options?: Abortable): Promise<string[]>;
@@ -47,6 +50,8 @@ export interface Repository {
    * @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT, NOT_FOUND
    */
   check(key: string, options?: Abortable): Promise<void>;
+  /** What opens the repository, and what it is written with. */
+  readonly keys: RepositoryKeys;
   /** The writers whose public keys the repository holds. */
   readonly signers: Signers;
   /**

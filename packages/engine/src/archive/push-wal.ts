@@ -74,7 +74,10 @@ async function fenceTimeline(archive: EpochArchive, offered: OfferedWalFile, opt
   // A cluster promoted before it had this repository never offers its history file again.
   if (known === undefined) await put(archive, await openWalFile(beside), options);
   // A standby that recovers from the archive may be without the file.
-  else if (own !== undefined && hash('sha256', own) !== known.sha256) throw otherBranch(file.name, file.timeline);
+  else if (own !== undefined) {
+    const identity = await archive.wal.identity(hash('sha256', own), known.generation, options);
+    if (identity !== known.identity) throw otherBranch(file.name, file.timeline);
+  }
 }
 
 function otherBranch(name: string, timeline: TimelineId): KeyframeError {

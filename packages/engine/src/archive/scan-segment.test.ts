@@ -13,7 +13,8 @@ const header: WalObjectHeader = {
   timeline: 1,
   segmentSizeBytes: SIZE,
   sizeBytes: SIZE,
-  sha256: '',
+  identity: '',
+  generation: 0,
   codec: 'none',
   adoption: undefined,
 };

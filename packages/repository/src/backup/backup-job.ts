@@ -1,6 +1,7 @@
 import { hasCode, isKeyframeError, KeyframeError } from '@keyframe/contracts';
 import { bytesOf } from '@keyframe/contracts/streams';
 import type { EpochContext } from '../epoch-context.ts';
+import type { WritingKeys } from '../encryption/writing-keys.ts';
 import { isPlainPath } from '../objects/damage.ts';
 import { putOnce } from '../objects/put-once.ts';
 import { type PackName, type Publication, Tombstones } from '../retention/tombstones.ts';
@@ -28,6 +29,14 @@ import { StoredBaseFile } from './stored-base.ts';
 import { type DescribedBackup, encodeDescription, encodeRecord } from './record-json.ts';
 import type { BackupWriter, FileSink, NewEntry, NewFile, NewSymlink, PreparedBackup } from './writer.ts';
 
+/** Keys of one backup. */
+export interface BackupKeys {
+  /** Undefined where nothing is encrypted. */
+  readonly keys: WritingKeys | undefined;
+  /** Whether frames of earlier backups can be read here. */
+  readonly canRead: boolean;
+}
+
 /** A backup whose intent is written. */
 export class BackupJob implements BackupWriter {
   readonly label: string;
@@ -51,9 +60,10 @@ export class BackupJob implements BackupWriter {
     context: EpochContext,
     intent: BackupIntent,
     earlier: EarlierContent | undefined,
+    { keys, canRead }: BackupKeys,
     signal: AbortSignal | undefined,
   ) {
-    const { compressor, tuning, frameBytes, store, contentKey } = context;
+    const { compressor, tuning, frameBytes, store } = context;
     this.label = intent.label;
     this.#context = context;
     this.#intent = intent;
@@ -66,8 +76,9 @@ export class BackupJob implements BackupWriter {
     const table = new PackTable(context.epoch.number);
     this.#series = { store, prefix: this.#prefix, header, frameBytes, failure, table, stored };
     this.#packs = {
-      bundle: new PackStream(this.#series, 'bundle', tuning.bundlePackBytes),
-      data: new PackStream(this.#series, 'data', tuning.packBytes),
+      bundle: new PackStream(this.#series, 'bundle', tuning.bundlePackBytes, keys),
+      data: new PackStream(this.#series, 'data', tuning.packBytes, keys),
+      // What is spilled there is a manifest's bytes, encrypted already.
       manifest: new PackStream(this.#series, 'manifest', tuning.bundlePackBytes),
     };
     const pipeline = { compressor, inFlight: tuning.framesInFlight, frameBytes, failure };
@@ -75,11 +86,14 @@ export class BackupJob implements BackupWriter {
     this.#bundle = new BundleFiller(this.#pipeline);
     const target = { store, packs: this.#packs.manifest, pieceBytes: frameBytes, signal: failure.signal };
     const spool = new ManifestSpool(target, tuning.manifestBufferBytes);
-    this.#manifest = new ManifestBuilder({ compressor, spool, chunkBytes: tuning.manifestChunkBytes, header });
+    const encryption = keys?.indexed(`${this.#prefix}manifest`);
+    const chunkBytes = tuning.manifestChunkBytes;
+    this.#manifest = new ManifestBuilder({ compressor, spool, chunkBytes, header, encryption });
     this.#ledger = new ManifestLedger(this.#manifest, table);
     this.#shared = new SharedFrames(this.#ledger);
     this.#reuse = new Reuse({
-      contentKey,
+      contentKey: keys?.index.contentKey ?? context.contentKey,
+      canRead,
       limits: tuning,
       reader: new FrameReader(context),
       signal: failure.signal,

@@ -136,7 +136,9 @@ export class DataSink implements FileSink {
       const at = piece.fileOffset - this.#start;
       const from = piece.fileOffset - start;
       const part = view?.subarray(from, from + sizeBytes);
-      if (piece.frame === undefined || !(this.#isSplit || reuse.isWorn(piece.frame))) {
+      const isSpent = piece.frame !== undefined && (this.#isSplit || reuse.isWorn(piece.frame));
+      // What can be neither seen nor read is referenced, worn as it is.
+      if (!isSpent || (part === undefined && !reuse.canRead)) {
         this.#kept.push(piece);
         if (part !== undefined && !isUnchanged) this.#know(part, at);
       } else if (part !== undefined) this.#put(part, at);

@@ -1,4 +1,5 @@
 import type { EpochContext } from '../epoch-context.ts';
+import { PackCiphers } from '../encryption/pack-ciphers.ts';
 import { assertSha256 } from '../format/container.ts';
 import { Recent } from '../objects/recent.ts';
 import { readProven } from '../objects/with-copies.ts';
@@ -10,10 +11,12 @@ const FRAMES_KEPT = 48;
 /** Reads frames of other backups, verified; keeps the last few, since their ranges are asked for one by one. */
 export class FrameReader {
   readonly #context: Pick<EpochContext, 'store' | 'codecs'>;
+  readonly #ciphers: PackCiphers;
   readonly #recent = new Recent<string, Uint8Array>(FRAMES_KEPT);
 
-  constructor(context: Pick<EpochContext, 'store' | 'codecs'>) {
+  constructor(context: Pick<EpochContext, 'store' | 'codecs' | 'keyring'>) {
     this.#context = context;
+    this.#ciphers = new PackCiphers(context.keyring);
   }
 
   /** The plain bytes of a frame. @throws {KeyframeError} CORRUPT */
@@ -25,7 +28,8 @@ export class FrameReader {
       const verify = (bytes: Buffer): void => assertSha256(bytes, sha256, key, `frame ${number}`);
       const range = { start: offset, end: offset + storedBytes };
       const stored = await readProven(store, key, range, { verify, signal });
-      return codecs.open(stored, frame, key);
+      const cipher = await this.#ciphers.of(frame.pack, signal);
+      return codecs.open(stored, { number, plainBytes: frame.plainBytes, cipher }, key);
     });
   }
 }

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import type { Compressor } from '@keyframe/contracts';
+import type { NewObject } from '../encryption/writing-keys.ts';
 import { type ChunkLine, CHUNK, encodeChunkIndex, SECTION, VERBATIM } from '../format/chunk-index.ts';
 import { encodeDirectory } from '../format/container-tail.ts';
 import { compressPayload, ContainerLayout, encodeFrame } from '../format/container-layout.ts';
@@ -15,6 +16,8 @@ const VERBATIM_PIECE_BYTES = 1 << 20;
 const PATHS_PER_CHUNK = 1 << 15;
 
 export interface ManifestBuilderOptions {
+  /** Of the manifest's object; undefined where nothing is encrypted. */
+  readonly encryption?: NewObject | undefined;
   readonly compressor: Compressor;
   readonly spool: ManifestSpool;
   readonly chunkBytes: number;
@@ -45,7 +48,7 @@ export class ManifestBuilder {
 
   constructor(options: ManifestBuilderOptions) {
     this.#options = options;
-    this.#layout = new ContainerLayout('manifest', options.header);
+    this.#layout = new ContainerLayout('manifest', { ...options.header, encryption: options.encryption?.header });
     options.spool.add(this.#layout.head);
   }
 
@@ -111,8 +114,11 @@ export class ManifestBuilder {
     await this.#writing;
     await this.#write({ kind: CHUNK.packs, first: 0, last: packs.length - 1 }, encodePacks(packs));
     await this.#write({ kind: CHUNK.facts, first: 0, last: 0 }, facts);
-    const index = encodeChunkIndex(this.#lines);
-    const directory = encodeDirectory([{ id: SECTION.chunkIndex, offset: 0, sizeBytes: index.length }]);
+    const cipher = this.#options.encryption?.frames;
+    const plain = encodeChunkIndex(this.#lines);
+    const index = cipher?.sealSection(SECTION.chunkIndex, plain) ?? plain;
+    const section = { id: SECTION.chunkIndex, offset: 0, sizeBytes: index.length, sealed: cipher !== undefined };
+    const directory = encodeDirectory([section]);
     const tail = Buffer.concat([index, directory]);
     const { table, footer } = this.#layout.end(tail.length, hash('sha256', tail, 'buffer'));
     for (const part of [table, tail, footer]) spool.add(part);
@@ -144,7 +150,9 @@ export class ManifestBuilder {
   async #write(line: ChunkLine, plain: Uint8Array): Promise<void> {
     if (line.last < line.first && line.kind !== CHUNK.verbatim) return; // an empty list
     const payload = await compressPayload(this.#options.compressor, plain);
-    const frame = encodeFrame(this.#layout.entries.length, plain.length, payload);
+    const cipher = this.#options.encryption?.frames;
+    const number = this.#layout.entries.length;
+    const frame = encodeFrame({ number, plainBytes: plain.length, payload, cipher });
     this.#layout.add(frame, plain.length);
     this.#lines.push(line);
     this.#options.spool.add(frame);

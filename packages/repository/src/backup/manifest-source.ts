@@ -1,5 +1,8 @@
 import { hash } from 'node:crypto';
 import { hasCode, type KeyframeError, type Store } from '@keyframe/contracts';
+import type { ObjectCipher } from '../encryption/object-cipher.ts';
+import { encryptionOf } from '../encryption/object-encryption.ts';
+import type { EpochContext } from '../epoch-context.ts';
 import { type ChunkLine, decodeChunkIndex, SECTION } from '../format/chunk-index.ts';
 import { assertSha256, decodeHead } from '../format/container.ts';
 import {
@@ -10,7 +13,9 @@ import {
   type Footer,
   TABLE_ENTRY_BYTES,
   type TableEntry,
+  type TailSection,
 } from '../format/container-tail.ts';
+import type { Fields } from '../format/sealed-json.ts';
 import type { Codecs } from '../objects/codecs.ts';
 import { damaged } from '../objects/damage.ts';
 import { readProven } from '../objects/with-copies.ts';
@@ -33,8 +38,19 @@ export class ManifestSource {
   readonly #store: Store;
   readonly #codecs: Codecs;
   readonly #places: readonly Place[];
+  readonly #keyring: EpochContext['keyring'];
+  /** Key under which the manifest was written, which its encryption names. */
+  readonly #objectKey: string;
+  #cipher: ObjectCipher | undefined;
+  #generation: number | undefined;
 
-  constructor(store: Store, codecs: Codecs, reference: ManifestReference) {
+  constructor(
+    { store, codecs, keyring }: Pick<EpochContext, 'store' | 'codecs' | 'keyring'>,
+    reference: ManifestReference,
+    objectKey: string = reference.key,
+  ) {
+    this.#keyring = keyring;
+    this.#objectKey = objectKey;
     this.key = reference.key;
     this.#store = store;
     this.#codecs = codecs;
@@ -75,8 +91,34 @@ export class ManifestSource {
       (bytes, key) => assertSha256(bytes, entry.sha256, key, `frame ${number}`),
       signal,
     );
-    const plain = await this.#codecs.open(stored, { number, plainBytes: entry.plainBytes }, this.key);
+    const expected = { number, plainBytes: entry.plainBytes, cipher: this.#cipher };
+    const plain = await this.#codecs.open(stored, expected, this.key);
     return Buffer.from(plain.buffer, plain.byteOffset, plain.byteLength);
+  }
+
+  /** Generation of its keys; undefined: it is not encrypted. */
+  get generation(): number | undefined {
+    return this.#generation;
+  }
+
+  /** Makes ready to read chunks, by what the header says. @throws {KeyframeError} KEY_REQUIRED, KEY_WRONG, CORRUPT */
+  async unlock(header: Fields, signal: AbortSignal | undefined): Promise<void> {
+    const encryption = encryptionOf(header);
+    if (encryption === undefined) {
+      if (await this.#keyring.allowsPlain({ signal })) return;
+      throw damaged(this.key, 'it is not encrypted, and the repository is from its beginning');
+    }
+    const { generation, salt } = encryption;
+    if (salt === undefined) throw damaged(this.key, 'its header names no salt');
+    this.#cipher = (await this.#keyring.index(generation, { signal })).cipher(this.#objectKey, salt);
+    this.#generation = generation;
+  }
+
+  /** A section of the tail, plain. */
+  section({ id, sealed }: TailSection, bytes: Buffer): Buffer {
+    if (sealed !== (this.#cipher !== undefined))
+      throw damaged(this.key, `its section ${id} is not as encrypted as the rest`);
+    return this.#cipher?.openSection(id, bytes) ?? bytes;
   }
 
   #note(fault: KeyframeError): void {
@@ -112,14 +154,17 @@ export async function readManifestIndex(
   const tableBytes = footer.frames * TABLE_ENTRY_BYTES;
   const first = tableBytes === 0 ? start : Number(both.readBigUInt64LE(0));
   const table = decodeTable(both.subarray(0, tableBytes), first, start, reference.key);
-  await source.read(0, first, (bytes, key) => assertHead(bytes, footer, key), signal);
-  return { table, lines: readLines(both.subarray(tableBytes), footer.frames, reference.key) };
+  const head = await source.read(0, first, (bytes, key) => void headOf(bytes, footer, key), signal);
+  await source.unlock(headOf(head, footer, reference.key), signal);
+  return { table, lines: readLines(source, both.subarray(tableBytes), footer.frames) };
 }
 
-function readLines(tail: Buffer, frames: number, key: string): ChunkLine[] {
+function readLines(source: ManifestSource, tail: Buffer, frames: number): ChunkLine[] {
+  const { key } = source;
   const section = decodeDirectory(tail, key).find(({ id }) => id === SECTION.chunkIndex);
   if (section === undefined) throw damaged(key, 'it has no chunk index');
-  return decodeChunkIndex(tail.subarray(section.offset, section.offset + section.sizeBytes), frames, key);
+  const bytes = tail.subarray(section.offset, section.offset + section.sizeBytes);
+  return decodeChunkIndex(source.section(section, bytes), frames, key);
 }
 
 function provesIndex(bytes: Buffer, footer: Footer): boolean {
@@ -134,7 +179,7 @@ function assertIndex(bytes: Buffer, footer: Footer, key: string): void {
   if (!provesIndex(bytes, footer)) throw damaged(key, 'its frame table or chunk index fails its hash');
 }
 
-function assertHead(bytes: Buffer, footer: Footer, key: string): void {
+function headOf(bytes: Buffer, footer: Footer, key: string): Fields {
   assertSha256(bytes, footer.headSha256, key, 'header');
-  decodeHead(bytes, 'manifest', key);
+  return decodeHead(bytes, 'manifest', key);
 }

@@ -14,6 +14,7 @@ import {
   SMALL,
   SYSTEM_IDENTIFIER,
 } from '../../test/support.ts';
+import { Keyring } from '../encryption/keyring.ts';
 import type { EpochContext } from '../epoch-context.ts';
 import type { FrameRecord } from '../format/extents.ts';
 import type { PackLine } from '../format/manifest-tables.ts';
@@ -73,12 +74,18 @@ test('the texts of the server are kept byte for byte', async () => {
 
 const LABEL = '20261121T030000Z-full';
 
+function plainKeyring(store: Store): Keyring {
+  const identity = () => Promise.reject(new Error('nobody asks'));
+  return new Keyring({ store, identity, encryption: undefined });
+}
+
 function contextOf(store: Store): EpochContext {
   const epoch = { number: 1, systemIdentifier: SYSTEM_IDENTIFIER, postgresVersion: 180_006, createdAt: '' };
   const codecs = new Codecs([plainDeflate]);
   const signatures = new Signatures(store, 'x', () => new Date(0));
   const sizes = {
     signatures,
+    keyring: plainKeyring(store),
     contentKey: Buffer.alloc(32),
     tuning: DEFAULT_TUNING,
     frameBytes: 262_144,

@@ -1,4 +1,5 @@
 import type { Store } from '@keyframe/contracts';
+import type { WritingKeys } from '../encryption/writing-keys.ts';
 import type { TableEntry } from '../format/container-tail.ts';
 import type { Payload } from '../format/container-layout.ts';
 import { FRAME_HEADER_BYTES } from '../format/frame.ts';
@@ -43,12 +44,14 @@ export class PackStream {
   readonly #role: string;
   readonly #targetBytes: number;
   readonly #arenas: Buffer[] = [];
+  readonly #keys: WritingKeys | undefined;
   #made = 0;
   #current: PackBuilder | undefined;
   /** Oldest first; each follows the one before it. */
   readonly #uploads: Promise<void>[] = [];
 
-  constructor(series: PackSeries, role: string, targetBytes: number) {
+  constructor(series: PackSeries, role: string, targetBytes: number, keys?: WritingKeys) {
+    this.#keys = keys;
     this.#series = series;
     this.#role = role;
     this.#targetBytes = targetBytes;
@@ -68,7 +71,7 @@ export class PackStream {
     const arena = await this.#arena();
     const place = table.begin();
     const all = { ...header, pack: place.number, role: this.#role };
-    this.#current = new PackBuilder(place, prefix + packName(place.number), all, arena);
+    this.#current = new PackBuilder(place, prefix + packName(place.number), all, arena, this.#keys);
     return this.#current;
   }
 

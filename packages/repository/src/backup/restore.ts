@@ -1,3 +1,4 @@
+import { PackCiphers } from '../encryption/pack-ciphers.ts';
 import type { EpochContext } from '../epoch-context.ts';
 import type { ChunkLine } from '../format/chunk-index.ts';
 import { assertSha256 } from '../format/container.ts';
@@ -30,6 +31,7 @@ export class Restore {
   readonly #options: ReadOptions;
   readonly #failure: Failure;
   readonly #slots: Slots;
+  readonly #ciphers: PackCiphers;
   readonly #files: ManifestEntry[] = [];
   /** Bytes of each file that are still to come, by ordinal; undefined for what is not wanted. */
   readonly #missing: (number | undefined)[] = [];
@@ -43,6 +45,7 @@ export class Restore {
     this.#sink = sink;
     this.#options = options;
     this.#failure = new Failure(options.signal);
+    this.#ciphers = new PackCiphers(context.keyring);
     this.#slots = new Slots(context.tuning.framesInFlight * 2);
   }
 
@@ -85,7 +88,7 @@ export class Restore {
     const read = this.#sink.read?.bind(this.#sink);
     if (read === undefined) return undefined;
     const { key } = this.#manifest.record.manifest;
-    const { contentKey } = this.#context;
+    const { contentKey } = this.#manifest;
     const wanted = (ordinal: number): ManifestEntry | undefined =>
       this.#missing[ordinal] === undefined ? undefined : this.#files[ordinal];
     const held = await findHeld({ contentKey, chunks, wanted, read, failure: this.#failure, key });
@@ -141,7 +144,10 @@ export class Restore {
   }
 
   async #frame(frame: FrameRecord, stored: Buffer, key: string): Promise<void> {
-    const plain = await this.#context.codecs.open(await this.#proven(frame, stored, key), frame, key);
+    const proven = await this.#proven(frame, stored, key);
+    const cipher = await this.#ciphers.of(this.#manifest.pack(frame.pack), this.#failure.signal);
+    const expected = { number: frame.number, plainBytes: frame.plainBytes, cipher };
+    const plain = await this.#context.codecs.open(proven, expected, key);
     for (const extent of frame.extents.filter((each) => this.#isWanted(each))) {
       const file = this.#claim(extent);
       const data = plain.subarray(extent.frameOffset, extent.frameOffset + extent.sizeBytes);

@@ -13,6 +13,8 @@ export interface ReuseContext {
   readonly contentKey: Uint8Array;
   readonly limits: Pick<RepositoryTuning, 'leastLiveShare' | 'mostExtentsPerMiB'>;
   readonly reader: FrameReader;
+  /** False: frames of earlier backups can be named, not read. */
+  readonly canRead: boolean;
   readonly signal: AbortSignal;
   /** What other backups hold of a file, by whose content it is compared; the best first. */
   earlier(file: NewFile): Promise<readonly BaseMap[]>;
@@ -24,6 +26,10 @@ export class Reuse {
 
   constructor(context: ReuseContext) {
     this.#context = context;
+  }
+
+  get canRead(): boolean {
+    return this.#context.canRead;
   }
 
   hash(content: Uint8Array): Buffer {

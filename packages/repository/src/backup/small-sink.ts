@@ -108,7 +108,7 @@ export class SmallSink implements FileSink {
     const { sizeBytes } = this.#file;
     const base = this.#written.totalBytes < sizeBytes ? this.#base : undefined;
     if (base === undefined) await this.#compare();
-    else if (this.#isWorthKeeping(base)) this.#keepParts(base);
+    else if (this.#isWorthKeeping(base) || !this.#canComplete) this.#keepParts(base);
     else {
       for (const [from, to] of this.#missing) await this.#fill(base, from, to);
       this.#store(this.#target.reuse.hash(this.#buffer()));
@@ -123,6 +123,11 @@ export class SmallSink implements FileSink {
     const pieces = reuse.match(await reuse.earlier(this.#entry), 0, this.#file.sizeBytes, hash);
     if (pieces === undefined) this.#store(hash);
     else this.#refer(pieces, hash);
+  }
+
+  /** Whether all bytes are at hand, or can be read. */
+  get #canComplete(): boolean {
+    return this.#missing.totalBytes === 0 || this.#target.reuse.canRead;
   }
 
   #isWorthKeeping(base: BaseMap): boolean {

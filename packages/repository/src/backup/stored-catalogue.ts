@@ -111,9 +111,15 @@ export class StoredCatalogue implements BackupCatalogue {
       );
   }
 
-  async begin(intent: NewIntent, { signal, base, reuse = true, memoryBytes }: BeginOptions = {}): Promise<BackupWriter> {
+  async begin(
+    intent: NewIntent,
+    { signal, base, reuse = true, memoryBytes }: BeginOptions = {},
+  ): Promise<BackupWriter> {
     const { now, store } = this.#context;
     const known = this.#known(base, intent);
+    // First of all: a host without a key must leave nothing behind.
+    const keys = await this.#context.keyring.writing({ signal });
+    const canRead = await this.#context.keyring.canRead({ signal });
     const resumes = reuse ? await this.#resumable(signal) : [];
     const started = now().getTime();
     for (let second = 0; second < LABEL_TRIES; second += 1) {
@@ -126,7 +132,7 @@ export class StoredCatalogue implements BackupCatalogue {
       await this.#assertBases(whole, signal);
       const earlier = reuse ? await EarlierContent.open(this.#context, known, resumes, signal) : undefined;
       const context = { ...this.#context, tuning: tuningWithin(this.#context.tuning, memoryBytes) };
-      return new BackupJob(context, whole, earlier, signal);
+      return new BackupJob(context, whole, earlier, { keys, canRead }, signal);
     }
     throw new KeyframeError('CONFLICT', 'no label is free: other backups were begun in this very minute', {
       hint: 'Check the clock of this host, then run `keyframe backup` again.',

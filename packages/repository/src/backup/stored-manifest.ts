@@ -21,26 +21,32 @@ export class StoredManifest implements ManifestReader {
   /** The same, to be named by another manifest. */
   readonly #others: OtherPack[] = [];
 
-  private constructor(record: BackupRecord, source: ManifestSource, index: ManifestIndex) {
+  /** Under which it tells of content. */
+  readonly contentKey: Uint8Array;
+
+  private constructor(record: BackupRecord, source: ManifestSource, index: ManifestIndex, contentKey: Uint8Array) {
     this.record = record;
+    this.contentKey = contentKey;
     this.#source = source;
     this.#index = index;
   }
 
   /** @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
   static async open(context: EpochContext, record: BackupRecord, { signal }: Abortable = {}): Promise<StoredManifest> {
-    const source = new ManifestSource(context.store, context.codecs, record.manifest);
+    const source = new ManifestSource(context, record.manifest);
     const index = await readManifestIndex(source, record.manifest, signal);
-    const manifest = new StoredManifest(record, source, index);
+    const { generation } = source;
+    const keys = generation === undefined ? context : await context.keyring.index(generation, { signal });
+    const manifest = new StoredManifest(record, source, index, keys.contentKey);
     for await (const { plain } of manifest.#chunks(CHUNK.packs, () => true, signal))
       for (const line of decodePacks(plain, source.key)) {
         const epoch = line.epoch === 0 ? record.epoch : line.epoch;
         const label = line.label === '' ? record.label : line.label;
         const key = `${archivePrefix(context.cluster, epoch)}backups/${label}/${packName(line.number)}`;
-        const { number, tableOffset, frames, tableSha256 } = line;
+        const { number, tableOffset, frames, tableSha256, sealedKey } = line;
         const table = { tableOffset, frames, tableSha256 };
         manifest.#packs.push({ epoch, label, number, key, liveBytes: line.liveBytes, ...table });
-        manifest.#others.push({ key, line: { epoch, label, number, ...table } });
+        manifest.#others.push({ key, line: { epoch, label, number, ...table, sealedKey } });
       }
     return manifest;
   }

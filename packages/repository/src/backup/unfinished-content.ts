@@ -1,5 +1,7 @@
 import { hasCode } from '@keyframe/contracts';
 import type { EpochContext } from '../epoch-context.ts';
+import { encodeSealedKey } from '../encryption/keyring.ts';
+import { encryptionOf } from '../encryption/object-encryption.ts';
 import { SECTION } from '../format/chunk-index.ts';
 import { assertSha256, decodeHead } from '../format/container.ts';
 import { decodeDirectory, decodeFooter, decodeTable, FOOTER_BYTES, type TableEntry } from '../format/container-tail.ts';
@@ -114,13 +116,28 @@ async function openPack(
   const first = tableBytes === 0 ? footer.tableOffset : Number(table.readBigUInt64LE(0));
   const head = await read(0, first);
   assertSha256(head, footer.headSha256, key, 'header');
-  const number = decodeHead(head, 'pack', key).integer('pack');
+  const header = decodeHead(head, 'pack', key);
+  const number = header.integer('pack');
+  const encryption = encryptionOf(header);
+  const sealedKey = encryption?.sealed && encodeSealedKey(encryption.sealed);
   const place = { epoch: context.epoch.number, label, number };
-  const line = { ...place, tableOffset: footer.tableOffset, frames: footer.frames, tableSha256: footer.tableSha256 };
+  const line = {
+    ...place,
+    tableOffset: footer.tableOffset,
+    frames: footer.frames,
+    tableSha256: footer.tableSha256,
+    sealedKey,
+  };
   const other = { key, line };
   const section = decodeDirectory(tail, key).find(({ id }) => id === SECTION.packContent);
-  const bytes =
+  const stored =
     section === undefined ? Buffer.alloc(0) : tail.subarray(section.offset, section.offset + section.sizeBytes);
+  const bytes =
+    section?.sealed === true && encryption?.salt !== undefined
+      ? (await context.keyring.index(encryption.generation, { signal }))
+          .cipher(key, encryption.salt)
+          .openSection(section.id, stored)
+      : stored;
   const frames = decodeTable(table, first, footer.tableOffset, key).map((entry, index) => frameOf(entry, index, other));
   return { other, frames, content: section === undefined ? [] : decodePackContent(bytes, footer.frames, key) };
 }

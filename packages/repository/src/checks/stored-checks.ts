@@ -67,8 +67,8 @@ export class StoredChecks implements ArchiveChecks {
   async content(object: ListedObject, options: Abortable = {}): Promise<ObjectProof> {
     const proof = await this.outline(object, options);
     if (!isContainer(object.kind)) return proof;
-    const { store, codecs } = this.#context;
-    await present(object, checkObject(store, codecs, object.key, options.signal));
+    const { store, codecs, keyring } = this.#context;
+    await present(object, checkObject(store, codecs, object.key, options.signal, keyring));
     // Footer and table are read once more there.
     return { ...proof, readBytes: object.sizeBytes + proof.readBytes, requests: proof.requests + 3 };
   }

@@ -2,7 +2,8 @@ import { hash } from 'node:crypto';
 import type { Compressor } from '@keyframe/contracts';
 import { type ContainerKind, encodeHead } from './container.ts';
 import { encodeFooter, encodeTable, FOOTER_BYTES, TABLE_ENTRY_BYTES, type TableEntry } from './container-tail.ts';
-import { CODEC_NONE, FRAME_HEADER_BYTES, writeFrameHeader } from './frame.ts';
+import { type ObjectCipher, TAG_BYTES } from '../encryption/object-cipher.ts';
+import { CHECKED_BYTES, CODEC_NONE, FRAME_HEADER_BYTES, writeFrameHeader } from './frame.ts';
 import type { Json } from './sealed-json.ts';
 
 const NOTHING = hash('sha256', '', 'buffer');
@@ -64,10 +65,35 @@ export async function compressPayload(compressor: Compressor, plain: Uint8Array)
   return bytes.length < plain.length ? { codec: compressor.id, bytes } : { codec: CODEC_NONE, bytes: plain };
 }
 
+/** What an object's frames are made with. */
+export interface FrameParts {
+  readonly number: number;
+  readonly plainBytes: number;
+  readonly payload: Payload;
+  readonly cipher: ObjectCipher | undefined;
+}
+
+/** Writes a frame at `offset`, where there is room, and tells its length. A number is never written twice with a cipher. */
+export function writeFrame(
+  target: Buffer,
+  offset: number,
+  { number, plainBytes, payload, cipher }: FrameParts,
+): number {
+  const { codec, bytes } = payload;
+  const payloadBytes = storedPayloadBytes(payload, cipher);
+  writeFrameHeader(target, offset, { codec, plainBytes, payloadBytes, number, generation: cipher?.generation ?? 0 });
+  const header = target.subarray(offset, offset + CHECKED_BYTES);
+  target.set(cipher === undefined ? bytes : cipher.seal(number, header, bytes), offset + FRAME_HEADER_BYTES);
+  return FRAME_HEADER_BYTES + payloadBytes;
+}
+
 /** A frame in a buffer of its own. */
-export function encodeFrame(number: number, plainBytes: number, payload: Payload): Buffer {
-  const frame = Buffer.allocUnsafe(FRAME_HEADER_BYTES + payload.bytes.length);
-  writeFrameHeader(frame, 0, { codec: payload.codec, plainBytes, payloadBytes: payload.bytes.length, number });
-  frame.set(payload.bytes, FRAME_HEADER_BYTES);
+export function encodeFrame(parts: FrameParts): Buffer {
+  const frame = Buffer.allocUnsafe(FRAME_HEADER_BYTES + storedPayloadBytes(parts.payload, parts.cipher));
+  writeFrame(frame, 0, parts);
   return frame;
+}
+
+function storedPayloadBytes({ bytes }: Payload, cipher: ObjectCipher | undefined): number {
+  return bytes.length + (cipher === undefined ? 0 : TAG_BYTES);
 }

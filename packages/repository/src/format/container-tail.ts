@@ -61,14 +61,19 @@ export interface TailSection {
   readonly id: number;
   readonly offset: number;
   readonly sizeBytes: number;
+  /** Its bytes are ciphertext and tag. */
+  readonly sealed?: boolean | undefined;
 }
+
+/** Flag of a section. */
+const SEALED = 1;
 
 /** The directory that ends a tail with sections; offsets count from the tail's first byte. */
 export function encodeDirectory(sections: readonly TailSection[]): Buffer {
   const writer = new ByteWriter(32);
   for (const section of sections) {
     writer.u32(section.id);
-    writer.u32(0);
+    writer.u32(section.sealed === true ? SEALED : 0);
     writer.u64(section.offset);
     writer.u64(section.sizeBytes);
   }
@@ -86,8 +91,8 @@ export function decodeDirectory(tail: Buffer, key: string): TailSection[] {
   const reader = new ByteReader(tail.subarray(start), key);
   return Array.from({ length: count }, () => {
     const id = reader.u32();
-    reader.u32();
-    return { id, offset: reader.u64(), sizeBytes: reader.u64() };
+    const sealed = (reader.u32() & SEALED) !== 0;
+    return { id, offset: reader.u64(), sizeBytes: reader.u64(), sealed };
   });
 }
 

@@ -17,6 +17,8 @@ export interface PackLine {
   readonly tableSha256: Uint8Array;
   /** Plain bytes of files that lie in it; early releases did not say. */
   readonly liveBytes?: number | undefined;
+  /** Generation and sealed data key of an encrypted pack, as its own header has them. */
+  readonly sealedKey?: Uint8Array | undefined;
 }
 
 export function encodePacks(packs: readonly PackLine[]): Buffer {
@@ -29,7 +31,8 @@ export function encodePacks(packs: readonly PackLine[]): Buffer {
     record.varint(pack.tableOffset);
     record.varint(pack.frames);
     record.bytes(pack.tableSha256);
-    if (pack.liveBytes !== undefined) record.varint(pack.liveBytes);
+    if (pack.liveBytes !== undefined || pack.sealedKey !== undefined) record.varint(pack.liveBytes ?? 0);
+    if (pack.sealedKey !== undefined) record.counted(pack.sealedKey);
     writer.counted(record.take());
   }
   return writer.take();
@@ -49,6 +52,7 @@ export function decodePacks(bytes: Buffer, key: string): PackLine[] {
       frames: record.varint(),
       tableSha256: record.bytes(32),
       liveBytes: record.left > 0 ? record.varint() : undefined,
+      sealedKey: record.left > 0 ? record.counted() : undefined,
     });
   }
   return packs;

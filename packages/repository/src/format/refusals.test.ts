@@ -23,17 +23,22 @@ const TOO_NEW = expect.objectContaining({ code: 'REPOSITORY_FORMAT' });
 /** A frame header with some bytes changed and its checksum made right again. */
 function frameHeader(changes: Readonly<Record<number, number>>): Buffer {
   const header = Buffer.alloc(32);
-  writeFrameHeader(header, 0, { codec: 'zstd', plainBytes: 10, payloadBytes: 5, number: 0 });
+  writeFrameHeader(header, 0, { codec: 'zstd', plainBytes: 10, payloadBytes: 5, number: 0, generation: 0 });
   for (const [at, value] of Object.entries(changes)) header[Number(at)] = value;
   header.writeUInt32LE(crc32(header.subarray(0, 28)), 28);
   return header;
 }
 
 test.each([
+  ['is encrypted and names no key', { 5: 1 }],
+  ['names a key and is not encrypted', { 6: 1 }],
+])('a frame that %s is damaged', (_, changes) => {
+  expect(() => readFrameHeader(frameHeader(changes), 'x')).toThrow(CORRUPT);
+});
+
+test.each([
   ['a newer format', { 4: 2 }],
-  ['an encrypted payload', { 5: 1 }],
   ['an unknown flag', { 5: 128 }],
-  ['a key', { 6: 1 }],
 ])('a frame with %s needs a newer release', (_, changes) => {
   expect(() => readFrameHeader(frameHeader(changes), 'x')).toThrow(TOO_NEW);
 });
@@ -147,7 +152,7 @@ test('a frame table with a gap, or that ends elsewhere than the frames, is CORRU
 
 test('a tail directory that is longer than its tail is CORRUPT', () => {
   expect(decodeDirectory(encodeDirectory([{ id: 9, offset: 1, sizeBytes: 2 }]), 'x')).toEqual([
-    { id: 9, offset: 1, sizeBytes: 2 },
+    { id: 9, offset: 1, sizeBytes: 2, sealed: false },
   ]);
   expect(() => decodeDirectory(Buffer.from([9, 0, 0, 0]), 'x')).toThrow(CORRUPT);
   expect(() => decodeDirectory(Buffer.from([1]), 'x')).toThrow(CORRUPT);

@@ -10,8 +10,10 @@ import {
   type TableEntry,
 } from '../format/container-tail.ts';
 import { openSealedJson } from '../format/sealed-json.ts';
+import { openingFor } from '../encryption/object-opening.ts';
+import type { Keyring } from '../encryption/keyring.ts';
 import { ByteCursor } from './byte-cursor.ts';
-import type { Codecs } from './codecs.ts';
+import type { Codecs, ExpectedFrame } from './codecs.ts';
 import { damaged } from './damage.ts';
 import { readRange, readSmall } from './read-range.ts';
 
@@ -19,7 +21,7 @@ const TAIL_PIECE_BYTES = 1 << 20;
 /** What a frame table may be long: that of the manifest of a petabyte is shorter. */
 const TABLE_LIMIT_BYTES = 64 << 20;
 
-const SEALED = /(?:\.json|\/intent|^leases\/.*)$/u;
+const SEALED = /(?:\.json|\/intent|^leases\/.*|^keys\/.*)$/u;
 const PACK = /\/pack-\d+$/u;
 const MANIFEST = /\/manifest$/u;
 const WAL = /\/wal\//u;
@@ -33,6 +35,7 @@ export async function checkObject(
   codecs: Codecs,
   key: string,
   signal: AbortSignal | undefined,
+  keyring?: Keyring,
 ): Promise<void> {
   if (SEALED.test(key)) {
     openSealedJson(await readSmall(store, key, signal), key);
@@ -48,7 +51,7 @@ export async function checkObject(
   const footer = decodeFooter(end, sizeBytes, key);
   const cursor = new ByteCursor(await store.get(key, { signal }), key);
   try {
-    await checkContainer({ store, codecs, cursor, kind, key, footer, signal });
+    await checkContainer({ store, codecs, cursor, kind, key, footer, signal, keyring });
   } finally {
     await cursor.close();
   }
@@ -69,6 +72,7 @@ interface OpenObject {
   readonly key: string;
   readonly footer: Footer;
   readonly signal: AbortSignal | undefined;
+  readonly keyring: Keyring | undefined;
 }
 
 async function checkContainer(object: OpenObject): Promise<void> {
@@ -77,13 +81,17 @@ async function checkContainer(object: OpenObject): Promise<void> {
   const head = Buffer.concat([start, await cursor.read(decodeStart(start, kind, key))]);
   assertSha256(head, footer.headSha256, key, 'header');
   const fields = decodeHead(head, kind, key);
+  const opening = await openingFor(fields, kind, key, object.keyring, object.signal);
   const content = createHash('sha256');
   for (const [number, entry] of (await readTable(object, head.length)).entries()) {
     const stored = await cursor.read(entry.storedBytes);
+    // Without a key the hash proves that the bytes are the ones that were stored, and no more can be said.
     assertSha256(stored, entry.sha256, key, `frame ${number}`);
-    content.update(await codecs.open(stored, { number, plainBytes: entry.plainBytes }, key));
+    if (opening === undefined) continue;
+    const expected: ExpectedFrame = { number, plainBytes: entry.plainBytes, cipher: opening.cipher };
+    content.update(await codecs.open(stored, expected, key));
   }
-  if (kind === 'wal' && content.digest('hex') !== fields.text('sha256'))
+  if (kind === 'wal' && opening !== undefined && opening.identityOf(content.digest('hex')) !== opening.identity)
     throw damaged(key, 'its content fails its hash');
   assertSha256(await cursor.read(footer.frames * TABLE_ENTRY_BYTES), footer.tableSha256, key, 'frame table');
   const tail = createHash('sha256');

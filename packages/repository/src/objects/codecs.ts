@@ -1,8 +1,17 @@
 import { type Compressor, hasCode, KeyframeError } from '@keyframe/contracts';
-import { CODEC_NONE, FRAME_HEADER_BYTES, readFrameHeader } from '../format/frame.ts';
+import type { ObjectCipher } from '../encryption/object-cipher.ts';
+import { CHECKED_BYTES, CODEC_NONE, FRAME_HEADER_BYTES, readFrameHeader } from '../format/frame.ts';
 import { damaged } from './damage.ts';
 
-/** Decompresses frames by the codec that each one names. */
+/** What a frame must be, by whoever names it. */
+export interface ExpectedFrame {
+  readonly number: number;
+  readonly plainBytes: number;
+  /** Undefined: the object is not encrypted. */
+  readonly cipher?: ObjectCipher | undefined;
+}
+
+/** Decrypts and decompresses frames by the codec that each one names. */
 export class Codecs {
   readonly #byId: ReadonlyMap<string, Compressor>;
 
@@ -15,14 +24,16 @@ export class Codecs {
    * A frame of the codec `none` comes back as a view of `stored`.
    * @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT
    */
-  async open(stored: Buffer, expected: { number: number; plainBytes: number }, key: string): Promise<Uint8Array> {
+  async open(stored: Buffer, expected: ExpectedFrame, key: string): Promise<Uint8Array> {
     const header = readFrameHeader(stored, key);
-    const payload = stored.subarray(FRAME_HEADER_BYTES);
+    const sealed = stored.subarray(FRAME_HEADER_BYTES);
     const fits =
       header.number === expected.number &&
       header.plainBytes === expected.plainBytes &&
-      header.payloadBytes === payload.length;
+      header.payloadBytes === sealed.length &&
+      header.generation === (expected.cipher?.generation ?? 0);
     if (!fits) throw damaged(key, `the frame ${expected.number} is not the one that belongs there`);
+    const payload = expected.cipher?.open(header.number, stored.subarray(0, CHECKED_BYTES), sealed) ?? sealed;
     const plain = header.codec === CODEC_NONE ? payload : await this.#decompress(payload, header, key);
     if (plain.length !== header.plainBytes) throw damaged(key, `the frame ${header.number} has another length`);
     return plain;

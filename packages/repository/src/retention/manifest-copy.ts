@@ -73,7 +73,8 @@ export async function readManifestAt(
   const { key, offset, sizeBytes } = place;
   // Both places are the same here: there is no other to fall back to.
   const reference: ManifestReference = { key, sizeBytes, sha256: '', root, copy: { key, offset } };
-  const source = new ManifestSource(context.store, context.codecs, { ...reference, key: `${key}#` });
+  const objectKey = `${context.prefix}backups/${label}/manifest`;
+  const source = new ManifestSource(context, { ...reference, key: `${key}#` }, objectKey);
   const index = await readManifestIndex(source, { ...reference, key: `${key}#` }, signal);
   const chunks = async (kind: number): Promise<Buffer[]> => {
     const found: Buffer[] = [];

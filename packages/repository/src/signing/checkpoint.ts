@@ -93,6 +93,6 @@ async function headerOf(wal: WalArchive, name: string, options: Abortable): Prom
 }
 
 /** By what two copies of one WAL file are known as equal, whatever their stored bytes are. */
-function identityOf(header: { readonly sha256: string }): string {
-  return header.sha256;
+function identityOf(header: { readonly identity: string }): string {
+  return header.identity;
 }

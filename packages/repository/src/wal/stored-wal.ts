@@ -8,6 +8,7 @@ import {
   type WalFileName,
 } from '@keyframe/contracts';
 
+import type { WritingKeys } from '../encryption/writing-keys.ts';
 import type { EpochContext } from '../epoch-context.ts';
 import { decodeFooter, FOOTER_BYTES } from '../format/container-tail.ts';
 import { FORMAT } from '../format/sealed-json.ts';
@@ -34,13 +35,15 @@ export class StoredWal implements WalArchive {
     const name = parsed(file.name);
     assertBelongs(file, name, this.#context.epoch);
     const { store } = this.#context;
+    const keys = await this.#context.keyring.writing({ signal });
     const content = await readContent(file, signal);
     assertWhole(file, name, content.sizeBytes);
-    const header = this.#describe(file, name, content);
+    const header = this.#describe(file, name, content, keys);
     const key = this.#context.prefix + walKey(name);
     const source: ByteSource = {
       sizeBytes: undefined,
-      open: () => encodeWalObject(this.#context, content, header),
+      // A new data key each time: a second attempt must not use a nonce again.
+      open: () => encodeWalObject(this.#context, content, header, keys?.data(key)),
     };
     try {
       const exists = store.capabilities.conditionalPut !== true && (await store.stat(key, { signal })) !== undefined;
@@ -51,7 +54,7 @@ export class StoredWal implements WalArchive {
     } catch (error) {
       if (!hasCode(error, 'ALREADY_EXISTS')) throw error;
     }
-    await this.#confirm(key, header, signal);
+    await this.#confirm(key, header, content.sha256, signal);
     return 'already-archived';
   }
 
@@ -77,6 +80,10 @@ export class StoredWal implements WalArchive {
     return info === undefined ? undefined : this.#readHeader(key, info.sizeBytes, signal);
   }
 
+  async identity(sha256: string, generation: number, options: Abortable = {}): Promise<string> {
+    return generation === 0 ? sha256 : (await this.#context.keyring.index(generation, options)).walIdentity(sha256);
+  }
+
   async has(name: string, { signal }: Abortable = {}): Promise<boolean> {
     const key = this.#context.prefix + walKey(parsed(name));
     return (await this.#context.store.stat(key, { signal })) !== undefined;
@@ -95,12 +102,17 @@ export class StoredWal implements WalArchive {
   }
 
   /** The object there must be whole and hold the same bytes. */
-  async #confirm(key: string, offered: WalObjectHeader, signal: AbortSignal | undefined): Promise<void> {
+  async #confirm(
+    key: string,
+    offered: WalObjectHeader,
+    sha256: string,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     const info = await this.#context.store.stat(key, { signal });
     const sizeBytes = info?.sizeBytes ?? 0;
     const stored = await this.#readHeader(key, sizeBytes, signal);
     const same =
-      stored.sha256 === offered.sha256 &&
+      stored.identity === (await this.identity(sha256, stored.generation, { signal })) &&
       stored.sizeBytes === offered.sizeBytes &&
       stored.name === offered.name &&
       stored.systemIdentifier === offered.systemIdentifier;
@@ -110,7 +122,7 @@ export class StoredWal implements WalArchive {
     if (!same || adoptedByOther)
       throw new KeyframeError('WAL_MISMATCH', `the archive holds another WAL file ${offered.name}`, {
         hint: 'Keep the file in pg_wal, and check with `keyframe doctor` that no second cluster archives here.',
-        details: { key, archived: stored.sha256, offered: offered.sha256 },
+        details: { key, archived: stored.identity, offered: offered.identity },
       });
     const start = Math.max(0, sizeBytes - FOOTER_BYTES);
     const verify = (bytes: Buffer): void => void decodeFooter(bytes, sizeBytes, key);
@@ -119,17 +131,25 @@ export class StoredWal implements WalArchive {
 
   async #readHeader(key: string, sizeBytes: number, signal: AbortSignal | undefined): Promise<WalObjectHeader> {
     const end = Math.min(sizeBytes, HEADER_READ_BYTES);
-    return withCopies(this.#context.store, key, async (copy) =>
-      readHeader(this.#context, await readRange(copy, key, 0, end, signal), key),
-    );
+    return withCopies(this.#context.store, key, async (copy) => {
+      const { encryption: _, ...header } = readHeader(this.#context, await readRange(copy, key, 0, end, signal), key);
+      return header;
+    });
   }
 
-  #describe(file: WalFile, name: WalFileName, { sizeBytes, sha256 }: KnownContent): WalObjectHeader {
+  #describe(
+    file: WalFile,
+    name: WalFileName,
+    { sizeBytes, sha256 }: KnownContent,
+    keys: WritingKeys | undefined,
+  ): WalObjectHeader {
     const { systemIdentifier, segmentSizeBytes } = file.facts;
     const { kind, timeline } = name;
     const codec = this.#context.compressor.id;
     const origin = { name: file.name, kind, systemIdentifier, timeline, segmentSizeBytes };
-    return { format: FORMAT, ...origin, sizeBytes, sha256, codec, adoption: file.adoption };
+    const identity = keys?.index.walIdentity(sha256) ?? sha256;
+    const generation = keys?.generation ?? 0;
+    return { format: FORMAT, ...origin, sizeBytes, identity, generation, codec, adoption: file.adoption };
   }
 
   /** From any segment's header, since all of an epoch have one size. */

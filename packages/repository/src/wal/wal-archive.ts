@@ -31,8 +31,13 @@ export interface WalObjectHeader {
   /** Undefined for history and backup files whose origin did not tell. */
   readonly segmentSizeBytes: number | undefined;
   readonly sizeBytes: number;
-  /** Of the plain content, hexadecimal. */
-  readonly sha256: string;
+  /**
+   * By which equal content is recognised, hexadecimal: the SHA-256 of the plain content, or where it is encrypted a keyed
+   * hash of that, which differs from generation to generation.
+   */
+  readonly identity: string;
+  /** Of the keys; 0: not encrypted. */
+  readonly generation: number;
   readonly codec: string;
   /** Who adopted the timeline of a history file; absent where the cluster archived it by itself. */
   readonly adoption: string | undefined;
@@ -57,6 +62,11 @@ export interface WalArchive {
   ): Promise<{ readonly header: WalObjectHeader; readonly content: ByteStream } | undefined>;
   /** The header alone: one small read. */
   header(name: string, options?: Abortable): Promise<WalObjectHeader | undefined>;
+  /**
+   * What {@link WalObjectHeader.identity} is of content with that SHA-256, in that generation of keys.
+   * @throws {KeyframeError} KEY_REQUIRED, KEY_WRONG
+   */
+  identity(sha256: string, generation: number, options?: Abortable): Promise<string>;
   has(name: string, options?: Abortable): Promise<boolean>;
   /** Lists the archive. The segment size is taken from an object's header when it is not given. */
   inventory(options?: Abortable & { readonly segmentSizeBytes?: number | undefined }): Promise<WalInventory>;

@@ -4,6 +4,8 @@
  */
 import { createHash, hash, type Hash } from 'node:crypto';
 import type { ByteStream } from '@keyframe/contracts';
+import { type ObjectCipher, TAG_BYTES } from '../encryption/object-cipher.ts';
+import type { ObjectEncryption } from '../encryption/object-encryption.ts';
 import type { EpochContext } from '../epoch-context.ts';
 import { assertSha256, decodeStart, START_BYTES } from '../format/container.ts';
 import {
@@ -34,21 +36,41 @@ export async function decodeWalObject(
     const head = Buffer.concat([start, await cursor.read(decodeStart(start, 'wal', key))]);
     const header = readHeader(context, head, key);
     if (header.name !== name) throw damaged(key, `it holds ${header.name}`);
-    return { header, content: contentOf(context, cursor, { head, header, key }) };
+    const { encryption, ...plain } = header;
+    const identify = await opener(context, encryption, key);
+    return { header: plain, content: contentOf(context, cursor, { head, header, key, ...identify }) };
   } catch (error) {
     await cursor.close();
     throw error;
   }
 }
 
+/** How frames are decrypted and content is recognised. @throws {KeyframeError} KEY_REQUIRED, KEY_WRONG, CORRUPT */
+async function opener(
+  { keyring }: EpochContext,
+  encryption: ObjectEncryption | undefined,
+  key: string,
+): Promise<Pick<OpenedWal, 'cipher' | 'identityOf'>> {
+  if (encryption === undefined) {
+    if (await keyring.allowsPlain()) return { cipher: undefined, identityOf: (sha256) => sha256 };
+    throw damaged(key, 'it is not encrypted, and the repository is from its beginning');
+  }
+  const { generation, sealed } = encryption;
+  if (sealed === undefined) throw damaged(key, 'its header has no data key');
+  const [cipher, index] = [await keyring.data(sealed, key), await keyring.index(generation)];
+  return { cipher, identityOf: (sha256) => index.walIdentity(sha256) };
+}
+
 interface OpenedWal {
+  readonly cipher: ObjectCipher | undefined;
+  readonly identityOf: (sha256: string) => string;
   readonly head: Buffer;
   readonly header: WalObjectHeader;
   readonly key: string;
 }
 
 async function* contentOf(context: EpochContext, cursor: ByteCursor, wal: OpenedWal): AsyncGenerator<Uint8Array> {
-  const { header, head, key } = wal;
+  const { header, head, key, cipher } = wal;
   const frames = new FrameReader(cursor, key, head.length);
   const content = createHash('sha256');
   const ahead: Promise<Uint8Array>[] = [];
@@ -58,17 +80,17 @@ async function* contentOf(context: EpochContext, cursor: ByteCursor, wal: Opened
       while (planned < header.sizeBytes && ahead.length < context.tuning.framesInFlight) {
         const { stored, entry, number } = await frames.next(header.sizeBytes - planned);
         planned += entry.plainBytes;
-        const opened = context.codecs.open(stored, { number, plainBytes: entry.plainBytes }, key);
+        const opened = context.codecs.open(stored, { number, plainBytes: entry.plainBytes, cipher }, key);
         opened.catch(() => undefined); // reported where it is awaited
         ahead.push(opened);
       }
       const plain = await ahead.shift();
       if (plain === undefined) break;
       content.update(plain);
-      if (planned >= header.sizeBytes && ahead.length === 0) await frames.end(head, content, header);
+      if (planned >= header.sizeBytes && ahead.length === 0) await frames.end(head, content, wal);
       yield plain;
     }
-    if (header.sizeBytes === 0) await frames.end(head, content, header);
+    if (header.sizeBytes === 0) await frames.end(head, content, wal);
   } finally {
     await cursor.close();
   }
@@ -92,7 +114,7 @@ class FrameReader {
   async next(mostBytes: number): Promise<{ stored: Buffer; entry: TableEntry; number: number }> {
     const start = await this.#cursor.read(FRAME_HEADER_BYTES);
     const { payloadBytes, plainBytes } = readFrameHeader(start, this.#key);
-    if (plainBytes === 0 || plainBytes > mostBytes || payloadBytes > plainBytes)
+    if (plainBytes === 0 || plainBytes > mostBytes || payloadBytes > plainBytes + TAG_BYTES)
       throw damaged(this.#key, 'its frames hold more than its header says');
     const stored = Buffer.concat([start, await this.#cursor.read(payloadBytes)]);
     const sha256 = hash('sha256', stored, 'buffer');
@@ -102,9 +124,9 @@ class FrameReader {
   }
 
   /** Everything after the frames, and the hash of the content. */
-  async end(head: Buffer, content: Hash, header: WalObjectHeader): Promise<void> {
+  async end(head: Buffer, content: Hash, { header, identityOf }: OpenedWal): Promise<void> {
     const key = this.#key;
-    if (content.copy().digest('hex') !== header.sha256) throw damaged(key, 'its content fails its hash');
+    if (identityOf(content.copy().digest('hex')) !== header.identity) throw damaged(key, 'its content fails its hash');
     const table = await this.#cursor.read(this.#entries.length * TABLE_ENTRY_BYTES);
     const rest = await this.#cursor.rest(TAIL_LIMIT_BYTES + FOOTER_BYTES);
     const tail = rest.subarray(0, Math.max(0, rest.length - FOOTER_BYTES));

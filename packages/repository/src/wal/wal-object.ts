@@ -4,6 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import type { EpochContext } from '../epoch-context.ts';
+import { encryptionOf, type ObjectEncryption } from '../encryption/object-encryption.ts';
+import type { NewObject } from '../encryption/writing-keys.ts';
 import { decodeHead } from '../format/container.ts';
 import { compressPayload, ContainerLayout, encodeFrame, type Payload } from '../format/container-layout.ts';
 import type { Fields, Json } from '../format/sealed-json.ts';
@@ -17,8 +19,14 @@ const KINDS = ['segment', 'history', 'backup', 'partial'] as const;
 export const HEADER_READ_BYTES = 4096;
 
 /** The header of an object of this archive, as JSON. */
-function headerOf(context: EpochContext, header: WalObjectHeader): Readonly<Record<string, Json | undefined>> {
-  const { format: _, ...rest } = header;
+function headerOf(
+  context: EpochContext,
+  header: WalObjectHeader,
+  encryption: NewObject | undefined,
+): Readonly<Record<string, Json | undefined>> {
+  const { format: _, identity, generation: __, codec, adoption, ...place } = header;
+  const hash = encryption === undefined ? { sha256: identity } : { hmac: identity };
+  const rest = { ...place, ...hash, codec, adoption, encryption: encryption?.header };
   return { repository: context.repositoryId, cluster: context.cluster, epoch: context.epoch.number, ...rest };
 }
 
@@ -29,11 +37,19 @@ function assertOurs({ repositoryId, cluster, epoch }: EpochContext, fields: Fiel
     throw damaged(key, `it belongs to repository ${origin}`);
 }
 
+/** A header with what decrypts its object. */
+export interface OpenedHeader extends WalObjectHeader {
+  readonly encryption: ObjectEncryption | undefined;
+}
+
 /** @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
-export function readHeader(context: EpochContext, head: Buffer, key: string): WalObjectHeader {
+export function readHeader(context: EpochContext, head: Buffer, key: string): OpenedHeader {
   const fields = decodeHead(head, 'wal', key);
   assertOurs(context, fields, key);
+  const encryption = encryptionOf(fields);
+  const identity = fields.text(encryption === undefined ? 'sha256' : 'hmac');
   return {
+    encryption,
     format: fields.integer('format'),
     name: fields.text('name'),
     kind: fields.word('kind', KINDS),
@@ -41,7 +57,8 @@ export function readHeader(context: EpochContext, head: Buffer, key: string): Wa
     timeline: fields.integer('timeline'),
     segmentSizeBytes: fields.has('segmentSizeBytes') ? fields.integer('segmentSizeBytes') : undefined,
     sizeBytes: fields.integer('sizeBytes'),
-    sha256: fields.text('sha256'),
+    identity,
+    generation: encryption?.generation ?? 0,
     codec: fields.text('codec'),
     adoption: fields.has('adoption') ? fields.text('adoption') : undefined,
   };
@@ -55,16 +72,19 @@ export async function* encodeWalObject(
   context: EpochContext,
   content: KnownContent,
   header: WalObjectHeader,
+  encryption: NewObject | undefined,
 ): AsyncGenerator<Uint8Array> {
-  const layout = new ContainerLayout('wal', headerOf(context, header));
+  const layout = new ContainerLayout('wal', headerOf(context, header, encryption));
   yield layout.head;
   const hash = createHash('sha256');
   const ahead: { readonly compressed: Promise<Payload>; readonly plainBytes: number }[] = [];
   const next = async (): Promise<Buffer | undefined> => {
     const oldest = ahead.shift();
     if (oldest === undefined) return undefined;
-    const frame = encodeFrame(layout.entries.length, oldest.plainBytes, await oldest.compressed);
-    layout.add(frame, oldest.plainBytes);
+    const { plainBytes } = oldest;
+    const payload = await oldest.compressed;
+    const frame = encodeFrame({ number: layout.entries.length, plainBytes, payload, cipher: encryption?.frames });
+    layout.add(frame, plainBytes);
     return frame;
   };
   for await (const plain of content.pieces(context.walFrameBytes)) {
@@ -77,7 +97,7 @@ export async function* encodeWalObject(
     if (frame !== undefined) yield frame;
   }
   for (let frame = await next(); frame !== undefined; frame = await next()) yield frame;
-  if (!content.isKept && hash.digest('hex') !== header.sha256)
+  if (!content.isKept && hash.digest('hex') !== content.sha256)
     throw damaged(header.name, 'it changed while it was read');
   const { table, footer } = layout.end();
   yield table;
