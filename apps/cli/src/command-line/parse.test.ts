@@ -17,6 +17,7 @@ const command: Command = defineCommand({
     type: { kind: 'string', flag: '--type', value: 'type', choices: ['full', 'auto'], description: 'the type' },
     map: { kind: 'repeatable', flag: '--map', value: 'a=b', description: 'the map' },
     force: { kind: 'boolean', flag: '--force', short: '-f', description: 'by force' },
+    noSync: { kind: 'boolean', flag: '--no-sync', description: 'without sync' },
     to: { kind: 'string', flag: '--to', value: 'dir', required: true, description: 'the target' },
   },
   exits: {},
@@ -40,13 +41,23 @@ describe('a command line', () => {
         type: undefined,
         map: [],
         force: false,
+        noSync: false,
         to: '/x',
       },
     });
     const all = ['--max-rate', '32KiB', '--wait=10s', '--count', '3', '--type', 'full', '--map', 'a=b', '--map', 'c=d'];
-    expect(await invocation('wal', 'fetch', ...all, '-f', '--to=-y', 'F', 'D')).toMatchObject({
+    expect(await invocation('wal', 'fetch', ...all, '-f', '--no-sync', '--to=-y', 'F', 'D')).toMatchObject({
       positionals: { file: 'F', destination: 'D' },
-      options: { maxRate: 32_768, wait: 10_000, count: 3, type: 'full', map: ['a=b', 'c=d'], force: true, to: '-y' },
+      options: {
+        maxRate: 32_768,
+        wait: 10_000,
+        count: 3,
+        type: 'full',
+        map: ['a=b', 'c=d'],
+        force: true,
+        noSync: true,
+        to: '-y',
+      },
     });
   });
 

@@ -7,7 +7,8 @@ import type { NumberOption, OptionSpec } from './spec.ts';
  * @throws {KeyframeError} INVALID_OPTION
  */
 export function readValue(spec: OptionSpec, given: unknown): boolean | string | number | readonly string[] | undefined {
-  if (spec.kind === 'boolean') return given === true;
+  // The parser takes `--no-sync` for an option `sync` that is switched off.
+  if (spec.kind === 'boolean') return given === !spec.flag.startsWith('--no-');
   if (spec.kind === 'repeatable') return Array.isArray(given) ? (given as string[]) : [];
   const text = typeof given === 'string' ? given : spec.default;
   if (text === undefined) {
