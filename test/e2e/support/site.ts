@@ -127,6 +127,13 @@ export class Site implements AsyncDisposable {
     return reportOf(await this.keyframe(args, options), args.join(' ')) as Report;
   }
 
+  /** What a command that must succeed prints for people. */
+  async text(args: readonly string[]): Promise<string> {
+    const { status, stdout, stderr } = await spawnKeyframe(['--config', this.config, ...args]).ended;
+    if (status !== 0) throw new Error(`keyframe ${args.join(' ')} ended with ${status}: ${stdout}${stderr}`);
+    return stdout;
+  }
+
   /** Runs a command that must fail with a typed error. */
   async fault(args: readonly string[], options: CallOptions & { readonly config?: string } = {}): Promise<Fault> {
     return faultOf(await this.keyframe(args, options), args.join(' '));
