@@ -51,3 +51,25 @@ describe.each(postgresMajors([14, 18]))('a backup of PostgreSQL %i', (major) => 
     expect((await site.fault(['backup'])).code).toBe('BACKUP_WAL_MISSING');
   });
 });
+
+test('a backup that was killed midway is taken over by the next one, which can be restored', async (context) => {
+  await needs(context, 'postgres-18');
+  await using site = await Site.create(18);
+  const hashes = ['i', 'i + 1e6', 'i + 2e6', 'i + 3e6']
+    .map((each) => `decode(md5((${each})::text), 'hex')`)
+    .join(' || ');
+  await site.origin.sql(`create table random as select i, ${hashes} as noise from generate_series(1, 700000) i`);
+  await site.origin.sql('vacuum freeze random');
+  await site.origin.sql('checkpoint');
+  const running = site.spawn(['backup', '--max-rate', '16MiB']);
+  const stored = async (): Promise<number> => (await site.list()).unfinished[0]?.storedBytes ?? 0;
+  await eventually(async () => expect(await stored()).toBeGreaterThan(32 << 20));
+  running.child.kill('SIGKILL');
+  expect((await running.ended).status).toBe(137);
+  const { label, reusedBytes, storedBytes } = await site.backup();
+  expect(reusedBytes).toBeGreaterThan(32 << 20);
+  expect(storedBytes).toBeGreaterThan(0);
+  const checksum = "select count(*) || ' ' || md5(string_agg(md5(noise), '' order by i)) from random";
+  const recovered = await site.recover(['--immediate', '--backup', label]);
+  expect(await recovered.sql(checksum)).toBe(await site.origin.sql(checksum));
+});

@@ -20,7 +20,7 @@ export interface BackupFacts {
 
 export interface ListReport {
   readonly backups: readonly BackupFacts[];
-  readonly unfinished: readonly { readonly label: string }[];
+  readonly unfinished: readonly { readonly label: string; readonly storedBytes: number }[];
 }
 
 export interface PlanFacts {
