@@ -10,6 +10,7 @@ import { comparePages, relationFiles } from './support/compare-pages.ts';
 import { dumpAll } from './support/dump.ts';
 import { repositoryAt } from './support/repository.ts';
 import { eventually } from './support/servers.ts';
+import type { BackupFacts } from './support/reports.ts';
 import { Site } from './support/site.ts';
 
 const FILLED =
@@ -176,6 +177,28 @@ test('a cluster whose checksums were switched is read in full', async (context) 
   expect(last).toMatchObject({ type: 'full' });
   const { directory } = await site.restore(['--immediate', '--backup', last.label]);
   await origin.exec('pg_verifybackup', ['-n', directory]);
+});
+
+test('a backup that is killed when it had stored much leaves it to the next one', async (context) => {
+  await needs(context, 'postgres-18');
+  await using site = await Site.create(18);
+  const { origin } = site;
+  // Hashes of hashes do not compress.
+  await origin.sql('create table hashes as select sha512(i::text::bytea) as h from generate_series(1, 700000) i');
+  const killed = site.spawn(['backup', '--max-rate', '40MiB']);
+  const packs = async (): Promise<number> =>
+    (await site.objects('clusters/main/1/backups')).filter((key) => /pack-\d+$/.test(key)).length;
+  await eventually(async () => expect(await packs()).toBeGreaterThan(0), 60_000);
+  killed.child.kill('SIGKILL');
+  expect((await killed.ended).status).toBe(137);
+  const { status, stdout, stderr } = await site.keyframe(['backup']);
+  expect([status, stderr]).toEqual([0, expect.stringContaining('taking over')]);
+  const { type, reusedBytes, parent } = JSON.parse(stdout) as BackupFacts;
+  expect([type, parent]).toEqual(['full', undefined]);
+  expect(reusedBytes).toBeGreaterThan(16 << 20);
+  const dump = await dumpAll(origin);
+  await site.archiveAll();
+  expect(await dumpAll(await site.recover(['--latest']))).toBe(dump);
 });
 
 test('without checksums a page may lack hint bits, which is no fault of a restored copy', async (context) => {

@@ -108,9 +108,11 @@ async function compareContent(site: Site, elsewhere: string): Promise<void> {
   await cluster.exec('pg_checksums', ['--check', '-D', cluster.data]);
 }
 
-const cases = postgresMajors([14, 15, 17, 18]).flatMap((major): { major: Major; method: Method }[] => {
+const cases = postgresMajors([14, 17, 18]).flatMap((major): { major: Major; method: Method }[] => {
   const streamed = { major, method: major >= 17 ? 'stream-incremental' : 'stream' } as const;
-  return major === 17 || major === 15 ? [streamed] : [streamed, { major, method: 'local' }];
+  const local = { major, method: 'local' } as const;
+  if (major === 18) return [streamed, local];
+  return major === 15 ? [local] : [streamed];
 });
 
 describe.each(cases)('increments of PostgreSQL $major read by $method', ({ major, method }) => {
