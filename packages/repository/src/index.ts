@@ -53,6 +53,7 @@ export type { NamedStore } from './mirror/member.ts';
 export { type MirroredStore, mirroredStore, type MirrorOptions } from './mirror/mirrored-store.ts';
 export type { MirrorStatus, StatusOptions, StoreStatus } from './mirror/status.ts';
 export type { SyncOptions, SyncReport } from './mirror/synchronize.ts';
+export { walIdentity } from './mirror/wal-identity.ts';
 export { defaultQuorum, isWriteSet, type WriteRule } from './mirror/write-rule.ts';
 export { openRepository } from './open-repository.ts';
 export type { Repository, RepositoryContext } from './repository.ts';

@@ -246,7 +246,7 @@ export async function repair(
   const state = await stateOf(member, check, key, signal);
   if (state === 'unproven') return 'unproven';
   if (state === 'good') {
-    const twins = await twinsOf({ member, key, signal }, check, holders);
+    const twins = await twinsOf(mirror, check, { member, key, signal }, holders);
     if (twins.length === 0) return 'equal';
     mirror.onEvent({ kind: 'conflict', key, stores: namesOf([member, ...twins]) });
     return 'conflict';
@@ -263,15 +263,16 @@ export async function repair(
 
 /** Which of the others hold an object that proves itself and is another one. */
 async function twinsOf(
-  { member, key, signal }: Pick<Errand, 'member' | 'key' | 'signal'>,
+  mirror: Mirror,
   check: CheckObject,
+  { member, key, signal }: Pick<Errand, 'member' | 'key' | 'signal'>,
   others: readonly Member[],
 ): Promise<Member[]> {
-  const own = await digestOf(member, key, signal);
+  const own = await mirror.contentOf(member, key, signal);
   const twins: Member[] = [];
   for (const other of others) {
-    if ((await digestOf(other, key, signal)) === own) continue;
-    if ((await stateOf(other, check, key, signal)) !== 'bad') twins.push(other);
+    if ((await stateOf(other, check, key, signal)) === 'bad') continue;
+    if ((await mirror.contentOf(other, key, signal)) !== own) twins.push(other);
   }
   return twins;
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { hasCode, type Store } from '@keyframe/contracts';
+import { type Abortable, hasCode, type Store } from '@keyframe/contracts';
 import type { OnMirrorEvent } from './events.ts';
 import { type Journal, type JournalTask } from './journal.ts';
 import { faultOf, type Member, namesOf } from './member.ts';
@@ -12,6 +12,9 @@ const PINS = 1_000;
 /** Only the highest number of a lease counts, and it lives for seconds: no copy of it is made later. */
 const SHORT_LIVED = /^leases\//u;
 
+/** What an object in that store says of its own content; `undefined` when its kind says nothing, or it is not there. */
+export type IdentifyContent = (store: Store, key: string, options?: Abortable) => Promise<string | undefined>;
+
 /** What the parts of a mirrored store share. */
 export class Mirror {
   readonly members: readonly Member[];
@@ -21,6 +24,7 @@ export class Mirror {
   readonly onEvent: OnMirrorEvent;
   /** Only what every store has said is believed absent, and only what every store lists is a whole list. */
   readonly strict: boolean;
+  readonly identify: IdentifyContent;
   /** Called when there is something to do for a store. */
   onLag: (() => void) | undefined;
   /** Keys that a store still has, or has in an older form, by its name: what the journal says is to be done. */
@@ -29,13 +33,23 @@ export class Mirror {
   readonly #bad = new Map<string, Set<Member>>();
   #loaded: Promise<void> | undefined;
 
-  constructor(parts: Pick<Mirror, 'members' | 'rule' | 'membership' | 'journal' | 'onEvent' | 'strict'>) {
+  constructor(parts: Pick<Mirror, 'members' | 'rule' | 'membership' | 'journal' | 'onEvent' | 'strict' | 'identify'>) {
     this.members = parts.members;
     this.rule = parts.rule;
     this.membership = parts.membership;
     this.journal = parts.journal;
     this.onEvent = parts.onEvent;
     this.strict = parts.strict;
+    this.identify = parts.identify;
+  }
+
+  /**
+   * What an object of a store says, as text by which equal content is recognised: two encodings of one WAL file are no
+   * contradiction. Anything that does not tell goes by its bytes.
+   */
+  async contentOf(member: Member, key: string, signal: AbortSignal | undefined): Promise<string> {
+    const told = await member.use((store) => this.identify(store, key, { signal }));
+    return told ?? (await digestOf(member, key, signal)) ?? '';
   }
 
   /** The stores that may be asked. */

@@ -18,7 +18,7 @@ import { addStore, writeIdentity } from './identity-writer.ts';
 import { type Journal, memoryJournal } from './journal.ts';
 import { Member, namesOf, type NamedStore, tooFew } from './member.ts';
 import { Membership } from './membership.ts';
-import { Mirror } from './mirror.ts';
+import { type IdentifyContent, Mirror } from './mirror.ts';
 import { getObject, statObject } from './read.ts';
 import { askAll, type MirrorStatus, statusOf, type StatusOptions } from './status.ts';
 import { synchronize, type SyncOptions, type SyncReport } from './synchronize.ts';
@@ -40,6 +40,8 @@ export interface MirrorOptions {
   readonly strict?: boolean | undefined;
   /** Proves an object read from one store; what is copied is checked with it, and only what fails it is ever replaced. */
   readonly check: CheckObject;
+  /** Recognises equal content in objects of other bytes. Default: every object goes by its bytes. */
+  readonly identify?: IdentifyContent | undefined;
   readonly onEvent?: OnMirrorEvent | undefined;
   /** How long `close` goes on with what is behind, milliseconds. Default 1 s. */
   readonly drainMs?: number | undefined;
@@ -83,6 +85,7 @@ export function mirroredStore(options: MirrorOptions): MirroredStore {
     journal: options.journal ?? memoryJournal(),
     onEvent: options.onEvent ?? (() => undefined),
     strict: options.strict ?? false,
+    identify: options.identify ?? (async () => undefined),
   });
   const catchUp = new CatchUp(mirror, check);
   mirror.onLag = () => catchUp.start();

@@ -85,6 +85,14 @@ describe('with a store that is out of reach', () => {
     expect(await Array.fromAsync(without.list('x'), ({ key }) => key)).toEqual(['x']);
   });
 
+  it('the status still tells what each store says, however few answer', async () => {
+    const mirror = await testMirror();
+    for (const name of 'bc') mirror.stores[name] = down(mirror.plain[name] ?? createMemoryStore());
+    const { stores, writable } = await mirror.open().status();
+    expect(stores.map(({ health }) => health)).toEqual(['ok', 'unreachable', 'unreachable']);
+    expect(writable).toBe(false);
+  });
+
   it('a lead alone suffices to write, and without the lead nothing is written', async () => {
     const mirror = await testMirror();
     const rule = { quorum: 1, lead: 'b' };

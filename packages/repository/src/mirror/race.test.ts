@@ -139,4 +139,15 @@ describe('twins', () => {
     expect(await mirror.open({ journal }).catchUp()).toMatchObject({ copied: 0, conflicts: ['x/1.json'], left: [] });
     expect(await contentOf(c ?? createMemoryStore(), 'x/1.json')).toEqual(sealed('two'));
   });
+
+  it('that say the same of their content are none', async () => {
+    const mirror = await testMirror();
+    for (const name of ['a', 'b']) await mirror.plain[name]?.put('x/1.json', bytesOf(sealed('packed')));
+    await mirror.plain['c']?.put('x/1.json', bytesOf(sealed('packed otherwise')));
+    const store = mirror.open({ identify: async () => 'the same content' });
+    expect(await store.sync()).toMatchObject({ conflicts: [], repaired: 0, copied: 0 });
+    const { conflicts, stores } = await store.status();
+    expect(conflicts).toEqual([]);
+    expect(stores.map(({ health }) => health)).toEqual(['ok', 'ok', 'ok']);
+  });
 });

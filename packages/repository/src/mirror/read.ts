@@ -110,8 +110,8 @@ async function askInTurn<T>(
   const start = (member: Member): void => {
     const stop = new AbortController();
     const own = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
-    // oxlint-disable-next-line promise/always-return -- what came of it is noted
     const answer = ask(member, own).then(
+      // oxlint-disable-next-line promise/always-return -- what came of it is noted
       (value): void => {
         if (found === undefined && !stop.signal.aborted) found = { member, value };
         else void release(value);

@@ -1,8 +1,8 @@
 /** What each store of a repository lacks, by listing them all. @packageDocumentation */
-import type { Abortable, KeyframeError, ObjectInfo } from '@keyframe/contracts';
+import { type Abortable, hasCode, type KeyframeError, type ObjectInfo } from '@keyframe/contracts';
 import type { CheckObject } from './copy-object.ts';
 import { faultOf, type Member, namesOf } from './member.ts';
-import { digestOf, type Mirror } from './mirror.ts';
+import type { Mirror } from './mirror.ts';
 import { listCopies } from './union-list.ts';
 
 /** How the look is taken. */
@@ -60,7 +60,6 @@ interface Count {
   bytes: number;
   missingObjects: number;
   missingBytes: number;
-  conflicts: number;
 }
 
 /** Compares the stores that answer; `onDifference` gets every key that is not alike on all of them, in no promised order. */
@@ -71,8 +70,7 @@ export async function compareStores(
 ): Promise<{ readonly counts: ReadonlyMap<Member, Count>; readonly objects: number }> {
   const answering = mirror.asked.filter(({ fault }) => fault === undefined);
   const counts = new Map<Member, Count>();
-  for (const member of mirror.members)
-    counts.set(member, { objects: 0, bytes: 0, missingObjects: 0, missingBytes: 0, conflicts: 0 });
+  for (const member of mirror.members) counts.set(member, { objects: 0, bytes: 0, missingObjects: 0, missingBytes: 0 });
   const partial = new Map<string, Map<Member, ObjectInfo>>();
   let objects = 0;
   const take = (copies: ReadonlyMap<Member, ObjectInfo>): void => {
@@ -97,10 +95,9 @@ export async function compareStores(
       count.missingObjects += 1;
       count.missingBytes += size;
     }
-    if (sizes.size > 1) for (const member of copies.keys()) (counts.get(member) ?? { conflicts: 0 }).conflicts += 1;
     await onDifference({ key, copies, lacking, sizesDiffer: sizes.size > 1 });
   };
-  for await (const { key, copies } of listCopies(mirror, '', signal)) {
+  for await (const { key, copies } of listCopies(mirror, '', signal, () => true)) {
     if (LEASE.test(key)) continue;
     take(copies);
     const known = partial.get(key);
@@ -119,23 +116,26 @@ export async function statusOf(mirror: Mirror, check: CheckObject, options: Stat
   await mirror.ready();
   const faults = await askAll(mirror);
   const conflicts: { key: string; stores: string[] }[] = [];
+  const damaged = new Set<Member>();
   const { counts, objects } = await compareStores(
     mirror,
     async ({ key, copies, sizesDiffer }) => {
-      if (sizesDiffer && conflicts.length < CONFLICTS_SHOWN && (await areTwins(copies, check, key, options.signal)))
-        conflicts.push({ key, stores: namesOf(copies.keys()) });
+      if (!sizesDiffer) return;
+      const { bad, twins } = await judge(mirror, check, { key, copies, signal: options.signal });
+      for (const member of bad) damaged.add(member);
+      if (twins && conflicts.length < CONFLICTS_SHOWN) conflicts.push({ key, stores: namesOf(copies.keys()) });
     },
     options,
   );
   const stores: StoreStatus[] = [];
   for (const member of mirror.members) {
-    const count = counts.get(member) ?? { objects: 0, bytes: 0, missingObjects: 0, missingBytes: 0, conflicts: 0 };
+    const count = counts.get(member) ?? { objects: 0, bytes: 0, missingObjects: 0, missingBytes: 0 };
     const fault = faults.get(member);
     const twin = conflicts.some((each) => each.stores.includes(member.name));
     stores.push({
       name: member.name,
       lead: member === mirror.lead,
-      health: healthOf(member, fault, count, twin),
+      health: healthOf(member, fault, count.missingObjects > 0 || damaged.has(member), twin),
       objects: count.objects,
       bytes: count.bytes,
       missingObjects: count.missingObjects,
@@ -147,7 +147,7 @@ export async function statusOf(mirror: Mirror, check: CheckObject, options: Stat
   }
   const reached = mirror.asked.filter((member) => !faults.has(member));
   const { quorum, lead } = mirror.rule;
-  const repositoryId = await mirror.membership.id();
+  const repositoryId = reached.length === 0 ? undefined : await mirror.membership.id();
   return { repositoryId, quorum, lead, writable: mirror.isDurable(reached), objects, stores, conflicts };
 }
 
@@ -166,35 +166,36 @@ export async function askAll(mirror: Mirror): Promise<Map<Member, KeyframeError>
   return faults;
 }
 
-/** A damaged copy is no twin: two different objects that prove themselves are. */
-async function areTwins(
-  copies: ReadonlyMap<Member, ObjectInfo>,
+/** A damaged copy is no twin: different objects that prove themselves, and have not the same content, are. */
+async function judge(
+  mirror: Mirror,
   check: CheckObject,
-  key: string,
-  signal: AbortSignal | undefined,
-): Promise<boolean> {
-  const digests = new Set<string>();
+  { key, copies, signal }: Pick<Difference, 'key' | 'copies'> & { readonly signal: AbortSignal | undefined },
+): Promise<{ readonly bad: readonly Member[]; readonly twins: boolean }> {
+  const contents = new Set<string>();
+  const bad: Member[] = [];
   for (const member of copies.keys()) {
     try {
       await member.use((store) => check(store, key, { signal }));
-      digests.add((await digestOf(member, key, signal)) ?? '');
+      contents.add(await mirror.contentOf(member, key, signal));
     } catch (error) {
       signal?.throwIfAborted();
-      if (faultOf(error).code === 'INVALID_OPTION') return true;
+      if (hasCode(error, 'CORRUPT')) bad.push(member);
+      else if (hasCode(error, 'INVALID_OPTION')) contents.add(await mirror.contentOf(member, key, signal));
     }
   }
-  return digests.size > 1;
+  return { bad, twins: contents.size > 1 };
 }
 
 function healthOf(
   member: Member,
   fault: KeyframeError | undefined,
-  count: Count,
+  lacks: boolean,
   twin: boolean,
 ): StoreStatus['health'] {
   if (member.excluded) return 'left-out';
   if (fault !== undefined)
     return fault.code === 'REPOSITORY_MISSING' || fault.code === 'CONFLICT' ? 'foreign' : 'unreachable';
   if (twin) return 'conflict';
-  return count.missingObjects > 0 || count.conflicts > 0 || member.behind ? 'behind' : 'ok';
+  return lacks || member.behind ? 'behind' : 'ok';
 }

@@ -27,12 +27,13 @@ interface Course {
 
 /**
  * Merges the listings of all stores. Stores that list in the order of keys, as all of ours do, are merged without memory.
- * @throws {KeyframeError} UNAVAILABLE when too few stores answered for a list that misses nothing acknowledged
+ * @throws {KeyframeError} UNAVAILABLE when too few stores answered for a list that misses nothing acknowledged, unless `enough` says that it is enough
  */
 export async function* listCopies(
   mirror: Mirror,
   prefix: string,
   signal: AbortSignal | undefined,
+  enough: (lost: readonly Member[]) => boolean = (lost) => lost.length === 0 || !mirror.couldHide(lost),
 ): AsyncGenerator<ListedCopies> {
   const faults = new Map<Member, unknown>();
   let courses = mirror.asked.map((member): Course => {
@@ -41,8 +42,8 @@ export async function* listCopies(
   });
   try {
     for (;;) {
-      if (courses.length === 0 || courses.some((course) => isEmpty(course)))
-        courses = await refill(mirror, courses, faults, signal);
+      if (courses.some((course) => isEmpty(course)))
+        courses = await refill(mirror, courses, { faults, signal, enough });
       const key = leastKey(courses);
       if (key === undefined) return;
       const copies = new Map<Member, ObjectInfo>();
@@ -114,12 +115,17 @@ async function* listed(
   yield batch;
 }
 
+interface Refilling {
+  readonly faults: Map<Member, unknown>;
+  readonly signal: AbortSignal | undefined;
+  readonly enough: (lost: readonly Member[]) => boolean;
+}
+
 /** Sees to it that every store that still counts has a next key, or has ended. */
 async function refill(
   mirror: Mirror,
   courses: readonly Course[],
-  faults: Map<Member, unknown>,
-  signal: AbortSignal | undefined,
+  { faults, signal, enough }: Refilling,
 ): Promise<Course[]> {
   const served = new Set(courses.filter((course) => !isEmpty(course)));
   const all = Promise.all(
@@ -133,11 +139,11 @@ async function refill(
     }),
   );
   const lost = (): Member[] => mirror.asked.filter((member) => ![...served].some((course) => course.member === member));
-  while (!(await within(GRACE_MS, all))) if (!mirror.couldHide(lost())) break;
+  while (!(await within(GRACE_MS, all))) if (enough(lost())) break;
   signal?.throwIfAborted();
   const illegal = [...faults.values()].find((error) => hasCode(error, 'INVALID_OPTION'));
   if (illegal !== undefined) throw illegal;
-  if (lost().length > 0 && mirror.couldHide(lost())) throw tooFew('the objects cannot be listed whole', faults);
+  if (!enough(lost())) throw tooFew('the objects cannot be listed whole', faults);
   return courses.filter((course) => served.has(course));
 }
 
