@@ -5,6 +5,7 @@ import { needs } from '@keyframe/testkit/postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { damaged, flip } from './support/damage.ts';
 import { archiveIn } from './support/repository.ts';
+import { kept, moved, regionsOf } from './support/objects.ts';
 import type { AdoptFacts, BackupFacts } from './support/reports.ts';
 import { Site } from './support/site.ts';
 
@@ -124,12 +125,21 @@ describe('verify', () => {
     for (const object of [pack, manifest, segment])
       for (const [region, place] of Object.entries(await regionsOf(at(object)))) {
         await using _ = await damaged(at(object), flip(place, 3));
-        const { outline, content } = await findingsOf();
-        const told = (facts: VerifyFacts): readonly string[] => facts.findings.map((each) => each.object);
         const isRead = region !== 'frame';
-        expect({ object, region, told: told(outline) }).toEqual({ object, region, told: isRead ? [object] : [] });
-        expect({ object, region, told: told(content) }).toEqual({ object, region, told: [object] });
-        expect(content.findings[0]?.hint).toMatch(/`keyframe |check the storage/);
+        const levels = [
+          { args: [], told: isRead ? [object] : [] },
+          // What header, table and end show, the deep level reads in the same way.
+          ...(isRead ? [] : [{ args: ['--deep'], told: [object] }]),
+        ];
+        for (const { args, told } of levels) {
+          const { findings } = await verify(args);
+          expect({ object, region, args, told: findings.map((each) => each.object) }).toEqual({
+            object,
+            region,
+            args,
+            told,
+          });
+        }
       }
   });
 
@@ -313,6 +323,33 @@ describe('verify', () => {
     expect((await verify(['--head', head])).status).toBe(4);
   });
 
+  test('what one of several stores lost is found when that store is looked at', async () => {
+    const other = site.freshPath('other');
+    await cp(site.repository, other, { recursive: true });
+    const pack = ofBackup(first.label, 'pack-00001');
+    await rm(join(other, pack));
+    const config = site.freshPath('stores.yaml');
+    const text = (await readFile(await configWith(site.freshPath('state')), 'utf8')).replace(
+      /stores: \[\{ (.*) \}\]/,
+      (_, one: string) =>
+        `stores: [{ name: near, ${one} }, { name: far, use: fs, directory: ${other} }]\n    lead: near`,
+    );
+    await writeFile(config, text);
+    const of = async (args: readonly string[]): Promise<VerifyFacts & { readonly status: number }> => {
+      const { status, stdout } = await site.keyframe(['verify', ...args], { config });
+      return { ...(JSON.parse(stdout) as VerifyFacts), status };
+    };
+    expect((await of(['--store', 'near'])).status).toBe(0);
+    const far = await of(['--store', 'far']);
+    expect({ status: far.status, findings: far.findings }).toMatchObject({
+      status: 4,
+      findings: [{ kind: 'missing', object: pack }],
+    });
+    // Together they have everything; and what is read of one copy mends the other.
+    expect((await of([])).status).toBe(0);
+    expect((await site.fault(['verify', '--store', 'none'], { config })).code).toBe('INVALID_OPTION');
+  });
+
   const segmentNameAt = (timeline: number, lsnText: string): string => {
     const [high = '', low = ''] = lsnText.split('/');
     const position = (BigInt(`0x${high}`) << 32n) + BigInt(`0x${low}`) - 1n;
@@ -358,35 +395,3 @@ describe('verify', () => {
     expect((await verify(['--deep'])).findings).toEqual([]);
   });
 });
-
-/** One byte of each region of a container. */
-async function regionsOf(path: string): Promise<Readonly<Record<string, number>>> {
-  const bytes = await readFile(path);
-  const footer = bytes.subarray(-160);
-  const table = Number(footer.readBigUInt64LE(16));
-  const firstFrame = Number(bytes.readBigUInt64LE(table));
-  const frames = footer.readUInt32LE(24);
-  // A frame in the middle: of a manifest not the list of packs, which every run reads.
-  const middle = Number(bytes.readBigUInt64LE(table + 48 * Math.min(2, frames - 1)));
-  return { start: 3, header: firstFrame - 5, frame: middle + 40, table: table + 30, footer: bytes.length - 100 };
-}
-
-/** Out of the way until disposal. */
-async function moved(path: string): Promise<AsyncDisposable> {
-  const aside = await kept(path);
-  await rm(path, { recursive: true });
-  return aside;
-}
-
-/** Put back as it was at disposal, whatever happened to it. */
-async function kept(path: string): Promise<AsyncDisposable> {
-  const copy = `${path}.kept`.replace('/repository/', '/');
-  await cp(path, copy, { recursive: true });
-  return {
-    [Symbol.asyncDispose]: async () => {
-      await rm(path, { recursive: true, force: true });
-      await cp(copy, path, { recursive: true });
-      await rm(copy, { recursive: true });
-    },
-  };
-}

@@ -26,6 +26,12 @@ export const VERIFY_OPTIONS = {
     value: 'head',
     description: 'head of the signed chain that was kept elsewhere, as an earlier run printed it',
   },
+  store: {
+    kind: 'string',
+    flag: '--store',
+    value: 'name',
+    description: 'what this store holds by itself (default: all stores of the repository as one)',
+  },
   dryRun: { kind: 'boolean', flag: '--dry-run', description: 'tell what it would cost, and read nothing more' },
 } as const;
 

@@ -9,6 +9,8 @@ export const command: Command = defineCommand({
 
 What was checked is remembered on this host (\`state\` in the config file), so the next run reads only the end of such an object, and the rest only when that has changed. --since checks again what was checked too long ago, --sample a random share. A run that was killed goes on where it was.
 
+Where the repository has several stores, an object counts as there when one of them has it; --store proves what one store holds by itself.
+
 What it costs is told before it begins; with --dry-run nothing more happens.`,
   examples: [
     { run: 'keyframe verify' },
@@ -29,7 +31,8 @@ What it costs is told before it begins; with --dry-run nothing more happens.`,
   async run(context) {
     const { runVerify } = await import('../output/verify-run.ts');
     const { labels } = context.positionals;
-    return runVerify(context, { ...(await requestOf(context.options, new Date())), labels });
+    const request = { ...(await requestOf(context.options, new Date())), labels };
+    return runVerify(context, request, context.options.store);
   },
   renderText: renderVerify,
 });

@@ -13,7 +13,8 @@ export const command: Command = defineCommand({
   exits: { 0: 'nothing is wrong', 4: 'WAL is missing, damaged or replaced', ...FAULT_EXITS },
   async run(context) {
     const { runVerify } = await import('../output/verify-run.ts');
-    return runVerify(context, { ...(await requestOf(context.options, new Date())), walOnly: true });
+    const request = { ...(await requestOf(context.options, new Date())), walOnly: true };
+    return runVerify(context, request, context.options.store);
   },
   renderText: renderVerify,
 });

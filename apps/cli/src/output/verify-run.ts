@@ -1,5 +1,7 @@
 /** Runs a verification for `verify` and `wal verify`, and shows what it found. @packageDocumentation */
+import { KeyframeError, type Store } from '@keyframe/contracts';
 import type { VerifyReport, VerifyRequest } from '@keyframe/engine';
+import type { App } from '@keyframe/runtime';
 import type { CommandContext, CommandResult } from '../command.ts';
 import { formatDuration, formatSize } from './format.ts';
 import type { TextOutput } from './text.ts';
@@ -7,6 +9,8 @@ import type { TextOutput } from './text.ts';
 /** What was found, and how long it took. */
 export interface VerifyRun extends VerifyReport {
   readonly repository: string;
+  /** The one store that was looked at. */
+  readonly store: string | undefined;
   readonly durationMs: number;
 }
 
@@ -14,25 +18,52 @@ export interface VerifyRun extends VerifyReport {
 export async function runVerify(
   { openApp, signal, progress, log }: Pick<CommandContext<object, object>, 'openApp' | 'signal' | 'progress' | 'log'>,
   request: VerifyRequest,
+  storeName: string | undefined,
 ): Promise<CommandResult<VerifyRun>> {
   const { openMemory, verify } = await import('@keyframe/engine');
   const { showEvents } = await import('./events.ts');
   const app = await openApp();
-  const { id } = await app.repository.identity({ signal });
+  const repository = storeName === undefined ? app.repository : app.repositoryOver(storeNamed(app, storeName));
+  const { id } = await repository.identity({ signal });
   const shown = showEvents(progress, log);
   const started = performance.now();
   try {
-    const memory = await openMemory(`${app.stateDirectory}/verified/${id}/${app.clusterName}.jsonl`);
-    const context = { history: app.repository.cluster(app.clusterName), memory, now: app.host.now };
+    const file = storeName === undefined ? app.clusterName : `${app.clusterName}@${storeName}`;
+    const memory = await openMemory(`${app.stateDirectory}/verified/${id}/${file}.jsonl`);
+    const context = { history: repository.cluster(app.clusterName), memory, now: app.host.now };
     const report = await verify(context, request, { signal, onEvent: shown.onEvent });
+    const remarks = [...report.remarks, ...ofSeveral(app, storeName)];
     const durationMs = Math.round(performance.now() - started);
     return {
       exit: report.findings.length === 0 ? 0 : 4,
-      report: { repository: app.repositoryName, ...report, durationMs },
+      report: { repository: app.repositoryName, ...report, remarks, store: storeName, durationMs },
     };
   } finally {
     shown.finish();
   }
+}
+
+/** Of an object with several copies one was read, whichever was nearest. */
+function ofSeveral({ mirror }: App, storeName: string | undefined): VerifyReport['remarks'] {
+  if (mirror === undefined || storeName !== undefined) return [];
+  const names = mirror.members.map(({ name }) => name);
+  const each = names.map((name) => `\`keyframe verify --store ${name}\``).join(', ');
+  return [
+    {
+      message: `the ${names.length} stores were looked at as one, and one copy of each object was read`,
+      hint: `Prove each store by itself with ${each}.`,
+    },
+  ];
+}
+
+/** One of the stores, with its retries. @throws {KeyframeError} INVALID_OPTION */
+function storeNamed({ mirror, rawStores, store, repositoryName }: App, wanted: string): Store {
+  const member = mirror?.members.find(({ name }) => name === wanted);
+  if (member !== undefined) return member.store;
+  if (mirror === undefined && rawStores.some(({ name }) => name === wanted)) return store;
+  throw new KeyframeError('INVALID_OPTION', `the repository ${repositoryName} has no store ${JSON.stringify(wanted)}`, {
+    hint: `Use --store with one of: ${rawStores.map(({ name }) => name).join(', ')}.`,
+  });
 }
 
 /** A verification for people. */
@@ -49,7 +80,10 @@ export function renderVerify(report: VerifyRun, out: TextOutput): void {
   for (const { message, hint } of remarks)
     out.line(`${out.style('warning', 'note')}: ${message}${hint === undefined ? '' : `. ${hint}`}`);
   out.fields([
-    ['cluster', `${report.cluster} in ${report.repository}`],
+    [
+      'cluster',
+      `${report.cluster} in ${report.repository}${report.store === undefined ? '' : `, store ${report.store} alone`}`,
+    ],
     [
       'looked at',
       `${report.backups} backups, ${report.epochs.reduce((sum, each) => sum + each.segments, 0)} WAL segments`,

@@ -83,6 +83,12 @@ async function readHistories(
       if (found === undefined) findings.history('missing', key, timeline, hit);
       else histories.set(timeline, parseTimelineHistory(name, (await drain(found.content)).toString()));
     } catch (error) {
+      if (hasCode(error, 'KEY_REQUIRED', 'KEY_WRONG')) {
+        findings.remark(
+          `without a key the history of timeline ${timeline} cannot be read: its WAL is not checked for gaps`,
+        );
+        continue;
+      }
       if (!hasCode(error, 'CORRUPT', 'REPOSITORY_FORMAT')) throw error;
       findings.history('damaged', key, timeline, hit, error);
     }

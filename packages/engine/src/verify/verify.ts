@@ -3,7 +3,7 @@
  * one that was written; WAL goes on without a gap from each backup to the newest segment of every timeline; what was signed is there.
  * @packageDocumentation
  */
-import { segmentName, type TimelineId } from '@keyframe/contracts';
+import { hasCode, segmentName, type TimelineId } from '@keyframe/contracts';
 import type { ChainHead, ClusterHistory, EpochArchive, ListedObject, ObjectProof, PackUse } from '@keyframe/repository';
 import { type StageOptions } from '../events.ts';
 import { type CheckedChain, checkChain, hitsOfFile } from './check-chain.ts';
@@ -219,7 +219,7 @@ class Verification {
     const isWalked = this.#choice.level === 'content' && /^[0-9A-F]{24}$/.test(object.name);
     const task = this.#task(epoch.archive, object, hits, 'wal', ({ wal }) => {
       const signed = chain?.audit.walIdentity(object.name);
-      if (wal === undefined || signed === undefined || signed === wal.identity) return true;
+      if (wal === undefined || signed === undefined || signed === wal.sha256) return true;
       this.#findings.signedWal('replaced', object.key, hits());
       return false;
     });
@@ -246,17 +246,33 @@ class Verification {
   async #walkWal(epoch: EpochSurvey, names: ReadonlyMap<string, string>): Promise<void> {
     const { memory, now } = this.#context;
     for (const run of runsOf(epoch, (name) => names.has(name)))
-      for await (const { name, fault } of walkRun(epoch, run, this.#options)) {
+      for await (const { name, fault: walked, isClosed } of walkRun(epoch, run, this.#options)) {
         const object = walObject(epoch, name);
         const root = names.get(name);
         if (object === undefined) continue;
         this.#work.requests += 1;
         this.#work.readBytes += object.sizeBytes;
         this.#progress();
+        const fault = isClosed ? await this.#hashOnly(epoch, object) : walked;
         if (fault !== undefined) this.#findings.damaged(object.key, fault, hitsOfFile(epoch, name), 'wal');
         else if (root !== undefined && memory.get(object.key)?.root === root)
           memory.set(object.key, { root, sizeBytes: object.sizeBytes, level: 'content', atMs: now().getTime() });
       }
+  }
+
+  /** A host that may write only has no key to read with: its WAL is held against hashes, not walked. */
+  async #hashOnly({ archive }: EpochSurvey, object: ListedObject): Promise<string | undefined> {
+    this.#findings.remark(
+      'the repository is encrypted and this host cannot read it: hashes were checked, and no frame or WAL record was decoded',
+      'Run `keyframe verify --deep` on a host that has a key under `repositories.<name>.encrypt`.',
+    );
+    try {
+      await archive.checks.content(object, this.#options);
+      return undefined;
+    } catch (error) {
+      if (!hasCode(error, 'CORRUPT', 'REPOSITORY_FORMAT')) throw error;
+      return whatIn(error);
+    }
   }
 
   /** A chain that is whole becomes the measure of later ones. */

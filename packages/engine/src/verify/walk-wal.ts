@@ -19,6 +19,8 @@ export interface WalkedSegment {
   readonly sizeBytes: number;
   /** What is wrong with it. */
   readonly fault: string | undefined;
+  /** It is encrypted and this host has no key: only its hashes can be checked. */
+  readonly isClosed: boolean;
 }
 
 /**
@@ -62,10 +64,12 @@ export async function* walkRun(
       const opened = next;
       next = openAhead(epoch, run, number + 1n, signal);
       scanner ??= newScanner(segmentSizeBytes, history);
-      const fault = await walkSegment(opened, scanner, number * BigInt(segmentSizeBytes), segmentSizeBytes);
+      const found = await walkSegment(opened, scanner, number * BigInt(segmentSizeBytes), segmentSizeBytes);
+      const isClosed = found === CLOSED;
+      const fault = isClosed ? undefined : found;
       // A page of another timeline cannot be judged without the history file, which is a finding by itself.
-      if (fault !== undefined || history === undefined) scanner = undefined;
-      yield { name: segmentName(run.timeline, number, segmentSizeBytes), sizeBytes: segmentSizeBytes, fault };
+      if (found !== undefined || history === undefined) scanner = undefined;
+      yield { name: segmentName(run.timeline, number, segmentSizeBytes), sizeBytes: segmentSizeBytes, fault, isClosed };
     }
   } finally {
     const left = await next.catch(() => undefined);
@@ -97,12 +101,15 @@ function openAhead(
   return opened;
 }
 
+/** Instead of a fault: there is no key for it here. */
+const CLOSED = Symbol('closed');
+
 async function walkSegment(
   opened: Opened,
   scanner: WalScanner,
   start: bigint,
   segmentSizeBytes: number,
-): Promise<string | undefined> {
+): Promise<string | typeof CLOSED | undefined> {
   try {
     const found = await opened;
     if (found === undefined) return 'it is missing';
@@ -116,6 +123,7 @@ async function walkSegment(
     }
   } catch (error) {
     if (hasCode(error, 'CORRUPT', 'REPOSITORY_FORMAT', 'WAL_INVALID')) return whatIn(error);
+    if (hasCode(error, 'KEY_REQUIRED', 'KEY_WRONG')) return CLOSED;
     throw error;
   }
   const { ended } = scanner;
