@@ -2,7 +2,15 @@ import { defineConfig, type UserConfig } from 'tsdown';
 import { thirdPartyLicenses } from '../../scripts/third-party-licenses.ts';
 
 /** Everything in one package: the program, and each plugin that comes with it as a module of its own, loaded by file name. */
-const PLUGINS = ['store-fs', 'compress-zstd', 'compress-gzip', 'compress-none'];
+const PLUGINS = [
+  'store-fs',
+  'compress-zstd',
+  'compress-gzip',
+  'compress-none',
+  'encrypt-passphrase',
+  'encrypt-gpg',
+  'encrypt-age',
+];
 
 const config: UserConfig = defineConfig({
   entry: {

@@ -4,9 +4,14 @@ import { fileURLToPath } from 'node:url';
 import type { KnownPlugins, PluginSources } from '@keyframe/runtime';
 
 /** By kind, as `use` names them. */
-export const BUILTIN: { readonly store: readonly string[]; readonly compressor: readonly string[] } = {
+export const BUILTIN: {
+  readonly store: readonly string[];
+  readonly compressor: readonly string[];
+  readonly encryptor: readonly string[];
+} = {
   store: ['fs'],
   compressor: ['zstd', 'gzip', 'none'],
+  encryptor: ['passphrase', 'gpg', 'age'],
 } satisfies KnownPlugins;
 
 /** Where the runtime looks after the config file's place: beside this program, then among the modules built into it. */

@@ -46,7 +46,7 @@ export interface Repository {
    */
   cluster(name: string): ClusterHistory;
   /**
-   * Reads one object whole and proves every byte of it, decompressing all frames.
+   * Reads one object whole and proves every byte of it by its hash, decompressing frames that are not encrypted.
    * @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT, NOT_FOUND
    */
   check(key: string, options?: Abortable): Promise<void>;

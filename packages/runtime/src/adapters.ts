@@ -25,7 +25,7 @@ function slotsOf(data: unknown): PlacedSlot[] {
   const repositories = isMap(data) && isMap(data['repositories']) ? data['repositories'] : {};
   return Object.entries(repositories).flatMap(([name, repository]): PlacedSlot[] => {
     if (!isMap(repository)) return [];
-    const { stores, compress = { use: 'zstd', level: 1 } } = repository;
+    const { stores, compress = { use: 'zstd', level: 1 }, encrypt } = repository;
     const path = ['repositories', name];
     const candidates: { path: KeyPath; kind: Kind; slot: unknown }[] = [
       ...(Array.isArray(stores) ? (stores as unknown[]) : []).map((slot, index) => ({
@@ -34,6 +34,11 @@ function slotsOf(data: unknown): PlacedSlot[] {
         slot,
       })),
       { path: [...path, 'compress'], kind: 'compressor', slot: compress },
+      ...(Array.isArray(encrypt) ? (encrypt as unknown[]) : []).map((slot, index) => ({
+        path: [...path, 'encrypt', index],
+        kind: 'encryptor' as const,
+        slot,
+      })),
     ];
     return candidates.flatMap(({ slot, ...place }) => (isMap(slot) ? [{ ...place, slot }] : []));
   });

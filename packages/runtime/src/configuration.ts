@@ -49,6 +49,10 @@ export interface RepositoryConfiguration {
   /** When a write counts. */
   readonly writeRule: WriteRule;
   readonly compress: ConfiguredAdapter<'compressor'>;
+  /** What opens it, each with the name that slots have; empty: nothing is encrypted. */
+  readonly encrypt: readonly (ConfiguredAdapter<'encryptor'> & { readonly kind: string })[];
+  /** What a host that writes and cannot read has instead of a private key. */
+  readonly indexKey: Secret | undefined;
   /** What is kept; undefined: nothing expires. */
   readonly retention: RetentionConfiguration | undefined;
   readonly signing: {

@@ -37,6 +37,13 @@ export async function configurationJsonSchema(
   const { description, default: byDefault } = within(properties, 'compress');
   const slot = await slotSchema('compressor', known.compressor ?? [], from, sources);
   properties['compress'] = { description, default: byDefault, anyOf: [nameSchema(known.compressor ?? []), slot] };
+  const encrypt = within(properties, 'encrypt');
+  const key = await slotSchema('encryptor', known.encryptor ?? [], from, sources);
+  const oneKey = { anyOf: [nameSchema(known.encryptor ?? []), key] };
+  properties['encrypt'] = {
+    description: encrypt['description'],
+    anyOf: [key, { type: 'array', items: oneKey, minItems: 1 }],
+  };
   return { ...schema, title: 'Keyframe configuration' };
 }
 

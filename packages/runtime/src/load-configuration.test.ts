@@ -191,7 +191,7 @@ repositories:
   vault:
     stores:
       - { use: fs, directroy: /x }
-    encrypt: [ { use: gpg } ]
+    encrypt: [ { use: passphrase, passphrase: short } ]
     compress: { use: zstd, level: 99 }
   twice: { stores: [ { use: fs, directory: /a }, { use: fs, directory: b }, { directory: /c } ] }
   none: {}
@@ -204,7 +204,6 @@ notify: []
       'clusters.main.maxRate 6:5 CONFIG_INVALID must be from 32KiB/s to 1GiB/s, which PostgreSQL accepts',
       'clusters.main.walTimout 4:5 CONFIG_INVALID unknown key',
       'clusters.main.schedule 7:5 CONFIG_INVALID not available in this version',
-      'repositories.vault.encrypt 14:5 CONFIG_INVALID not available in this version',
       'repositories.twice.stores[2].use 16:77 CONFIG_INVALID required',
       'repositories.none.stores 17:3 CONFIG_INVALID required',
       'notify 18:1 CONFIG_INVALID not available in this version',
@@ -214,6 +213,7 @@ notify: []
       'clusters["Bad Name"].repository 9:3 CONFIG_INVALID required, since there are several',
       'repositories.vault.stores[0].directory 13:9 CONFIG_INVALID required',
       'repositories.vault.stores[0].directroy 13:20 CONFIG_INVALID unknown key',
+      'repositories.vault.encrypt[0].passphrase 14:35 CONFIG_INVALID must have at least 12 characters',
       'repositories.vault.compress.level 15:28 CONFIG_INVALID must be 1 to 19, or -7 to -2 for speed (-1 and 0 would silently mean 3)',
       'repositories.twice.stores[1].directory 16:61 CONFIG_INVALID must be an absolute path',
     ]);

@@ -46,8 +46,8 @@ export async function loadConfiguration(options: LoadOptions): Promise<Configura
   const drafts = [...secrets.problems, ...others];
   for (const { source: from } of Object.values(value?.clusters ?? {}))
     if (from.url !== undefined) for (const password of passwordsIn(from.url)) redaction.add(password);
-  for (const { signing } of Object.values(value?.repositories ?? {}))
-    if (signing?.key !== undefined) redaction.add(signing.key);
+  for (const { signing, indexKey } of Object.values(value?.repositories ?? {}))
+    for (const secret of [signing?.key, indexKey]) if (secret !== undefined) redaction.add(secret);
   if (drafts.length > 0 || value === undefined)
     throw configurationError(
       source.file,
@@ -82,14 +82,17 @@ function build(
   codecs: readonly Codec[],
   redaction: Redaction,
 ): Configuration {
-  const at = (...path: KeyPath): ConfiguredAdapter<'store' & 'compressor'> => {
+  const at = (...path: KeyPath): ConfiguredAdapter<'store' & 'compressor' & 'encryptor'> => {
     const placed = adapters.find((each) => each.path.join('.') === path.join('.'));
     if (placed === undefined) throw new KeyframeError('INTERNAL', `${formatPath(path)} was not loaded`);
     // loadPlugin has compared the kind with the slot.
-    return placed.adapter as ConfiguredAdapter<'store' & 'compressor'>;
+    return placed.adapter as ConfiguredAdapter<'store' & 'compressor' & 'encryptor'>;
   };
   const repositories = Object.entries(raw.repositories).map(
-    ([name, { stores, quorum, lead, signing, retention }]): [string, RepositoryConfiguration] => [
+    ([name, { stores, quorum, lead, signing, retention, encrypt = [], indexKey }]): [
+      string,
+      RepositoryConfiguration,
+    ] => [
       name,
       {
         name,
@@ -99,6 +102,11 @@ function build(
         })),
         writeRule: { quorum: quorum ?? defaultQuorum(stores.length, lead), lead },
         compress: at('repositories', name, 'compress'),
+        encrypt: encrypt.map((_, index) => {
+          const adapter = at('repositories', name, 'encrypt', index);
+          return { ...adapter, kind: adapter.pluginName.replace(/^(?:keyframe-)?encrypt-/, '') };
+        }),
+        indexKey: indexKey === undefined ? undefined : new Secret(indexKey),
         retention,
         signing: {
           key: signing?.key === undefined ? undefined : new Secret(signing.key),

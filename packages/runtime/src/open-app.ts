@@ -1,6 +1,7 @@
 /** The only container of Keyframe: joins the configured adapters to a repository. @packageDocumentation */
 import type { Compressor, Log, Store } from '@keyframe/contracts';
 import {
+  type EncryptionContext,
   type MirroredStore,
   type NamedStore,
   openRepository,
@@ -37,6 +38,7 @@ interface Cradle {
   readonly opened: { readonly store: Store; readonly mirror?: MirroredStore };
   readonly repositoryOver: (store: Store) => Repository;
   readonly compressor: Compressor;
+  readonly encryption: EncryptionContext | undefined;
   readonly codecs: readonly Compressor[];
   readonly repository: Repository;
 }
@@ -130,19 +132,33 @@ function joinParts(
     compressor: asFunction(({ configured: { compress }, host }: Cradle) => compress.create(host))
       .singleton()
       .disposer(closing),
+    encryption: asFunction(({ configured: { encrypt, indexKey }, host }: Cradle) =>
+      encrypt.length === 0 && indexKey === undefined
+        ? undefined
+        : {
+            encryptors: encrypt.map(({ kind, create }) => ({ kind, encryptor: create(host) })),
+            indexKey,
+            warn: (message: string) => log.warn(message),
+          },
+    )
+      .singleton()
+      .disposer(async (encryption) => {
+        for (const { encryptor } of encryption?.encryptors ?? []) await closing(encryptor);
+      }),
     codecs: asFunction(({ configuration: { codecs }, host }: Cradle) => codecs.map((codec) => codec.create(host)))
       .singleton()
       .disposer(async (codecs) => {
         for (const codec of codecs) await codec.close?.();
       }),
     repositoryOver: asFunction(
-      ({ compressor, codecs, host }: Cradle) =>
+      ({ compressor, codecs, host, encryption }: Cradle) =>
         (store: Store) =>
           openRepository({
             store,
             compressor,
             compressors: codecs,
             now: host.now,
+            encryption,
             signing: signingOf(configured, stateDirectory, log),
           }),
     ).singleton(),

@@ -32,6 +32,8 @@ export interface RawRepository {
   readonly quorum?: number | undefined;
   readonly lead?: string | undefined;
   readonly compress: Slot;
+  readonly encrypt?: readonly Slot[] | undefined;
+  readonly indexKey?: string | undefined;
   readonly retention?: RetentionConfiguration | undefined;
   readonly signing?: { readonly key?: string | undefined; readonly trusted: readonly string[] } | undefined;
 }
@@ -143,6 +145,16 @@ const repository = z.strictObject({
     .describe('How many stores must have an object before it counts. Default: more than half, or 1 beside a lead.'),
   lead: z.string().optional().describe('Name of a store that must have an object before it counts.'),
   compress: slot.prefault({ use: 'zstd', level: 1 }).describe('Codec of new objects. Default: zstd, level 1.'),
+  encrypt: z
+    .array(slot)
+    .min(1, { error: 'must name a key' })
+    .optional()
+    .describe('What opens the repository: any one of them. Default: nothing is encrypted.'),
+  indexKey: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('For a host that writes and cannot read, from `keyframe key export-index`: "${file:/path}".'),
   retention: retention.optional().describe('What `keyframe expire` keeps. Without it nothing expires.'),
   signing: signing.optional().describe('Who signs what is written, and whose signatures are believed.'),
 });
@@ -170,7 +182,7 @@ const CLUSTER: KnownKeys = { known: Object.keys(cluster.shape), later: ['schedul
 const SOURCE: KnownKeys = { known: Object.keys(source.shape), later: [] };
 const REPOSITORY: KnownKeys = {
   known: Object.keys(repository.shape),
-  later: ['encrypt'],
+  later: [],
 };
 
 const RETENTION: KnownKeys = { known: RETENTION_KEYS, later: [] };
@@ -207,11 +219,12 @@ export function normalize(data: unknown): unknown {
   };
   const asRepository = (value: unknown): unknown => {
     if (!isMap(value)) return value;
-    const { stores, compress } = value;
+    const { stores, compress, encrypt } = value;
     return {
       ...value,
       ...(Array.isArray(stores) ? { stores: stores.map(asSlot) } : {}),
       ...(compress === undefined ? {} : { compress: asSlot(compress) }),
+      ...(encrypt === undefined ? {} : { encrypt: (Array.isArray(encrypt) ? encrypt : [encrypt]).map(asSlot) }),
     };
   };
   return {

@@ -1,5 +1,5 @@
 import { KeyframeError, Secret } from '@keyframe/contracts';
-import type { GenerationSecrets } from './key-objects.ts';
+import type { GenerationSecrets } from './slot-object.ts';
 import { KEY_BYTES } from './sealed-key.ts';
 
 const LINE = /^keyframe-index-key ([1-9]\d*) ([0-9a-f]+)$/u;

@@ -7,17 +7,15 @@ import type { EncryptionContext, KeySlot, KeyState, NamedEncryptor, RepositoryKe
 import { keyRequired } from './faults.ts';
 import { indexText } from './index-text.ts';
 import type { KeyInventory } from './key-inventory.ts';
+import { encodeGeneration, generationKey, sealGeneration } from './generation-object.ts';
 import {
-  encodeGeneration,
   encodeRemoval,
   encodeSlot,
-  generationKey,
   type GenerationSecrets,
   sealBundle,
-  sealGeneration,
   slotKeyName,
   type SlotObject,
-} from './key-objects.ts';
+} from './slot-object.ts';
 import type { Keyring } from './keyring.ts';
 import { KEY_BYTES, newKeyPair } from './sealed-key.ts';
 import { candidates, indexOf, isFor, openSlot, unlock } from './unlock.ts';

@@ -1,13 +1,7 @@
 import { hasCode, type KeyframeError, type Store } from '@keyframe/contracts';
 import { readSealed } from '../objects/with-copies.ts';
-import {
-  decodeGeneration,
-  decodeSlot,
-  type GenerationObject,
-  generationKey,
-  KEYS_PREFIX,
-  type SlotObject,
-} from './key-objects.ts';
+import { decodeGeneration, type GenerationObject, generationKey, KEYS_PREFIX } from './generation-object.ts';
+import { decodeSlot, type SlotObject } from './slot-object.ts';
 
 const SLOT = /^keys\/([1-9]\d*)\/([a-z0-9]+)-([1-9]\d*)$/u;
 const GENERATION = /^keys\/([1-9]\d*)\/generation\.json$/u;

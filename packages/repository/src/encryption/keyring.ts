@@ -5,7 +5,7 @@ import { keyRequired, keysLost, keyWrong, notEncrypted } from './faults.ts';
 import { IndexKeys } from './index-keys.ts';
 import { parseIndexText } from './index-text.ts';
 import { type KeyInventory, readKeyInventory } from './key-inventory.ts';
-import { assertGeneration, type GenerationObject } from './key-objects.ts';
+import { assertGeneration, type GenerationObject } from './generation-object.ts';
 import { ObjectCipher } from './object-cipher.ts';
 import { openSealedKey, SEALED_KEY_BYTES } from './sealed-key.ts';
 import { indexOf, unlock, type Unlocked } from './unlock.ts';

@@ -4,7 +4,8 @@ import type { EncryptionContext, NamedEncryptor } from './encryption.ts';
 import { keyRequired, keyWrong } from './faults.ts';
 import { IndexKeys } from './index-keys.ts';
 import type { KeyInventory } from './key-inventory.ts';
-import { assertGeneration, type GenerationSecrets, openBundle, type SlotObject } from './key-objects.ts';
+import { assertGeneration } from './generation-object.ts';
+import { type GenerationSecrets, openBundle, type SlotObject } from './slot-object.ts';
 import { publicKeyOf } from './sealed-key.ts';
 
 /** Secrets of every generation up to one, and the slot that gave them. */

@@ -1,32 +1,14 @@
-/**
- * The objects below `keys/`: one that says what a generation is, and slots that hold its secrets wrapped.
- * @packageDocumentation
- */
-import { createCipheriv, createDecipheriv, timingSafeEqual } from 'node:crypto';
+/** `keys/<generation>/<slot>-<n>`: the secrets of generations, wrapped. @packageDocumentation */
+import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { ByteReader, ByteWriter } from '../format/bytes.ts';
 import { openSealedJson, sealJson } from '../format/sealed-json.ts';
 import { damaged } from '../objects/damage.ts';
-import type { IndexKeys } from './index-keys.ts';
+import { KEYS_PREFIX } from './generation-object.ts';
 import { associate, TAG_BYTES } from './object-cipher.ts';
 import { KEY_BYTES } from './sealed-key.ts';
 
-/** Prefix of all of them. */
-export const KEYS_PREFIX = 'keys/';
 /** A slot key wraps one bundle. */
 const NONCE: Uint8Array = new Uint8Array(12);
-
-/** `generation.json`: a generation is in use once it is there. */
-export interface GenerationObject {
-  readonly generation: number;
-  readonly createdAt: string;
-  readonly plainBefore: boolean;
-  /** X25519, raw. */
-  readonly publicKey: Buffer;
-  /** Under this generation's index key. */
-  readonly seal: string;
-  /** Under the index key of the generation before; empty for the first. */
-  readonly chain: string;
-}
 
 /** What a generation keeps secret. */
 export interface GenerationSecrets {
@@ -53,65 +35,8 @@ export interface SlotObject {
   readonly bundle: Buffer;
 }
 
-export function generationKey(generation: number): string {
-  return `${KEYS_PREFIX}${generation}/generation.json`;
-}
-
 export function slotKeyName(generation: number, slot: string, number: number): string {
   return `${KEYS_PREFIX}${generation}/${slot}-${number}`;
-}
-
-/** Adds what proves a generation. */
-export function sealGeneration(
-  plain: Omit<GenerationObject, 'seal' | 'chain'>,
-  own: IndexKeys,
-  before: IndexKeys | undefined,
-  repositoryId: string,
-): GenerationObject {
-  const texts = textsOf(plain, repositoryId);
-  return { ...plain, seal: own.seal(...texts), chain: before?.seal(...texts) ?? '' };
-}
-
-/** @throws {KeyframeError} CORRUPT unless those index keys made it */
-export function assertGeneration(
-  object: GenerationObject,
-  own: IndexKeys,
-  before: IndexKeys | undefined,
-  repositoryId: string,
-): void {
-  const expected = sealGeneration(object, own, before, repositoryId);
-  const isProven = isSame(object.seal, expected.seal) && (before === undefined || isSame(object.chain, expected.chain));
-  if (!isProven) throw damaged(generationKey(object.generation), 'it was not made by who holds the index key');
-}
-
-function isSame(one: string, other: string): boolean {
-  const [a, b] = [Buffer.from(one), Buffer.from(other)];
-  return a.length === b.length && timingSafeEqual(a, b);
-}
-
-function textsOf(
-  { generation, createdAt, plainBefore, publicKey }: Omit<GenerationObject, 'seal' | 'chain'>,
-  repositoryId: string,
-): string[] {
-  return [repositoryId, String(generation), createdAt, String(plainBefore), publicKey.toString('hex')];
-}
-
-export function encodeGeneration({ publicKey, ...rest }: GenerationObject): Buffer {
-  return sealJson({ ...rest, publicKey: publicKey.toString('hex') });
-}
-
-export function decodeGeneration(bytes: Buffer, key: string): GenerationObject {
-  const fields = openSealedJson(bytes, key);
-  const generation = fields.integer('generation');
-  if (generationKey(generation) !== key) throw damaged(key, `it says that it is generation ${generation}`);
-  return {
-    generation,
-    createdAt: fields.text('createdAt'),
-    plainBefore: fields.boolean('plainBefore'),
-    publicKey: Buffer.from(fields.text('publicKey'), 'hex'),
-    seal: fields.text('seal'),
-    chain: fields.text('chain'),
-  };
 }
 
 export function encodeSlot({ publicKey, wrapped, bundle, ...rest }: Omit<SlotObject, 'key'>): Buffer {
