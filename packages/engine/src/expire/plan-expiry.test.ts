@@ -1,75 +1,10 @@
-import { formatLsn, type Lsn, lsn } from '@keyframe/contracts';
-import { childHistory, type TimelineHistory } from '@keyframe/postgres';
+import { formatLsn } from '@keyframe/contracts';
+import { childHistory } from '@keyframe/postgres';
 import { describe, expect, it } from 'vitest';
-import type { BackupFact, EpochFacts, ExpiryFacts, UnfinishedFact } from './facts.ts';
+import { at, backup, BASE, DAY_MS, daysAgo, epochOf, factsOf, FIRST, NOW } from './expiry-facts.fixture.ts';
+import type { BackupFact, ExpiryFacts, UnfinishedFact } from './facts.ts';
 import { planExpiry } from './plan-expiry.ts';
 import type { RetentionPolicy } from './policy.ts';
-
-const SEGMENT = 1 << 20;
-const DAY_MS = 86_400_000;
-const NOW = new Date('2026-11-24T12:00:00Z');
-const BASE: RetentionPolicy = { graceMs: DAY_MS, wal: 'window' };
-const FIRST: TimelineHistory = { timeline: 1, ancestors: [] };
-
-const at = (segment: number, offset = 40): Lsn => lsn(BigInt(segment) * BigInt(SEGMENT) + BigInt(offset));
-const daysAgo = (days: number): string => new Date(NOW.getTime() - days * DAY_MS).toISOString();
-
-/** A backup from that segment to the next, so many days ago, that needs those packs of others beside its own first. */
-function backup(
-  label: string,
-  segment: number,
-  days: number,
-  more: Partial<BackupFact> & { others?: string[] } = {},
-): BackupFact {
-  const { others = [], ...rest } = more;
-  return {
-    epoch: 1,
-    label,
-    type: 'full',
-    timeline: 1,
-    startLsn: at(segment),
-    stopLsn: at(segment + 1),
-    startedAt: new Date(NOW.getTime() - days * DAY_MS - 60_000).toISOString(),
-    stoppedAt: daysAgo(days),
-    uses: [label, ...others].map((each) => ({ epoch: 1, label: each, number: 1 })),
-    ...rest,
-  };
-}
-
-/** One epoch with those backups and the segments 1 to `last` of timeline 1, one of them a day. */
-function epochOf(backups: readonly BackupFact[], last: number, more: Partial<EpochFacts> = {}): EpochFacts {
-  const numbers = Array.from({ length: last }, (_, index) => index + 1);
-  return {
-    epoch: 1,
-    segmentSizeBytes: SEGMENT,
-    backups,
-    unfinished: [],
-    labels: backups.map(({ label }) => ({ label, packs: new Map([[1, 100]]), otherBytes: 10 })),
-    histories: [FIRST],
-    timelines: new Map([
-      [
-        1,
-        {
-          numbers,
-          sizes: numbers.map(() => 5),
-          modifiedMs: numbers.map((number) => NOW.getTime() - (last - number) * DAY_MS),
-        },
-      ],
-    ]),
-    companions: [],
-    ...more,
-  };
-}
-
-const factsOf = (epoch: EpochFacts, more: Partial<ExpiryFacts> = {}): ExpiryFacts => ({
-  epochs: [epoch],
-  tombstones: { backups: [], wal: [] },
-  tombstoneNumber: 0,
-  holds: [],
-  restoring: [],
-  blocks: [],
-  ...more,
-});
 
 /** A backup every ten segments and days, the newest today: `d40` ended 40 days ago. */
 const DECADES = [40, 30, 20, 10, 0].map((days) => backup(`d${days}`, 41 - days, days));

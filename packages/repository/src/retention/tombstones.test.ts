@@ -73,6 +73,20 @@ test('an expired backup is not listed, and is again when its tombstone is gone',
   expect(await archive.backups.list()).toEqual([record]);
 });
 
+test.each([
+  ['marked', true],
+  ['deciding', true],
+  ['removing', false],
+  ['fenced', false],
+] as const)(
+  'what was taken for an unfinished backup and is %s counts when it is published: %s',
+  async (phase, counts) => {
+    const record = await backUp(archive, TREE);
+    await write(mark(record.label, { kind: 'unfinished', phase }));
+    expect(await archive.backups.list()).toEqual(counts ? [record] : []);
+  },
+);
+
 test('packs that go alone hide no backup', async () => {
   const record = await backUp(archive, TREE);
   await write(mark(record.label, { kind: 'packs', phase: 'removing' }));
