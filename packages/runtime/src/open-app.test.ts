@@ -24,6 +24,11 @@ beforeAll(async () => {
   other: { repository: vault }
 repositories:
   vault: { stores: [{ use: fs, directory: ${directory}/vault }] }
+  mirrored:
+    lead: rack
+    stores:
+      - { use: fs, name: rack, directory: ${directory}/rack }
+      - { use: fs, name: nas, directory: ${directory}/nas }
   second: { stores: [{ use: ./flaky.mjs }], compress: { use: zstd, level: 3 } }
 `,
   );
@@ -65,6 +70,25 @@ describe('an app', () => {
     expect((await drain(await (app.rawStores[0]?.store ?? app.store).get('x/y'))).toString()).toBe('hello');
     await app.close();
     await app.close();
+  });
+
+  it('joins several stores to one, and goes on without some of them', async () => {
+    const environment = { XDG_STATE_HOME: path.join(directory, 'state') };
+    const app = await open({ cluster: 'main', repository: 'mirrored', environment });
+    await app.repository.init();
+    await app.store.put('x/y', textOf('hello'), { ifAbsent: true });
+    for (const { store } of app.rawStores) expect((await drain(await store.get('x/y'))).toString()).toBe('hello');
+    expect(app.mirror?.rule).toEqual({ quorum: 1, lead: 'rack' });
+    await app.close();
+    const without = await open({ cluster: 'main', repository: 'mirrored', environment, withoutStores: ['rack'] });
+    expect((await drain(await without.store.get('x/y'))).toString()).toBe('hello');
+    await expect(without.store.put('z', textOf(''), { ifAbsent: true })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await without.close();
+    for (const withoutStores of [['attic'], ['rack', 'nas']]) {
+      const none = await open({ cluster: 'main', repository: 'mirrored', environment, withoutStores });
+      expect(() => none.store).toThrow(expect.objectContaining({ code: 'INVALID_OPTION' }));
+      await none.close();
+    }
   });
 
   it('takes the URL with what the environment adds', async () => {

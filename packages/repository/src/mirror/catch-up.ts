@@ -116,33 +116,36 @@ export class CatchUp {
       }
       const queue = entries.values();
       let failed = false;
+      let kept = false;
       const worker = async (): Promise<void> => {
         for (const entry of queue) {
           if (failed) return;
-          if (await this.#attempt(member, entry, signal, tell)) await journal.done(member.name, entry);
+          const result = await this.#attempt(member, entry, signal, tell);
+          if (result === 'done') await journal.done(member.name, entry);
+          else if (result === 'kept') kept = true;
           else failed = true;
         }
       };
       await Promise.all(Array.from({ length: AT_ONCE }, worker));
-      if (failed) return false;
+      if (failed || kept) return false;
     }
   }
 
-  /** False when the store, or every store it could be fed from, cannot be used now. */
+  /** `kept`: this object cannot be brought over now; `failed`: the store, or all it could be fed from, cannot be used. */
   async #attempt(
     member: Member,
     entry: JournalEntry,
     signal: AbortSignal | undefined,
     tell: (outcome: Outcome, key: string) => void,
-  ): Promise<boolean> {
+  ): Promise<'done' | 'kept' | 'failed'> {
     try {
       for (const key of entry.keys)
         tell(await perform(this.#mirror, this.#check, { member, key, task: entry.task, signal }), key);
-      return true;
+      return 'done';
     } catch (error) {
       if (!isKeyframeError(error) && signal?.aborted !== true) throw error;
       member.note(error);
-      return false;
+      return hasCode(error, 'CORRUPT', 'UNSUPPORTED', 'CONFLICT') ? 'kept' : 'failed';
     }
   }
 }

@@ -5,6 +5,9 @@ import type { Member } from './member.ts';
 /** Proves every byte of an object that it reads from that store. */
 export type CheckObject = (store: Store, key: string, options?: Abortable) => Promise<void>;
 
+/** What a check says of an object that this host or this release cannot prove: it is copied as it is. */
+const UNPROVABLE = ['INVALID_OPTION', 'KEY_REQUIRED', 'KEY_WRONG', 'REPOSITORY_FORMAT'] as const;
+
 /** How an object came over: by its own proof, or as it is where its kind proves nothing by itself. */
 export type CopyOutcome = 'verified' | 'plain';
 
@@ -30,28 +33,28 @@ export async function copyVerified(
 ): Promise<CopyOutcome> {
   const info = await from.stat(key, { signal });
   if (info === undefined) throw new KeyframeError('NOT_FOUND', `object '${key}' does not exist`, { details: { key } });
-  let outcome: CopyOutcome = 'verified';
   const open = async function* (): ByteStream {
     const tap = new Tap(from, key);
     const checking = tap.run((store) => check(store, key, { signal }));
     try {
       yield* tap.chunks();
       await checking;
-    } catch (error) {
-      await checking.catch(() => undefined); // the same fault, or the consequence of our leaving
-      // A kind of object that this release cannot prove is copied as it is.
-      if (!hasCode(error, 'INVALID_OPTION') || tap.started) throw error;
-      outcome = 'plain';
-      yield* plainSource(from, key, info.sizeBytes, signal).open();
     } finally {
       tap.leave();
+      await checking.catch(() => undefined); // the same fault, or the consequence of our leaving
     }
   };
   const options = replace ? { signal } : createOnly(to, signal);
   if (!replace && to.capabilities.conditionalPut !== true && (await to.stat(key, { signal })) !== undefined)
     throw new KeyframeError('ALREADY_EXISTS', `object '${key}' already exists`, { details: { key } });
-  await to.put(key, { sizeBytes: info.sizeBytes, open }, options);
-  return outcome;
+  try {
+    await to.put(key, { sizeBytes: info.sizeBytes, open }, options);
+    return 'verified';
+  } catch (error) {
+    if (!hasCode(error, ...UNPROVABLE)) throw error;
+  }
+  await to.put(key, plainSource(from, key, info.sizeBytes, signal), options);
+  return 'plain';
 }
 
 function createOnly(
@@ -72,8 +75,7 @@ function plainSource(store: Store, key: string, sizeBytes: number, signal: Abort
 
 /** Hands on what a check reads, chunk by chunk, holding back the last one until the check has passed. */
 class Tap {
-  /** True once the check has begun to read the object. */
-  started = false;
+  #started = false;
   readonly #store: Store;
   readonly #key: string;
   readonly #ended = Promise.withResolvers<void>();
@@ -129,8 +131,8 @@ class Tap {
       delete: (...args) => store.delete(...args),
       get: async (key, options) => {
         const stream = await store.get(key, options);
-        if (key !== this.#key || options?.range !== undefined || this.started) return stream;
-        this.started = true;
+        if (key !== this.#key || options?.range !== undefined || this.#started) return stream;
+        this.#started = true;
         return this.#tapped(stream);
       },
     };

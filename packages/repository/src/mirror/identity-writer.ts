@@ -43,6 +43,7 @@ export async function addStore(mirror: Mirror, name: string, signal: AbortSignal
   const holder = await holderOf(mirror, signal);
   if (!(await offer(member.store, holder, signal)).equals(holder)) throw another();
   mirror.membership.forget();
+  member.forgive();
 }
 
 async function holderOf(mirror: Mirror, signal: AbortSignal | undefined): Promise<Buffer> {

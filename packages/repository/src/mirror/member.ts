@@ -40,7 +40,11 @@ export class Member {
   async use<T>(operation: (store: Store) => Promise<T>): Promise<T> {
     if (this.excluded) throw excludedStore(this.name);
     const failed = this.#fault;
-    if (failed !== undefined && hasCode(failed.error, 'UNAVAILABLE') && performance.now() - failed.at < COOL_DOWN_MS)
+    if (
+      failed !== undefined &&
+      hasCode(failed.error, 'UNAVAILABLE', 'REPOSITORY_MISSING') &&
+      performance.now() - failed.at < COOL_DOWN_MS
+    )
       throw failed.error;
     try {
       await this.#admit(this);
@@ -52,6 +56,11 @@ export class Member {
       this.#failed(error);
       throw error;
     }
+  }
+
+  /** It may be asked again at once: somebody looked. */
+  forgive(): void {
+    this.#fault = undefined;
   }
 
   /** Notes what an operation on `store` ended with that did not go through {@link use}. */

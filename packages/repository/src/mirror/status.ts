@@ -45,7 +45,7 @@ export interface MirrorStatus {
 
 /** Conflicts that a status names. */
 const CONFLICTS_SHOWN = 100;
-const LEASE = /^leases\//u;
+const LEASE = /^(?:leases|doctor)\//u;
 
 /** One key that is not alike everywhere. */
 export interface Difference {
@@ -157,8 +157,10 @@ export async function askAll(mirror: Mirror): Promise<Map<Member, KeyframeError>
   await Promise.all(
     mirror.asked.map(async (member) => {
       try {
-        await member.use(() => mirror.membership.confirm(member));
+        await mirror.membership.confirm(member);
+        member.forgive();
       } catch (error) {
+        member.note(error);
         faults.set(member, faultOf(error));
       }
     }),

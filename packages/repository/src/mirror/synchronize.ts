@@ -32,7 +32,7 @@ export interface SyncReport {
   readonly unreachable: readonly string[];
 }
 
-const SHORT_LIVED = /^leases\//u;
+const SHORT_LIVED = /^(?:leases|doctor)\//u;
 /** What makes a backup count comes after what it counts on, so that a store never shows a backup that is not whole. */
 const LAST = /\/backup\.json$/u;
 
