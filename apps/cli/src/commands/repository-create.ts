@@ -35,6 +35,7 @@ A store that joins later is made part of the repository by --add-store, and fill
       });
     for (const name of options.addStore) await mirror?.addStore(name, { signal });
     const { id, format, createdAt } = await app.repository.init({ signal });
+    await app.repository.signers.announce({ signal });
     const outside = (await mirror?.outside({ signal })) ?? [];
     const report = { repository: app.repositoryName, id, format, createdAt, outside };
     return { exit: outside.length === 0 ? 0 : 3, report };
