@@ -47,11 +47,14 @@ test('a cluster goes on after pg_upgrade in an epoch of its own, and moments bef
   expect(await site.fault(['backup'])).toMatchObject({ code: 'WRONG_CLUSTER', status: 1 });
   expect(await site.objects('clusters/')).toEqual(archived);
   const fresh = await site.report<BackupFacts>(['backup', '--new-epoch']);
+  // Nothing of another system identifier is built on.
+  expect(fresh).toMatchObject({ type: 'full', reusedBytes: 0 });
+  expect(fresh).not.toHaveProperty('parent');
   await upgraded.sql("insert into story values ('new')");
   await site.archiveAll(upgraded, 90_000);
   expect((await site.list()).backups.map(({ label }) => label)).toEqual([old.label, fresh.label]);
   // Once begun, the epoch needs no word any more.
-  await site.backup();
+  expect(await site.backup()).toMatchObject({ type: 'incremental', parent: fresh.label });
 
   const now = await site.recover(['--latest']);
   expect(await now.sql("select string_agg(line, ',') from story where line is not null")).toBe(

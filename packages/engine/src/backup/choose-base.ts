@@ -65,7 +65,7 @@ function obstacleOf(backup: BackupRecord, source: SourceFacts, history: Timeline
 }
 
 /** What is thrown when an increment was asked for. */
-export function noParent(why: string): KeyframeError {
+function noParent(why: string): KeyframeError {
   return new KeyframeError('NO_PARENT', `an incremental backup of this cluster has nothing to build on: ${why}`, {
     hint: 'Take a full one with `keyframe backup --type full`, or let `--type auto` choose.',
   });

@@ -64,7 +64,7 @@ export interface ManifestReader {
   find(path: string, options?: Abortable): Promise<ManifestEntry | undefined>;
   /** Where one file's bytes lie, in file order, without reading the whole manifest. */
   extents(entry: ManifestEntry, options?: Abortable): Promise<Extent[]>;
-  /** The server's `backup_manifest`, byte for byte. */
+  /** `backup_manifest`: the server's own, byte for byte, or one of the same form made from what was stored. */
   serverManifest(options?: Abortable): Promise<Buffer>;
   /** `backup_label`, byte for byte. */
   backupLabel(options?: Abortable): Promise<Buffer>;

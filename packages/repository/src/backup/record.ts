@@ -54,7 +54,7 @@ export interface BackupFacts {
   readonly backupLabel: string;
   /** Text of `tablespace_map`, when there is one. */
   readonly tablespaceMap?: string | undefined;
-  /** The server's `backup_manifest`, byte for byte. */
+  /** `backup_manifest`: the server's own, byte for byte, or one of the same form made from what was stored. */
   readonly serverManifest: Uint8Array;
   /** The first damaged pages that were found; absent when pages were not verified. */
   readonly damagedPages?: readonly DamagedPage[] | undefined;
