@@ -9,7 +9,7 @@ export const command: Command = defineCommand({
 
 What a running backup, a restore of the last day or a hold needs stays, and so does always the newest backup that can be restored. Timeline histories are kept for ever.
 
---dry-run changes nothing. Both say which moments can be recovered now and which afterwards.`,
+--dry-run changes nothing. Both say which moments could be recovered before and which can be afterwards.`,
   examples: [
     { run: 'keyframe expire --dry-run', note: 'what would go, and what could still be recovered' },
     { run: 'keyframe expire', note: 'once a day, from a timer' },

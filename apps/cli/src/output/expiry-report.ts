@@ -32,7 +32,8 @@ export function renderExpiry(report: ShownExpiry, out: TextOutput): void {
   renderDone(report, out);
 }
 
-function renderGoing({ goes, wal, freedBytes }: ShownExpiry, out: TextOutput): void {
+function renderGoing({ goes, wal, freedBytes, removed }: ShownExpiry, out: TextOutput): void {
+  const gone = new Set(removed.backups.map(({ epoch, label }) => `${epoch}/${label}`));
   if (goes.length === 0 && wal.length === 0) {
     out.line('nothing goes');
     return;
@@ -41,10 +42,10 @@ function renderGoing({ goes, wal, freedBytes }: ShownExpiry, out: TextOutput): v
   out.table(
     ['goes', 'frees', 'removed after', 'because'],
     [
-      ...goes.map(({ label, kind, packs, sizeBytes, reason, removedAfter }) => [
+      ...goes.map(({ epoch, label, kind, packs, sizeBytes, reason, removedAfter }) => [
         kind === 'packs' ? `${packs} packs of ${label}` : label,
         formatSize(sizeBytes),
-        removedAfter === undefined ? '' : formatTime(removedAfter),
+        gone.has(`${epoch}/${label}`) ? 'removed' : removedAfter === undefined ? '' : formatTime(removedAfter),
         reason,
       ]),
       ...wal.map(({ first, last, segments, sizeBytes }) => [
@@ -66,7 +67,7 @@ function renderMoments({ recoverable: { before, after } }: ShownExpiry, out: Tex
     ranges.map((range, index) => [index === 0 ? when : '', String(range.timeline), ...span(range), range.backup]);
   out.table(
     ['can be recovered', 'timeline', 'from (UTC)', 'to', 'starting from backup'],
-    same ? rows('now and afterwards', before) : [...rows('now', before), ...rows('afterwards', after)],
+    same ? rows('before and afterwards', before) : [...rows('before', before), ...rows('afterwards', after)],
     { right: [1] },
   );
   if (after.length === 0) out.line(out.style('warning', 'no moment can be recovered: take a backup'));

@@ -37,7 +37,7 @@ export interface ExpiryPlan {
   /** WAL files that go with segments, by epoch. */
   readonly companions: readonly { readonly epoch: number; readonly name: string; readonly sizeBytes: number }[];
   readonly freedBytes: number;
-  /** Moments that can be recovered now, and when everything that goes is gone. */
+  /** Moments that could be recovered so far, and those that can when everything that goes is gone. */
   readonly before: readonly RecoverableRange[];
   readonly after: readonly RecoverableRange[];
   /** Why nothing may be removed now, if so. */
@@ -110,11 +110,13 @@ function moments(
   wal: readonly WalGoing[],
 ): Pick<ExpiryPlan, 'before' | 'after'> {
   const of = (epoch: number): Candidate[] => candidates.filter(({ backup }) => backup.epoch === epoch);
+  // What is marked needs `undelete` first.
+  const hidden = new Set(facts.tombstones.backups.filter(({ kind }) => kind === 'backup').map(nameOf));
   return {
     before: facts.epochs.flatMap((each) =>
       recoverableRanges(
         each,
-        of(each.epoch).map(({ backup }) => backup),
+        of(each.epoch).flatMap(({ backup }) => (hidden.has(nameOf(backup)) ? [] : [backup])),
         heldWal(each),
       ),
     ),
