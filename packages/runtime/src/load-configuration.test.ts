@@ -213,8 +213,8 @@ notify: []
       'clusters["Bad Name"].repository 9:3 CONFIG_INVALID required, since there are several',
       'repositories.vault.stores[0].directory 13:9 CONFIG_INVALID required',
       'repositories.vault.stores[0].directroy 13:20 CONFIG_INVALID unknown key',
-      'repositories.vault.encrypt[0].passphrase 14:35 CONFIG_INVALID must have at least 12 characters',
       'repositories.vault.compress.level 15:28 CONFIG_INVALID must be 1 to 19, or -7 to -2 for speed (-1 and 0 would silently mean 3)',
+      'repositories.vault.encrypt[0].passphrase 14:35 CONFIG_INVALID must have at least 12 characters',
       'repositories.twice.stores[1].directory 16:61 CONFIG_INVALID must be an absolute path',
     ]);
   });

@@ -16,6 +16,7 @@ import type { App } from './app.ts';
 import { choose } from './choose.ts';
 import type { Configuration, Environment, RepositoryConfiguration } from './configuration.ts';
 import { headsIn } from './heads.ts';
+import { encryptionOf } from './encryption.ts';
 import { createHost, type OwnedHost } from './host.ts';
 import { openStore, type StoreChoice } from './open-store.ts';
 
@@ -132,15 +133,7 @@ function joinParts(
     compressor: asFunction(({ configured: { compress }, host }: Cradle) => compress.create(host))
       .singleton()
       .disposer(closing),
-    encryption: asFunction(({ configured: { encrypt, indexKey }, host }: Cradle) =>
-      encrypt.length === 0 && indexKey === undefined
-        ? undefined
-        : {
-            encryptors: encrypt.map(({ kind, create }) => ({ kind, encryptor: create(host) })),
-            indexKey,
-            warn: (message: string) => log.warn(message),
-          },
-    )
+    encryption: asFunction((cradle: Cradle) => encryptionOf(cradle.configured, cradle.host, cradle.log))
       .singleton()
       .disposer(async (encryption) => {
         for (const { encryptor } of encryption?.encryptors ?? []) await closing(encryptor);
