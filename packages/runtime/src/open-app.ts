@@ -101,9 +101,6 @@ function joinParts(
 ): AwilixContainer<Cradle> {
   const { log } = options;
   const container = createContainer<Cradle>({ injectionMode: InjectionMode.PROXY, strict: true });
-  const closing = async (adapter: { close?(): Promise<void> }): Promise<void> => {
-    await adapter.close?.();
-  };
   container.register({
     configured: asValue(configured),
     configuration: asValue(configuration),
@@ -111,25 +108,12 @@ function joinParts(
     host: asFunction((cradle: Cradle) => createHost(cradle.log))
       .singleton()
       .disposer((host) => host.close()),
-    rawStores: asFunction(({ configured: { stores }, host }: Cradle) =>
-      stores.map((store) => ({ name: store.name, store: store.create(host) })),
-    )
+    rawStores: asFunction(makeStores)
       .singleton()
       .disposer(async (stores) => {
         for (const { store } of stores) await closing(store);
       }),
-    opened: asFunction(({ configured: repository, rawStores, repositoryOver }: Cradle) =>
-      openStore(
-        {
-          configured: repository,
-          rawStores,
-          log,
-          stateDirectory,
-          check: (store, key, how) => repositoryOver(store).check(key, how),
-        },
-        options,
-      ),
-    ).singleton(),
+    opened: asFunction((cradle: Cradle) => openStore({ ...partsOf(cradle), stateDirectory }, options)).singleton(),
     compressor: asFunction(({ configured: { compress }, host }: Cradle) => compress.create(host))
       .singleton()
       .disposer(closing),
@@ -158,6 +142,19 @@ function joinParts(
     repository: asFunction(({ opened, repositoryOver }: Cradle) => repositoryOver(opened.store)).singleton(),
   });
   return container;
+}
+
+async function closing(adapter: { close?(): Promise<void> }): Promise<void> {
+  await adapter.close?.();
+}
+
+function makeStores({ configured: { stores }, host }: Cradle): NamedStore[] {
+  return stores.map((store) => ({ name: store.name, store: store.create(host) }));
+}
+
+function partsOf(cradle: Cradle): Omit<Parameters<typeof openStore>[0], 'stateDirectory'> {
+  const { configured, rawStores, log, repositoryOver } = cradle;
+  return { configured, rawStores, log, repositoryOver };
 }
 
 function signingOf({ signing }: RepositoryConfiguration, stateDirectory: string, log: Log): SigningContext {

@@ -3,12 +3,13 @@ import path from 'node:path';
 import { KeyframeError, type Log, type Store } from '@keyframe/contracts';
 import { DEFAULT_RETRY, retrying } from '@keyframe/engine/store';
 import {
-  type CheckObject,
   type MirroredStore,
   mirroredStore,
   type MirrorEvent,
   type NamedStore,
   openJournal,
+  type Repository,
+  walIdentity,
 } from '@keyframe/repository';
 import type { RepositoryConfiguration } from './configuration.ts';
 
@@ -25,7 +26,8 @@ interface Parts {
   readonly rawStores: readonly NamedStore[];
   readonly log: Log;
   readonly stateDirectory: string;
-  readonly check: CheckObject;
+  /** What a store holds when it is looked at alone. */
+  readonly repositoryOver: (store: Store) => Repository;
 }
 
 /** With retries around each store. @throws {KeyframeError} INVALID_OPTION for a store that the file does not name */
@@ -33,7 +35,7 @@ export function openStore(
   parts: Parts,
   choice: StoreChoice,
 ): { readonly store: Store; readonly mirror?: MirroredStore } {
-  const { configured, rawStores, log, stateDirectory, check } = parts;
+  const { configured, rawStores, log, stateDirectory, repositoryOver } = parts;
   const without = choice.withoutStores ?? [];
   assertKnown(without, configured);
   const stores = rawStores.map(({ name, store }) => ({ name, store: withRetries(name, store, log) }));
@@ -45,7 +47,8 @@ export function openStore(
     journal: openJournal(path.join(stateDirectory, 'mirrors', configured.name)),
     without,
     strict: choice.everyStore,
-    check,
+    check: (store, key, how) => repositoryOver(store).check(key, how),
+    identify: (store, key, how) => walIdentity(repositoryOver(store), key, how ?? {}),
     onEvent: (event) => tell(event, log),
   });
   return { store: mirror, mirror };
