@@ -57,11 +57,12 @@ export class FramePipeline {
   #running = 0;
   #drained: Promise<void> = Promise.resolve();
   #waiters: (() => void)[] = [];
+  readonly #wakeAll = (): void => this.#wake();
 
   constructor(options: FramePipelineOptions) {
     this.#options = options;
     // A fault must wake whoever waits for room.
-    options.failure.signal.addEventListener('abort', () => this.#wake(), { once: true });
+    options.failure.signal.addEventListener('abort', this.#wakeAll);
   }
 
   /** An empty buffer of one frame. Whoever takes one submits it or gives it back. */
@@ -89,16 +90,23 @@ export class FramePipeline {
     return this.#pending.length <= this.#limit ? undefined : this.#room();
   }
 
-  /** Settles when every submitted frame is placed. */
+  /** Settles when every submitted frame is placed; none is submitted afterwards. */
   async drained(): Promise<void> {
     await this.#drained;
     this.#options.failure.check();
+    this.#release();
   }
 
   /** Settles, whatever happened, when nothing runs any more. */
   async settled(): Promise<void> {
     await this.#drained;
     await Promise.allSettled(this.#pending.flatMap(({ result }) => (result === undefined ? [] : [result])));
+    this.#release();
+  }
+
+  /** A signal made of others that has a listener is never collected, and all that the listener knows with it. */
+  #release(): void {
+    this.#options.failure.signal.removeEventListener('abort', this.#wakeAll);
   }
 
   get #limit(): number {
