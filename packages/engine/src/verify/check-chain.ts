@@ -23,9 +23,10 @@ export async function checkChain(
   audit.faults.forEach((fault) => findings.chain(fault));
   const isSigned = audit.entries > 0 || chain.pinned;
   if (isSigned) await checkRecords(epoch, audit, findings, options);
-  findDropped(epoch, audit, findings, options.labels);
+  await findDropped(epoch, audit, findings, options);
   for (const name of audit.walNames())
-    if (!epoch.wal.has(name))
+    // Archived and signed since the listing, it is there.
+    if (!epoch.wal.has(name) && !(await epoch.archive.wal.has(name, options)))
       findings.signedWal('missing', epoch.archive.checks.keyOf('wal', name), hitsOfFile(epoch, name));
   const rollbackExcluded = audit.known !== undefined && audit.faults.length === 0;
   if (audit.entries > 0) remarkOn(audit, rollbackExcluded, epoch, findings);
@@ -88,16 +89,33 @@ async function checkRecords(
   }
 }
 
-function findDropped(
+async function findDropped(
   { archive, objects }: EpochSurvey,
   audit: ChainAudit,
   findings: Findings,
-  labels: readonly string[],
-): void {
+  { labels, signal }: Abortable & { readonly labels: readonly string[] },
+): Promise<void> {
   for (const label of audit.backups.keys()) {
     const key = archive.checks.keyOf('record', label);
     const isAsked = labels.length === 0 || labels.includes(label);
-    if (isAsked && !objects.has(key)) findings.signedBackup('missing', key, label);
+    if (isAsked && !objects.has(key) && (await isAbsent(archive, label, signal)))
+      findings.signedBackup('missing', key, label);
+  }
+}
+
+/** Published and signed since the listing, it is there. */
+async function isAbsent(
+  { chain }: EpochSurvey['archive'],
+  label: string,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  try {
+    await chain.signatureOf(label, { signal });
+    return false;
+  } catch (error) {
+    if (hasCode(error, 'NOT_FOUND')) return true;
+    if (hasCode(error, 'CORRUPT')) return false; // told where records are read
+    throw error;
   }
 }
 

@@ -52,13 +52,14 @@ async function surveyEpoch(
   findings: Findings,
   options: Abortable,
 ): Promise<EpochSurvey> {
+  // Records first: what they need was there before them, so a listing made later has it, also while backups are taken.
+  const all = await archive.backups.list({ ...options, onDamage: (fault) => findings.damagedRecord(fault) });
   const objects = new Map<string, ListedObject>();
   const wal = new Map<string, number>();
   for await (const object of archive.checks.list(options))
     // A name that was cut out of a key would keep the whole key in memory.
     if (object.kind === 'wal') wal.set(Buffer.from(object.name).toString('latin1'), object.sizeBytes);
     else objects.set(object.key, object);
-  const all = await archive.backups.list({ ...options, onDamage: (fault) => findings.damagedRecord(fault) });
   const records = labels.length === 0 ? all : all.filter(({ label }) => labels.includes(label));
   const inventory = await archive.wal.inventory({ ...options, segmentSizeBytes: all.at(-1)?.walSegmentSizeBytes });
   const histories = await readHistories({ archive, inventory, wal, records }, findings, options);
