@@ -1,5 +1,5 @@
 /** Writes the files of a backup into an empty target directory. @packageDocumentation */
-import { constants } from 'node:fs';
+import { constants, writeSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { ManifestEntry, RestoreSink } from '@keyframe/repository';
@@ -23,11 +23,20 @@ export interface FileWriter {
 /** The group may read what the origin let it read; others never. */
 export const fileMode = (entry: ManifestEntry): number => entry.mode & 0o640;
 
+/**
+ * Ranges up to this are written at once. By the thread pool a page would cost many times the work of writing it, and a restore
+ * after many increments writes page by page.
+ */
+const WRITE_AT_ONCE_BYTES = 64 << 10;
+
 /** Writes all of `data` at that place. */
 export async function writeAt(handle: FileHandle, offsetBytes: number, data: Uint8Array): Promise<void> {
   for (let at = 0; at < data.length;) {
-    const { bytesWritten } = await handle.write(data, at, data.length - at, offsetBytes + at);
-    at += bytesWritten;
+    const left = data.length - at;
+    at +=
+      left > WRITE_AT_ONCE_BYTES
+        ? (await handle.write(data, at, left, offsetBytes + at)).bytesWritten
+        : writeSync(handle.fd, data, at, left, offsetBytes + at);
   }
 }
 
