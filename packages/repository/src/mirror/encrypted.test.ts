@@ -3,7 +3,9 @@ import { bytesOf } from '@keyframe/contracts/streams';
 import { createMemoryStore, failing, faulty } from '@keyframe/testkit';
 import { expect, test } from 'vitest';
 import { backUp, digestOf, keysOf, open, openArchive, restoreTree, sampleTree } from '../../test/support.ts';
+import { age, OFFICE } from '../encryption/keys.fixture.ts';
 import { bytesAt, encrypted, KEY, readWal, reopen, SEGMENT, walFile } from '../encryption/encrypted.fixture.ts';
+import { copyRepository } from './copy-repository.ts';
 import type { MirroredStore } from './mirrored-store.ts';
 import { type TestMirror, testMirror } from './mirrored-store.fixture.ts';
 import { walIdentity } from './wal-identity.ts';
@@ -94,4 +96,24 @@ test('damaged packs, manifests and WAL of the nearest store are read around, and
   expect(digestOf((await restoreTree(alone, record)).tree)).toEqual(digestOf(tree));
   expect((await readWal(alone)).equals(WAL)).toBe(true);
   expect(damagedKeys.length).toBeGreaterThan(3);
+});
+
+test('a copy is given a key of its own, and the old one taken from it; the source stays as it is', async () => {
+  const [source, target] = [createMemoryStore(), createMemoryStore()];
+  const archive = await openArchive(source, how);
+  const tree = sampleTree();
+  const record = await backUp(archive, tree);
+  await archive.wal.put(walFile(WAL));
+  const check = (store: Store, key: string): Promise<void> => open(store, how).check(key);
+  expect(await copyRepository({ from: source, to: target, check }, {})).toMatchObject({ conflicts: [] });
+  const own = age([OFFICE.recipient], OFFICE.identity);
+  await open(target, encrypted(KEY, own)).keys.add();
+  await open(target, encrypted(own)).keys.remove('passphrase');
+  const copied = await reopen(target, encrypted(own));
+  expect(digestOf((await restoreTree(copied, record)).tree)).toEqual(digestOf(tree));
+  expect((await readWal(copied)).equals(WAL)).toBe(true);
+  await expect(reopen(target, how).then(readWal)).rejects.toMatchObject({ code: 'KEY_WRONG' });
+  expect((await readWal(await reopen(source, how))).equals(WAL)).toBe(true);
+  await archive.wal.put(walFile(WAL, '000000010000000000000004'));
+  expect(await copyRepository({ from: source, to: target, check }, {})).toMatchObject({ copied: 1, conflicts: [] });
 });
