@@ -329,11 +329,12 @@ describe('verify', () => {
     const pack = ofBackup(first.label, 'pack-00001');
     await rm(join(other, pack));
     const config = site.freshPath('stores.yaml');
-    const text = (await readFile(await configWith(site.freshPath('state')), 'utf8')).replace(
-      /stores: \[\{ (.*) \}\]/,
-      (_, one: string) =>
-        `stores: [{ name: near, ${one} }, { name: far, use: fs, directory: ${other} }]\n    lead: near`,
-    );
+    const one = await readFile(await configWith(site.freshPath('state')), 'utf8');
+    const slots = [
+      ['near', site.repository],
+      ['far', other],
+    ].map(([name, directory]) => JSON.stringify({ name, use: 'fs', directory }));
+    const text = one.replace(/stores: .*/, `stores: [${slots.join(', ')}]\n    lead: near`);
     await writeFile(config, text);
     const of = async (args: readonly string[]): Promise<VerifyFacts & { readonly status: number }> => {
       const { status, stdout } = await site.keyframe(['verify', ...args], { config });
