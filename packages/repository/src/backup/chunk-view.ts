@@ -1,4 +1,10 @@
-import { type ContentRecord, decodeContents, type ExtentsChunk, type FrameRecord } from '../format/extents.ts';
+import {
+  type ContentRecord,
+  decodeContents,
+  type ExtentRecord,
+  type ExtentsChunk,
+  type FrameRecord,
+} from '../format/extents.ts';
 import type { BaseFrame, BaseMapBuilder } from './base-map.ts';
 import type { OtherPack } from './pack-table.ts';
 
@@ -13,17 +19,15 @@ export class ChunkView {
   readonly #contents: readonly ContentRecord[];
 
   constructor({ frames, zeros, contents }: ExtentsChunk, pack: (index: number) => OtherPack, key: string) {
-    const rows: [number, number, number, number, number][] = [];
+    const rows = new Rows(frames.reduce((sum, { extents }) => sum + extents.length, zeros.length));
     const alive = liveBytesOf(frames);
     for (const { extents, pack: index, ...frame } of frames) {
       const liveBytes = alive.get(nameOf(index, frame.number)) ?? 0;
       const at = this.#frames.push({ ...frame, pack: pack(index), liveBytes }) - 1;
-      for (const each of extents) rows.push([each.ordinal, each.fileOffset, each.sizeBytes, at, each.frameOffset]);
+      for (const each of extents) rows.add(each, at);
     }
-    for (const { ordinal, fileOffset, sizeBytes } of zeros) rows.push([ordinal, fileOffset, sizeBytes, -1, 0]);
-    rows.sort(([one], [other]) => one - other);
-    this.#rows = new Float64Array(rows.length * COLUMNS);
-    for (const [index, row] of rows.entries()) this.#rows.set(row, index * COLUMNS);
+    for (const range of zeros) rows.add(range, -1);
+    this.#rows = rows.sorted();
     this.#contents = contents
       .flatMap((section) => decodeContents(section, key))
       .toSorted((one, other) => one.ordinal - other.ordinal);
@@ -53,6 +57,40 @@ export class ChunkView {
       into.addContent(content.fileOffset, content.sizeBytes, content.hash);
     }
     return bytes;
+  }
+}
+
+/** Ranges in columns: a chunk may have 40,000. */
+class Rows {
+  readonly #values: Float64Array;
+  #used = 0;
+  #isSorted = true;
+
+  constructor(count: number) {
+    this.#values = new Float64Array(count * COLUMNS);
+  }
+
+  add({ ordinal, fileOffset, sizeBytes, frameOffset }: ExtentRecord, frame: number): void {
+    const at = this.#used;
+    if (at > 0 && ordinal < (this.#values[at - COLUMNS] ?? 0)) this.#isSorted = false;
+    this.#values[at] = ordinal;
+    this.#values[at + 1] = fileOffset;
+    this.#values[at + 2] = sizeBytes;
+    this.#values[at + 3] = frame;
+    this.#values[at + 4] = frame < 0 ? 0 : frameOffset;
+    this.#used += COLUMNS;
+  }
+
+  /** By ordinal. */
+  sorted(): Float64Array {
+    const values = this.#values;
+    if (this.#isSorted) return values;
+    const order = Uint32Array.from({ length: values.length / COLUMNS }, (_, row) => row);
+    order.sort((one, other) => (values[one * COLUMNS] ?? 0) - (values[other * COLUMNS] ?? 0));
+    const result = new Float64Array(values.length);
+    for (const [to, from] of order.entries())
+      result.set(values.subarray(from * COLUMNS, (from + 1) * COLUMNS), to * COLUMNS);
+    return result;
   }
 }
 

@@ -12,7 +12,7 @@ import type { BackupRecord } from './record.ts';
 import type { StoredManifest } from './stored-manifest.ts';
 
 /** Chunks of each kind that stay in memory: 1 to 2 MB each. Files written side by side need a few at once. */
-const KEPT = { entries: 8, paths: 16, extents: 8 } as const;
+const KEPT = { entries: 6, paths: 16, extents: 5 } as const;
 
 /** A file of a base, with the places of its bytes. */
 export class StoredBaseFile implements BaseFile {
