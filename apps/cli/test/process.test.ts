@@ -38,7 +38,9 @@ repositories: { vault: { stores: [ { use: fs, directory: /var/backups } ] } }
     expect(status).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({
       clusters: [{ name: 'main', url: 'postgresql://kf:***@db/postgres', repository: 'vault' }],
-      repositories: [{ name: 'vault', stores: ['store-fs'], compress: 'compress-zstd' }],
+      repositories: [
+        { name: 'vault', stores: [{ name: 'fs', plugin: 'store-fs' }], quorum: 1, compress: 'compress-zstd' },
+      ],
     });
   });
 

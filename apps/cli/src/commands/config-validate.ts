@@ -30,9 +30,11 @@ Nothing is connected to: \`keyframe doctor\` checks the server and the repositor
           walTimeoutMs,
           maxRateBytes,
         })),
-        repositories: [...repositories.values()].map(({ name, stores, compress }) => ({
+        repositories: [...repositories.values()].map(({ name, stores, writeRule, compress }) => ({
           name,
-          stores: stores.map(({ pluginName }) => pluginName),
+          stores: stores.map((store) => ({ name: store.name, plugin: store.pluginName })),
+          quorum: writeRule.quorum,
+          lead: writeRule.lead,
           compress: compress.pluginName,
         })),
       },
@@ -48,8 +50,13 @@ Nothing is connected to: \`keyframe doctor\` checks the server and the repositor
     );
     out.line();
     out.table(
-      ['repository', 'stores', 'compress'],
-      repositories.map(({ name, stores, compress }) => [name, stores.join(', '), compress]),
+      ['repository', 'stores', 'a write needs', 'compress'],
+      repositories.map(({ name, stores, quorum, lead, compress }) => [
+        name,
+        stores.map((store) => `${store.name} (${store.plugin})`).join(', '),
+        lead ?? `${quorum} of ${stores.length}`,
+        compress,
+      ]),
     );
   },
 });

@@ -15,7 +15,7 @@ const WAL = Buffer.alloc(1 << 20, 'some WAL');
 const WAL_KEY = `clusters/main/1/wal/00000001/00000000/${SEGMENT}`;
 
 /** Three empty stores, and mirrored ones of them that prove what is encrypted. */
-async function emptyMirror(): Promise<{ readonly mirror: TestMirror; openStore(): MirroredStore }> {
+async function emptyMirror(): Promise<{ readonly mirror: TestMirror; readonly openStore: () => MirroredStore }> {
   const mirror = await testMirror();
   for (const store of Object.values(mirror.plain)) await store.delete(['keyframe.json']);
   const openStore = (): MirroredStore =>

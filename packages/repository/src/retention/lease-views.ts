@@ -1,7 +1,7 @@
 import { type Abortable, hasCode, type Store } from '@keyframe/contracts';
 import { readHolder } from '../backup/record-json.ts';
 import { openSealedJson } from '../format/sealed-json.ts';
-import { readSmall } from '../objects/read-range.ts';
+import { readSealed } from '../objects/with-copies.ts';
 import type { LeaseView } from './survey.ts';
 
 /** The newest state of every lease below a prefix. One that is renewed or given back meanwhile may be told as it was. */
@@ -16,7 +16,7 @@ export async function viewLeases(store: Store, prefix: string, options: Abortabl
   for (const [name, { number, writtenAt }] of newest) {
     const key = `${name}/${number}`;
     try {
-      const fields = openSealedJson(await readSmall(store, key, options.signal), key);
+      const fields = openSealedJson(await readSealed(store, key, options.signal), key);
       views.push({
         name: name.slice(prefix.length),
         holder: readHolder(fields.object('holder')),

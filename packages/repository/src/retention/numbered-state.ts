@@ -3,7 +3,7 @@ import { hasCode, KeyframeError, type Store } from '@keyframe/contracts';
 import { bytesOf } from '@keyframe/contracts/streams';
 import { type Fields, type Json, openSealedJson, sealJson } from '../format/sealed-json.ts';
 import { createOnly } from '../objects/put-once.ts';
-import { readSmall } from '../objects/read-range.ts';
+import { readSealed } from '../objects/with-copies.ts';
 
 const DIGITS = /^\d{10}$/u;
 
@@ -77,7 +77,7 @@ export class NumberedState<State> {
 
   async #load(key: string, signal: AbortSignal | undefined): Promise<Buffer> {
     try {
-      return await readSmall(this.#store, key, signal);
+      return await readSealed(this.#store, key, signal);
     } catch (error) {
       if (!hasCode(error, 'NOT_FOUND')) throw error;
       throw new KeyframeError('CORRUPT', `the object ${key} was listed and is gone`, {

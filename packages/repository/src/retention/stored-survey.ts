@@ -11,7 +11,7 @@ import type { PackUse } from '../backup/manifest.ts';
 import type { EpochArchive } from '../cluster.ts';
 import type { EpochContext } from '../epoch-context.ts';
 import { walKey } from '../keys.ts';
-import { readSmall } from '../objects/read-range.ts';
+import { readSealed } from '../objects/with-copies.ts';
 import type { EpochSurvey, LabelSurvey, TimelineSurvey, WalCompanion } from './survey.ts';
 
 /** Labels read at once. */
@@ -91,7 +91,7 @@ async function look(
   else if (names.has('intent'))
     await attempt(async () => {
       const key = `${context.prefix}backups/${label}/intent`;
-      intent = decodeIntent(await readSmall(context.store, key, options.signal), key);
+      intent = decodeIntent(await readSealed(context.store, key, options.signal), key);
     });
   return { label, record, intent, hasManifest: names.has('manifest'), packs, otherBytes, uses, fault };
 }

@@ -3,7 +3,7 @@ import { bytesOf } from '@keyframe/contracts/streams';
 import { openSealedJson, sealJson, type SignatureOf } from '../format/sealed-json.ts';
 import { SIGNERS_PREFIX, signerKey } from './places.ts';
 import { createOnly } from '../objects/put-once.ts';
-import { readSmall } from '../objects/read-range.ts';
+import { readSealed } from '../objects/with-copies.ts';
 import { type Signer, signerOf, type Verifier, verifierOf } from './keys.ts';
 import { findSignature, signatureLine } from './signature-line.ts';
 import type { KnownSigner, Signers } from './signers.ts';
@@ -154,7 +154,7 @@ export class Signatures implements Signers {
 
   async #read(key: string, signal: AbortSignal | undefined): Promise<ReadSigner | undefined> {
     try {
-      const bytes = await readSmall(this.#store, key, signal);
+      const bytes = await readSealed(this.#store, key, signal);
       const fields = openSealedJson(bytes, key);
       const verifier = verifierOf(fields.text('publicKey'));
       const found = findSignature(bytes, { repository: this.#repositoryId, key });
