@@ -219,7 +219,7 @@ class Verification {
     const isWalked = this.#choice.level === 'content' && /^[0-9A-F]{24}$/.test(object.name);
     const task = this.#task(epoch.archive, object, hits, 'wal', ({ wal }) => {
       const signed = chain?.audit.walIdentity(object.name);
-      if (wal === undefined || signed === undefined || signed === wal.sha256) return true;
+      if (wal === undefined || signed === undefined || signed === wal.identity) return true;
       this.#findings.signedWal('replaced', object.key, hits());
       return false;
     });
