@@ -4,7 +4,6 @@ import { type CheckObject, copyVerified } from './copy-object.ts';
 import type { JournalEntry } from './journal.ts';
 import { byNearness, type Member, namesOf } from './member.ts';
 import { digestOf, type Mirror } from './mirror.ts';
-import { pause } from './waiting.ts';
 
 /** Objects brought to one store at once. */
 const AT_ONCE = 2;
@@ -33,6 +32,7 @@ export class CatchUp {
   readonly #expected = new Set<Promise<unknown>>();
   #running: Promise<void> | undefined;
   #resumed = false;
+  #again: NodeJS.Timeout | undefined;
 
   constructor(mirror: Mirror, check: CheckObject) {
     this.#mirror = mirror;
@@ -69,6 +69,7 @@ export class CatchUp {
   }
 
   stop(): void {
+    clearTimeout(this.#again);
     this.#stopped.abort(new DOMException('the mirrored store was closed', 'AbortError'));
   }
 
@@ -92,12 +93,11 @@ export class CatchUp {
 
   async #background(): Promise<void> {
     const { signal } = this.#stopped;
-    // What fails now is left to a later process, or to the next thing that is found lacking.
-    for (let tries = 0; !signal.aborted && tries < 2; tries += 1) {
-      const { left } = await this.run(signal);
-      if (left.length === 0) return;
-      await pause(RETRY_MS, signal).catch(() => undefined);
-    }
+    const { left } = await this.run(signal);
+    if (left.length === 0 || signal.aborted) return;
+    clearTimeout(this.#again);
+    this.#again = setTimeout(() => this.start(), RETRY_MS);
+    this.#again.unref();
   }
 
   /** True when nothing is left to do for that store. */

@@ -122,6 +122,22 @@ describe('with a store that is out of reach', () => {
   });
 });
 
+describe('closing', () => {
+  it('does not wait for a store that is out of reach', async () => {
+    const mirror = await testMirror();
+    mirror.stores['c'] = down(mirror.plain['c'] ?? createMemoryStore());
+    const journal = memoryJournal();
+    for (let push = 0; push < 2; push += 1) {
+      const store = mirror.open({ journal, drainMs: 10_000 });
+      await store.put(`x/${push}.json`, bytesOf(sealed(String(push))), once);
+      const started = performance.now();
+      await store.close?.();
+      expect(performance.now() - started).toBeLessThan(1_000);
+    }
+    expect(await journal.count('c')).toBe(2);
+  });
+});
+
 describe('a slow store', () => {
   it('holds no acknowledged write up, gives nothing of the source away later, and is fed from the others', async () => {
     const mirror = await testMirror();
