@@ -30,7 +30,12 @@ const FORMATTER = fileURLToPath(new URL('../../node_modules/.bin/oxfmt', import.
 const tell = (text: string): void => void process.stderr.write(`${text}\n`);
 
 /** Rows of Keyframe in the scenarios about increments. */
-const VARIANTS: readonly Variant[] = [{ reader: 'stream' }, { reader: 'stream-incremental' }, { reader: 'local' }];
+const VARIANTS: readonly Variant[] = [
+  { reader: 'stream' },
+  { reader: 'stream', encrypted: true },
+  { reader: 'stream-incremental' },
+  { reader: 'local' },
+];
 
 interface Peers {
   readonly barman: Barman;

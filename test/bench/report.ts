@@ -74,6 +74,11 @@ const tables = (segments: number, again: number): readonly Table[] => [
     heading: 'Restore into an empty directory',
     columns: [WALL, CPU, RSS, WALL_RATIO, CPU_RATIO],
   },
+  {
+    scenario: 'full-before',
+    heading: 'Full backup before the increments',
+    columns: [WALL, CPU, SERVER, RSS, STORED, OBJECTS, REQUESTS, WALL_RATIO, CPU_RATIO],
+  },
   ...(['1-random', '1-clustered', '10-random', '10-clustered'] as const).map((pattern): Table => {
     const [share, how] = pattern.split('-');
     return {
@@ -210,7 +215,7 @@ const escaped = (cell: string): string => cell.replaceAll('|', '\\|');
 
 function takesPart({ backups, wal, increments }: Contender, scenario: ScenarioName): boolean {
   if (scenario === 'limits' || scenario === 'start' || scenario === 'memory') return false;
-  if (/^(?:increment|days|restore-|delta)/.test(scenario)) return increments === true;
+  if (/^(?:full-before|increment|days|restore-|delta)/.test(scenario)) return increments === true;
   return scenario === 'backup' || scenario === 'restore' ? backups !== false : wal !== false;
 }
 

@@ -5,6 +5,7 @@ export type ScenarioName =
   | 'limits'
   | 'backup'
   | 'restore'
+  | 'full-before'
   | `increment-${PatternName}`
   | 'days'
   | 'restore-full'

@@ -55,9 +55,8 @@ export type Reader = 'stream' | 'stream-incremental' | 'local';
 /** What makes one row of the tables about increments differ from another. */
 export interface Variant {
   readonly reader: Reader;
-  /** Lines of `repositories.<name>`. */
-  readonly repository?: Readonly<Record<string, unknown>> | undefined;
-  readonly words?: string | undefined;
+  /** Whether the repository is encrypted, under a passphrase. */
+  readonly encrypted?: boolean | undefined;
 }
 
 /** Where the counting store writes, in the site. */
@@ -78,6 +77,12 @@ async function takeRequests(site: Site, command: string): Promise<number> {
   return Object.values(last?.requests ?? {}).reduce((sum, count) => sum + count, 0);
 }
 
+async function passphraseOf(site: Site): Promise<Readonly<Record<string, string>>> {
+  const file = path.join(site.directory, 'passphrase');
+  await writeFile(file, 'only for a benchmark', { mode: 0o600 });
+  return { use: 'passphrase', passphrase: `\${file:${file}}` };
+}
+
 /** A config file for `site`. */
 async function configure(site: Site, { countingStore, variant }: Configured = {}): Promise<string> {
   const file = path.join(site.directory, 'keyframe.yaml');
@@ -95,7 +100,7 @@ async function configure(site: Site, { countingStore, variant }: Configured = {}
             : { use: countingStore, directory, report: path.join(site.directory, REQUESTS) },
         ],
         compress: { use: 'zstd', level: site.level },
-        ...variant?.repository,
+        ...(variant?.encrypted === true ? { encrypt: [await passphraseOf(site)] } : {}),
       },
     },
   };
@@ -107,12 +112,12 @@ const FIRST_WITH_SUMMARIES = 17;
 
 /** The rows about increments: one for each way to read the cluster, and what else makes a difference. */
 export function keyframeIncrements(level: number, tool: Keyframe, major: number, variant: Variant): Contender {
-  const { reader, words } = variant;
+  const { reader, encrypted = false } = variant;
   const row = keyframe(level, tool);
   const summaries = reader === 'stream-incremental' ? 'on' : 'off';
   return {
     ...row,
-    title: `${row.title}, ${reader}${words === undefined ? '' : `, ${words}`}`,
+    title: `${row.title}, ${reader}${encrypted ? ', encrypted' : ''}`,
     missing:
       reader === 'stream-incremental' && major < FIRST_WITH_SUMMARIES
         ? `PostgreSQL ${FIRST_WITH_SUMMARIES} and newer`

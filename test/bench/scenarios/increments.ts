@@ -1,4 +1,5 @@
 /** Backups that build on others: one after some pages changed, and ten on as many days. @packageDocumentation */
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -31,7 +32,7 @@ const takingPart = ({ contenders }: Bench): Contender[] =>
 async function withFullBackup(
   bench: Bench,
   contender: Contender,
-  action: (tool: Prepared, server: Cluster, title: string) => Promise<void>,
+  action: (tool: Prepared, server: Cluster, title: string, full: Figures) => Promise<void>,
 ): Promise<void> {
   const data = freshDirectory(bench, 'server');
   await copyDirectory(bench.dataset.base, data);
@@ -42,8 +43,8 @@ async function withFullBackup(
     const tool = await contender.prepare(site);
     await setArchiveCommand(cluster, tool.archiveCommand);
     await sleep(SETTLE_MS);
-    await run(tool.backup);
-    await action(tool, cluster, contender.title);
+    const full = await taken(tool, cluster, tool.backup);
+    await action(tool, cluster, contender.title, full);
     await cluster.stop('immediate');
     await discard(bench, site.directory);
   } finally {
@@ -55,7 +56,8 @@ async function withFullBackup(
 /** An increment after 1 % and 10 % of the pages changed, each on the one before it. */
 export async function incrementsOf(bench: Bench): Promise<void> {
   await everyRound(bench, 'increments', takingPart(bench), (contender) =>
-    withFullBackup(bench, contender, async (tool, server, title) => {
+    withFullBackup(bench, contender, async (tool, server, title, full) => {
+      bench.record({ scenario: 'full-before', title, ...full });
       let seed = 0;
       for (const [name, pattern] of Object.entries(PATTERNS)) {
         seed += 1;
@@ -97,12 +99,16 @@ type Figures = Omit<Sample, 'scenario' | 'title'>;
 
 async function takeIncrement(tool: Prepared, server: Cluster): Promise<Figures> {
   if (tool.increment === undefined) throw new Error('it takes no increments');
+  return taken(tool, server, tool.increment());
+}
+
+async function taken(tool: Prepared, server: Cluster, command: Command): Promise<Figures> {
   await run({ argv: ['sync'] });
-  const stored = await contents(tool.backups);
+  const stored = existsSync(tool.backups) ? await contents(tool.backups) : { files: 0, bytes: 0 };
   const load = loadNow();
   const serverCpu = async (): Promise<number> => (server.pid === undefined ? 0 : cpuSecondsOf(server.pid));
   const before = await serverCpu();
-  const usage = await counted(tool, 'backup', tool.increment());
+  const usage = await counted(tool, 'backup', command);
   await sleep(SETTLE_MS); // the walsender ends a moment after its client
   const serverCpuSeconds = (await serverCpu()) - before;
   const now = await contents(tool.backups);
