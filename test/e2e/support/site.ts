@@ -20,8 +20,11 @@ export interface SiteOptions extends ClusterOptions {
   readonly repository?: string;
   /** Default `2min`: tests run on slow machines. */
   readonly walTimeout?: string;
-  /** Lines of `repositories.vault` beside its store. */
   readonly compress?: string;
+  /** Slots of `encrypt`. */
+  readonly encrypt?: string;
+  /** How many stores the repository has, of which more than half must have what is acknowledged. Default 1. */
+  readonly stores?: number;
   /** Tell where the server's files lie, so that they can be read here. Default false. */
   readonly dataDirectory?: boolean;
   /** False leaves the server stopped and the repository uncreated. Default true. */
@@ -84,12 +87,18 @@ export class Site implements AsyncDisposable {
 
   /** Writes the config file, for the origin or for the server at another URL. */
   async writeConfig(
-    options: Pick<SiteOptions, 'walTimeout' | 'compress' | 'dataDirectory'> = {},
+    options: Pick<SiteOptions, 'walTimeout' | 'compress' | 'dataDirectory' | 'encrypt' | 'stores'> = {},
     url?: string,
     file: string = this.config,
   ): Promise<void> {
     const directory = options.dataDirectory === true ? `, dataDirectory: ${JSON.stringify(this.origin.data)}` : '';
+    const { stores: count = 1, encrypt, compress } = options;
+    const stores = Array.from({ length: count }, (_, index) => {
+      const place = index === 0 ? this.repository : `${this.repository}-${index + 1}`;
+      return `{ use: fs, name: store${index + 1}, directory: ${JSON.stringify(place)} }`;
+    });
     const lines = [
+      ...(count === 1 ? [] : [`state: ${JSON.stringify(join(this.directory, 'state'))}`]),
       'clusters:',
       '  main:',
       `    source: { url: ${JSON.stringify(url ?? this.origin.url)}${directory} }`,
@@ -97,8 +106,10 @@ export class Site implements AsyncDisposable {
       `    walTimeout: ${options.walTimeout ?? '2min'}`,
       'repositories:',
       '  vault:',
-      `    stores: [{ use: fs, directory: ${JSON.stringify(this.repository)} }]`,
-      ...(options.compress === undefined ? [] : [`    compress: ${options.compress}`]),
+      `    stores: [${stores.join(', ')}]`,
+      ...(count === 1 ? [] : [`    quorum: ${Math.floor(count / 2) + 1}`]),
+      ...(compress === undefined ? [] : [`    compress: ${compress}`]),
+      ...(encrypt === undefined ? [] : [`    encrypt: ${encrypt}`]),
     ];
     await writeFile(file, `${lines.join('\n')}\n`);
   }
@@ -154,7 +165,11 @@ export class Site implements AsyncDisposable {
   }
 
   /** Restores to a fresh directory, or to `to`, without waiting for the disk. */
-  restore(args: readonly string[], to: string = this.freshPath(), options: CallOptions = {}): Promise<RestoreFacts> {
+  restore(
+    args: readonly string[],
+    to: string = this.freshPath(),
+    options: CallOptions & { readonly config?: string } = {},
+  ): Promise<RestoreFacts> {
     return this.report(['restore', ...args, '--to', to, '--no-sync'], options);
   }
 
@@ -164,7 +179,7 @@ export class Site implements AsyncDisposable {
   }
 
   /** Restores, starts, and waits for the promotion. */
-  async recover(args: readonly string[], options: CallOptions = {}): Promise<Cluster> {
+  async recover(args: readonly string[], options: CallOptions & { readonly config?: string } = {}): Promise<Cluster> {
     const { directory } = await this.restore(args, this.freshPath(), options);
     const cluster = await this.attach(directory);
     await cluster.start({ timeoutMs: PATIENCE_MS });

@@ -1,5 +1,5 @@
 /** What the archive holds of one cluster: timelines, gaps, the newest recoverable moment. @packageDocumentation */
-import { type Abortable, formatLsn, type Lsn, segmentName, type TimelineId } from '@keyframe/contracts';
+import { type Abortable, formatLsn, hasCode, type Lsn, lsn, segmentName, type TimelineId } from '@keyframe/contracts';
 import type { TimelineHistory } from '@keyframe/postgres';
 import type { BackupRecord, EpochArchive, WalInventory } from '@keyframe/repository';
 import { createWalScanner } from '@keyframe/wal';
@@ -109,7 +109,8 @@ async function newestMoment(
   const { segmentSizeBytes } = inventory;
   let end: Lsn | undefined;
   for (let number = last.last; number >= last.first && number > last.last - BigInt(LOOK_BACK); number -= 1n) {
-    const found = await archive.wal.get(segmentName(timeline, number, segmentSizeBytes), options);
+    const found = await readable(archive, segmentName(timeline, number, segmentSizeBytes), options);
+    if (found === 'closed') return newest(lsn((last.last + 1n) * BigInt(segmentSizeBytes)), undefined);
     if (found === undefined) break;
     const scanner = createWalScanner({ segmentSizeBytes });
     const start = (number * BigInt(segmentSizeBytes)) as Lsn;
@@ -123,5 +124,19 @@ async function newestMoment(
   function newest(position: Lsn, micros: bigint | undefined): WalStatus['newest'] {
     const segment = segmentName(timeline ?? 1, last?.last ?? 0n, segmentSizeBytes);
     return { segment, lsn: formatLsn(position), commitTime: micros === undefined ? undefined : formatMicros(micros) };
+  }
+}
+
+/** A host that holds public keys only cannot look into what it archived; how far it reaches it knows all the same. */
+async function readable(
+  { wal }: EpochArchive,
+  name: string,
+  options: Abortable,
+): Promise<Awaited<ReturnType<EpochArchive['wal']['get']>> | 'closed'> {
+  try {
+    return await wal.get(name, options);
+  } catch (error) {
+    if (!hasCode(error, 'KEY_REQUIRED', 'KEY_WRONG')) throw error;
+    return 'closed';
   }
 }

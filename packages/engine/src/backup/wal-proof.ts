@@ -87,12 +87,13 @@ export class WalProof {
     });
   }
 
-  /** Damage of the archive is a reason to read more of the server, not to take no backup. */
+  /** Damage of the archive, or WAL that this host may not read, is a reason to read more of the server, not to take no backup. */
   async #reading(work: () => Promise<void>): Promise<void> {
     try {
       await work();
     } catch (error) {
-      if (!hasCode(error, 'CORRUPT', 'WAL_GAP', 'WAL_INVALID', 'REPOSITORY_FORMAT')) throw error;
+      const codes = ['CORRUPT', 'WAL_GAP', 'WAL_INVALID', 'REPOSITORY_FORMAT', 'KEY_REQUIRED', 'KEY_WRONG'] as const;
+      if (!hasCode(error, ...codes)) throw error;
       this.#broken = error.message;
     }
   }

@@ -18,7 +18,7 @@ import {
 } from './slot-object.ts';
 import type { Keyring } from './keyring.ts';
 import { KEY_BYTES, newKeyPair } from './sealed-key.ts';
-import { candidates, indexOf, isFor, openSlot, unlock } from './unlock.ts';
+import { candidates, indexOf, isFor, openSlot, unlock, unwrapsHere } from './unlock.ts';
 
 /** What administering keys works with. */
 export interface KeyAdministrationContext {
@@ -289,16 +289,6 @@ export class KeyAdministration implements RepositoryKeys {
     }
     if (fitting.length === 0) reasons.push('this configuration has no such key');
     return { result: failed ? 'fails' : 'not-tested', reason: reasons.join('; ') };
-  }
-}
-
-async function unwrapsHere({ encryptor }: NamedEncryptor, options: Abortable): Promise<boolean> {
-  if (!encryptor.canUnwrap) return false;
-  try {
-    return (await encryptor.unwrapsHere?.(options)) ?? true;
-  } catch (error) {
-    if (!hasCode(error, 'UNSUPPORTED')) throw error;
-    return false;
   }
 }
 

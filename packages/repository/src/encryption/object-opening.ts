@@ -35,8 +35,12 @@ export async function openingFor(
       const cipher = (await keyring.index(generation, { signal })).cipher(key, salt);
       return { cipher, identity: '', identityOf: (sha256) => sha256 };
     }
-    if (sealed === undefined) throw damaged(key, 'its header has no data key');
-    const cipher = await keyring.data(sealed, key, { signal });
+    const isIndexed = kind === 'wal' && salt !== undefined;
+    if (sealed === undefined && !isIndexed) throw damaged(key, 'its header has no data key');
+    const cipher =
+      sealed === undefined
+        ? (await keyring.index(generation, { signal })).cipher(key, salt ?? Buffer.alloc(0))
+        : await keyring.data(sealed, key, { signal });
     if (kind === 'pack') return { cipher, identity: '', identityOf: (sha256) => sha256 };
     const index = await keyring.index(generation, { signal });
     return { cipher, identity: header.text('hmac'), identityOf: (sha256) => index.walIdentity(sha256) };

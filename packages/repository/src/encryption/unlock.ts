@@ -71,7 +71,7 @@ export async function unlock(
       if (!hasCode(error, 'ACCESS_DENIED', 'CORRUPT', 'UNSUPPORTED')) throw error;
       faults.push(error);
     }
-  if (able.length === 0)
+  if (!(await anyUnwrapsHere(able, { signal })))
     throw keyRequired(
       'this host holds public keys only: it can write and not read',
       'Run this on a host whose `repositories.<name>.encrypt` names a private key or a passphrase.',
@@ -84,4 +84,20 @@ export function candidates({ slots }: KeyInventory, generation: number, named: N
   return slots
     .filter((slot) => slot.generation === generation && slot.encryptor === named.kind)
     .toSorted((one, other) => Number(isFor(other, named)) - Number(isFor(one, named)));
+}
+
+async function anyUnwrapsHere(able: readonly NamedEncryptor[], options: Abortable): Promise<boolean> {
+  for (const named of able) if (await unwrapsHere(named, options)) return true;
+  return false;
+}
+
+/** Whether an encryptor has a private key on this host, as far as it can tell. */
+export async function unwrapsHere({ encryptor }: NamedEncryptor, options: Abortable): Promise<boolean> {
+  if (!encryptor.canUnwrap) return false;
+  try {
+    return (await encryptor.unwrapsHere?.(options)) ?? true;
+  } catch (error) {
+    if (!hasCode(error, 'UNSUPPORTED')) throw error;
+    return false;
+  }
 }

@@ -1,4 +1,5 @@
 import { hasCode, Secret, type Store } from '@keyframe/contracts';
+import { bytesOf } from '@keyframe/contracts/streams';
 import { createMemoryStore } from '@keyframe/testkit';
 import { expect, test } from 'vitest';
 import {
@@ -11,6 +12,7 @@ import {
   openArchive,
   restoreTree,
   SMALL,
+  SYSTEM_IDENTIFIER,
   type Tree,
 } from '../../test/support.ts';
 import { decodeFooter, decodeTable, FOOTER_BYTES, type TableEntry } from '../format/container-tail.ts';
@@ -50,6 +52,12 @@ test('a host with public keys and the index key writes what it cannot read', asy
   const next = await backUpOn(await reopen(store, writeOnly), full, tree);
   expect(next.reusedBytes).toBeGreaterThan(700_000);
   expect(next.storedBytes).toBeLessThan(full.storedBytes / 10);
+
+  // What tells of timelines holds no page, and is needed after a promotion.
+  const history = Buffer.from('1\t0/3000000\tno recovery target specified\n');
+  const place = { name: '00000002.history', content: bytesOf(history), facts: { systemIdentifier: SYSTEM_IDENTIFIER } };
+  await archive.wal.put(place);
+  expect(await readWal(await reopen(store, writeOnly), '00000002.history')).toEqual(history);
 
   // It reads names and places, and not one page.
   const own = await reopen(store, writeOnly);
@@ -108,6 +116,7 @@ async function framesOpenedBy(store: Store, indexKey: Secret): Promise<Record<'p
   const opened = { pack: 0, wal: 0, manifest: 0 };
   for (const key of await keysOf(store, 'clusters/main/1/')) {
     if (key.endsWith('backup.json') || key.endsWith('intent')) continue;
+    if (key.endsWith('.history')) continue;
     const kind = key.endsWith('/manifest') ? 'manifest' : key.includes('/wal/') ? 'wal' : 'pack';
     const bytes = await bytesAt(store, key);
     const head = 16 + bytes.readUInt32LE(8);

@@ -21,7 +21,7 @@ import { decodeWalObject } from './wal-content.ts';
 import { InventoryBuilder, type WalInventory } from './wal-inventory.ts';
 import { openProven } from './proven-wal.ts';
 import { type KnownContent, readContent } from './wal-pieces.ts';
-import { encodeWalObject, HEADER_READ_BYTES, readHeader } from './wal-object.ts';
+import { encodeWalObject, HEADER_READ_BYTES, isIndex, readHeader } from './wal-object.ts';
 
 /** The WAL archive of one epoch. */
 export class StoredWal implements WalArchive {
@@ -43,7 +43,7 @@ export class StoredWal implements WalArchive {
     const source: ByteSource = {
       sizeBytes: undefined,
       // A new data key each time: a second attempt must not use a nonce again.
-      open: () => encodeWalObject(this.#context, content, header, keys?.data(key)),
+      open: () => encodeWalObject(this.#context, content, header, isIndex(name) ? keys?.indexed(key) : keys?.data(key)),
     };
     try {
       const exists = store.capabilities.conditionalPut !== true && (await store.stat(key, { signal })) !== undefined;

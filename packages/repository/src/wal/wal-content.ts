@@ -19,7 +19,7 @@ import { FRAME_HEADER_BYTES, readFrameHeader } from '../format/frame.ts';
 import { ByteCursor } from '../objects/byte-cursor.ts';
 import { damaged } from '../objects/damage.ts';
 import type { WalObjectHeader } from './wal-archive.ts';
-import { readHeader } from './wal-object.ts';
+import { isIndex, type OpenedHeader, readHeader } from './wal-object.ts';
 
 /** What may follow the frame table: nothing today, sections of a later release. */
 const TAIL_LIMIT_BYTES = 1 << 20;
@@ -37,7 +37,7 @@ export async function decodeWalObject(
     const header = readHeader(context, head, key);
     if (header.name !== name) throw damaged(key, `it holds ${header.name}`);
     const { encryption, ...plain } = header;
-    const identify = await opener(context, encryption, key);
+    const identify = await opener(context, header, key);
     return { header: plain, content: contentOf(context, cursor, { head, header, key, ...identify }) };
   } catch (error) {
     await cursor.close();
@@ -48,17 +48,19 @@ export async function decodeWalObject(
 /** How frames are decrypted and content is recognised. @throws {KeyframeError} KEY_REQUIRED, KEY_WRONG, CORRUPT */
 async function opener(
   { keyring }: EpochContext,
-  encryption: ObjectEncryption | undefined,
+  { encryption, kind }: OpenedHeader,
   key: string,
 ): Promise<Pick<OpenedWal, 'cipher' | 'identityOf'>> {
   if (encryption === undefined) {
     if (await keyring.allowsPlain()) return { cipher: undefined, identityOf: (sha256) => sha256 };
     throw damaged(key, 'it is not encrypted, and the repository is from its beginning');
   }
-  const { generation, sealed } = encryption;
+  const { generation, sealed, salt } = encryption;
+  const index = await keyring.index(generation);
+  const identityOf = (sha256: string): string => index.walIdentity(sha256);
+  if (isIndex({ kind }) && salt !== undefined) return { cipher: index.cipher(key, salt), identityOf };
   if (sealed === undefined) throw damaged(key, 'its header has no data key');
-  const [cipher, index] = [await keyring.data(sealed, key), await keyring.index(generation)];
-  return { cipher, identityOf: (sha256) => index.walIdentity(sha256) };
+  return { cipher: await keyring.data(sealed, key), identityOf };
 }
 
 interface OpenedWal {

@@ -37,6 +37,11 @@ function assertOurs({ repositoryId, cluster, epoch }: EpochContext, fields: Fiel
     throw damaged(key, `it belongs to repository ${origin}`);
 }
 
+/** Which files tell of timelines and backups and hold no page: also a host that cannot read data needs them. */
+export function isIndex({ kind }: Pick<WalObjectHeader, 'kind'>): boolean {
+  return kind === 'history' || kind === 'backup';
+}
+
 /** A header with what decrypts its object. */
 export interface OpenedHeader extends WalObjectHeader {
   readonly encryption: ObjectEncryption | undefined;
