@@ -11,7 +11,7 @@ import { barman, type Barman, barmanIncrements, ensureBarman } from './contender
 import { bundled, fromSource, keyframe, keyframeIncrements, type Variant } from './contenders/keyframe.ts';
 import { combined, compressedTar, copiedWal, plainCopy, zstdFault } from './contenders/pg-basebackup.ts';
 import { pgBackRest, pgBackRestFault, pgBackRestVersion } from './contenders/pgbackrest.ts';
-import { copyDirectory, type Dataset, ensureDataset } from './data/dataset.ts';
+import { copyDirectory, type Dataset, type DatasetParameters, ensureDataset } from './data/dataset.ts';
 import { contents, run } from './measure.ts';
 import { type BenchOptions, HELP, parseOptions } from './options.ts';
 import { report } from './report.ts';
@@ -164,11 +164,17 @@ async function update(file: string, name: string, text: string): Promise<void> {
   await run({ argv: [FORMATTER, path.resolve(file)] });
 }
 
+/** What is generated needs no large database beside it. */
+function datasetOf(options: BenchOptions): DatasetParameters {
+  const isGenerated = options.only?.size === 1 && options.only.has('memory');
+  return isGenerated ? { major: options.major, gigabytes: 0.05, segments: 4 } : options;
+}
+
 async function main(): Promise<void> {
   const options = parseOptions(process.argv.slice(2));
   if (options.help) return void process.stdout.write(HELP);
   tell(`load average ${loadNow().toFixed(2)}`);
-  const dataset = await ensureDataset(path.join(CACHE, 'bench'), options, tell);
+  const dataset = await ensureDataset(path.join(CACHE, 'bench'), datasetOf(options), tell);
   const measured = await measureAll(options, dataset);
   const segments = dataset.segments.length;
   const counts = { segments, segmentsAgain: Math.min(segments, SEGMENTS_AGAIN) };
