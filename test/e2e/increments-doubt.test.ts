@@ -1,4 +1,4 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type BackupInput, type EngineEvent, isHolderAlive, takeBackup, thisProcess } from '@keyframe/engine';
@@ -177,6 +177,33 @@ test('a cluster whose checksums were switched is read in full', async (context) 
   expect(last).toMatchObject({ type: 'full' });
   const { directory } = await site.restore(['--immediate', '--backup', last.label]);
   await origin.exec('pg_verifybackup', ['-n', directory]);
+});
+
+test('a page that the WAL of its backup brings back whole is not called damaged', async (context) => {
+  await needs(context, 'postgres-18');
+  await using site = await Site.create(18, { settings: { autovacuum: false } });
+  const { origin } = site;
+  await origin.sql(`${FILLED} vacuum; checkpoint; select count(*) from big`);
+  const path = await origin.sql("select pg_relation_filepath('big')");
+  {
+    // Behind the back of the server, which has the page in memory: as torn as one that is just being written.
+    await using file = await open(join(origin.data, path), 'r+');
+    await file.write(Buffer.from('damage'), 0, 6, 3 * 8192 + 4000);
+  }
+  const spoiled = await backUp(site, { from: 'local' });
+  expect(spoiled.record.damagedPages).toEqual([{ path, block: 3, relation: 'postgres: big' }]);
+  const update = "update big set t = 'new' where ctid in (select ctid from big where ctid::text like '(3,%' limit 1)";
+  const touched = await backUp(site, { from: 'local' }, (read) =>
+    read === 'global/pg_control' ? origin.sql(update) : undefined,
+  );
+  expect(touched.record).toMatchObject({ damagedPages: [], damagedPageCount: 0 });
+  expect(touched.told).not.toContain('damaged');
+  const dump = await dumpAll(origin);
+  await site.archiveAll();
+  const cluster = await site.recover(['--latest', '--backup', touched.record.label]);
+  expect(await dumpAll(cluster)).toBe(dump);
+  await cluster.stop();
+  await cluster.exec('pg_checksums', ['--check', '-D', cluster.data]);
 });
 
 test('a backup that is killed when it had stored much leaves it to the next one', async (context) => {

@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Compressor } from '@keyframe/contracts';
 import { resolveConnection } from '@keyframe/postgres';
-import { type BackupRecord, openRepository } from '@keyframe/repository';
+import { type BackupRecord, type EpochArchive, openRepository } from '@keyframe/repository';
 import { createMemoryStore } from '@keyframe/testkit';
 import { Cluster, needs, postgresMajors } from '@keyframe/testkit/postgres';
 import { describe, expect, it } from 'vitest';
@@ -25,7 +25,8 @@ async function backUp(
       const archive = await history
         .find(identifier)
         .catch(() => history.create({ systemIdentifier: identifier, postgresVersion: 1 }));
-      return { ...archive, backups: archive.backups, wal: { ...archive.wal, has: async () => true } };
+      const wal: EpochArchive['wal'] = { ...archive.wal, has: async () => true, get: async () => undefined };
+      return { ...archive, backups: archive.backups, wal };
     },
   };
   const record = await takeBackup(

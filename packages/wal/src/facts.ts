@@ -105,6 +105,17 @@ export interface RelationId {
   readonly relfilenode: number;
 }
 
+/** A page of a main fork. */
+export interface BlockId extends RelationId {
+  /** Number within the relation. */
+  readonly block: number;
+}
+
+/** Replay of this record sets a watched page anew, whatever it was before. */
+export interface BlockRestoredFact extends RecordPlace, BlockId {
+  readonly kind: 'block-restored';
+}
+
 /** Storage of a relation came into being: what its path held before is no part of it. */
 export interface RelationCreateFact extends RecordPlace, RelationId {
   readonly kind: 'relation-create';
@@ -149,7 +160,8 @@ export type WalFact =
   | ParameterChangeFact
   | RecordFact
   | SubtransactionFact
-  | FileFact;
+  | FileFact
+  | BlockRestoredFact;
 
 /** What to report beyond the facts that are always reported. */
 export interface WatchOptions {
@@ -162,4 +174,6 @@ export interface WatchOptions {
   readonly xid?: number | undefined;
   /** Report what records say about files: created, cut, copied, dropped. Default false. */
   readonly files?: boolean | undefined;
+  /** Report each record that brings back one of these pages whole. Makes the scan slower. */
+  readonly blocks?: readonly BlockId[] | undefined;
 }

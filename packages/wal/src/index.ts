@@ -5,6 +5,8 @@
 export { crc32c } from './crc32c.ts';
 export type {
   BackupEndFact,
+  BlockId,
+  BlockRestoredFact,
   CheckpointFact,
   DatabaseFact,
   EndOfRecoveryFact,

@@ -1,6 +1,7 @@
 import { formatLsn, KeyframeError, type Lsn, lsn } from '@keyframe/contracts';
 import { updateCrc } from './crc32c.ts';
-import type { RecordPlace, WalFact } from './facts.ts';
+import { mayNameBlocks, visitRestoredBlocks } from './block-record.ts';
+import type { BlockId, RecordPlace, WalFact } from './facts.ts';
 import { PAGE_FLAG, type SegmentHeader } from './page-header.ts';
 import { PendingRecord } from './pending-record.ts';
 import {
@@ -21,6 +22,8 @@ export function createWalScanner(options: WalScannerOptions): WalScanner {
   return new Scanner(options);
 }
 
+const keyOf = ({ tablespace, database, relfilenode, block }: BlockId): string =>
+  `${tablespace}/${database}/${relfilenode}/${block}`;
 const padded = (bytes: number): number => (bytes + 7) & ~7;
 
 class Scanner implements WalScanner {
@@ -44,6 +47,8 @@ class Scanner implements WalScanner {
   #endBase = 0n;
   #endOffset = 0;
   readonly #files: boolean;
+  /** Pages that are watched. */
+  readonly #blocks: ReadonlySet<string> | undefined;
   readonly #pending: PendingRecord;
   #isPending = false;
   /** Start of the pending record that an overwrite record is to replace. */
@@ -57,7 +62,12 @@ class Scanner implements WalScanner {
     this.#watchedXid = options.watch?.xid ?? 0;
     const files = options.watch?.files === true;
     this.#files = files;
-    this.#pending = new PendingRecord((resourceManager, info) => isTelling(resourceManager, info, files));
+    const blocks = options.watch?.blocks;
+    this.#blocks = blocks === undefined ? undefined : new Set(blocks.map(keyOf));
+    this.#pending = new PendingRecord(
+      (resourceManager, info) =>
+        isTelling(resourceManager, info, files) || (blocks !== undefined && mayNameBlocks(resourceManager)),
+    );
   }
 
   get position(): Lsn {
@@ -302,7 +312,8 @@ class Scanner implements WalScanner {
       isTelling(resourceManager, info, this.#files) ||
       next >= this.#markOffset ||
       (xid === this.#watchedXid && xid !== 0 && !this.#sawXid) ||
-      this.#onRecord !== undefined
+      this.#onRecord !== undefined ||
+      this.#blocks !== undefined
     );
   }
 
@@ -324,6 +335,7 @@ class Scanner implements WalScanner {
     const place = { lsn: start, endLsn: pages.at(next), previousEndLsn: touches ? start : this.position };
     this.#onRecord?.({ lsn: start, endLsn: place.endLsn, resourceManager, info, xid, totalBytes });
     this.#reportWatched(place, resourceManager, xid, next);
+    this.#reportBlocks(record, place);
     if (!isTelling(resourceManager, info, this.#files)) return true;
     const fact = readFact(record, place, this.#pages.major);
     const abandoned = this.#abandoned;
@@ -348,6 +360,14 @@ class Scanner implements WalScanner {
     if (isXid) this.#sawXid = true;
     while (this.#marks[0] !== undefined && place.lsn >= this.#marks[0]) this.#marks.shift();
     this.#placeMark();
+  }
+
+  #reportBlocks(record: RecordBody, place: RecordPlace): void {
+    const blocks = this.#blocks;
+    if (blocks === undefined || !mayNameBlocks(record.resourceManager)) return;
+    visitRestoredBlocks(record, this.#pages.major, (block) => {
+      if (blocks.has(keyOf(block))) this.#facts.push({ kind: 'block-restored', ...place, ...block });
+    });
   }
 
   #placeMark(): void {

@@ -35,7 +35,15 @@ it('a page that stays damaged is left as it was read, and counted beyond what is
   });
   const page = Buffer.from(torn);
   for (let block = 0; block < 1500; block++) await damaged.check({ ...place, block }, page);
+  damaged.tell();
   expect(page.equals(torn)).toBe(true);
   expect([damaged.count, damaged.list.length, warnings.length]).toEqual([1500, 1000, 20]);
   expect(damaged.list[7]).toEqual({ path: 'base/5/1', block: 7 });
+});
+
+it('a page that replay sets anew is not damaged', async () => {
+  const damaged = new DamagedPages(async () => undefined, lsn(0x1_00_00_28n), {});
+  for (let block = 0; block < 3; block++) await damaged.check({ ...place, block }, wholePage());
+  damaged.forgive(({ block }) => block !== 1);
+  expect([damaged.count, damaged.list]).toEqual([1, [{ path: 'base/5/1', block: 1 }]]);
 });

@@ -69,15 +69,27 @@ export class DamagedPages {
     return this.#inspector.inspect(page, { ...question, states: this.#states }).damaged > 0;
   }
 
+  /**
+   * Forgets those for which `isRestored` holds: replay of the backup's own WAL sets them anew. What was in the middle of
+   * being written when it was read is always among them.
+   */
+  forgive(isRestored: (page: DamagedPage) => boolean): void {
+    const left = this.#list.filter((page) => !isRestored(page));
+    this.#count -= this.#list.length - left.length;
+    this.#list.splice(0, this.#list.length, ...left);
+  }
+
+  /** Says what is damaged, once it is known for good. */
+  tell(): void {
+    for (const [index, { path, block }] of this.#list.slice(0, TOLD).entries()) {
+      const more = index === TOLD - 1 && this.#count > TOLD ? `; and ${this.#count - TOLD} more` : '';
+      const message = `page ${block} of ${path} is damaged: its checksum is wrong${more}`;
+      this.#options.onEvent?.({ kind: 'warning', message });
+    }
+  }
+
   #record({ path, block }: PagePlace): void {
     this.#count += 1;
     if (this.#list.length < NAMED) this.#list.push({ path, block });
-    if (this.#count > TOLD) return;
-    const more = this.#count === TOLD ? '; further ones are only counted' : '';
-    this.#options.onEvent?.({
-      kind: 'warning',
-      message: `page ${block} of ${path} is damaged: its checksum is wrong${more}`,
-      hint: undefined,
-    });
   }
 }

@@ -55,7 +55,7 @@ export function serverPageReader(target: ConnectionTarget, { signal, onEvent }: 
 
 function noSecondLook({ user }: ConnectionTarget, { message }: KeyframeError): { message: string; hint: string } {
   return {
-    message: `a page that seems damaged may only have been in the middle of being written, and could not be read again: ${message}`,
-    hint: `Run \`grant execute on function pg_read_binary_file(text, bigint, bigint, boolean) to "${user}"\`; it may then read every file of the server.`,
+    message: `a page that seems damaged could not be read again: ${message}`,
+    hint: `Grant the role ${user} EXECUTE on pg_read_binary_file(text, bigint, bigint, boolean) if it may read every file of the server; else the WAL of the backup decides.`,
   };
 }

@@ -10,7 +10,7 @@ import { hasCode, isKeyframeError, KeyframeError } from '@keyframe/contracts';
 import type { ConnectionTarget } from '@keyframe/postgres';
 import type { BackupRecord, ClusterHistory, EpochArchive, Lease, LeaseHolder, Repository } from '@keyframe/repository';
 import { type StageOptions, warnOf } from '../events.ts';
-import { type BaseChoice, chooseBase, type WantedType } from './choose-base.ts';
+import { chooseBase, type WantedType } from './choose-base.ts';
 import { chooseReader } from './choose-reader.ts';
 import { discardLeftovers } from './discard-leftovers.ts';
 import { holderState } from './holder.ts';
@@ -124,8 +124,7 @@ async function underLease(
     history,
   });
   if (choice.why !== undefined) tell(options, `taking a full backup: ${choice.why}`);
-  const common = { context, input, lease, source, archive };
-  return await increment({ ...common, choice }, history, options);
+  return await increment({ context, input, lease, source, archive, history, choice }, options);
 }
 
 type Common = Omit<Attempt, 'reader' | 'proof'>;
@@ -134,12 +133,8 @@ type Common = Omit<Attempt, 'reader' | 'proof'>;
  * What can go wrong only with an increment ends in reading more, never in no backup: from the server's word on changed
  * blocks to page LSNs, and from these to content.
  */
-async function increment(
-  common: Common & { readonly choice: BaseChoice },
-  history: Parameters<typeof proveBase>[0]['history'],
-  options: BackupOptions,
-): Promise<BackupRecord> {
-  const { choice, source, input, archive } = common;
+async function increment(common: Common, options: BackupOptions): Promise<BackupRecord> {
+  const { choice, source, input, archive, history } = common;
   const reader = chooseReader(input.from ?? 'stream', choice, source);
   if (reader.why !== undefined) tell(options, `reading all pages: ${reader.why}`);
   if (reader.warning !== undefined) options.onEvent?.({ kind: 'warning', message: reader.warning });

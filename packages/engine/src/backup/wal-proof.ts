@@ -2,7 +2,7 @@
 import { formatLsn, hasCode, type Lsn, lsn, segmentName } from '@keyframe/contracts';
 import { segmentTimelines, timelineAt, type TimelineHistory } from '@keyframe/postgres';
 import type { WalArchive } from '@keyframe/repository';
-import { createWalScanner, type WalFact, type WalScanner } from '@keyframe/wal';
+import { createWalScanner, type WalFact, type WalScanner, type WatchOptions } from '@keyframe/wal';
 import { begun, scanSegment } from '../archive/scan-segment.ts';
 import type { StageOptions } from '../events.ts';
 import { scanPath } from '../recovery/scan-path.ts';
@@ -17,6 +17,8 @@ export interface ProofRequest {
   /** Start LSN of the backup to build on. */
   readonly from: Lsn;
   readonly segmentSizeBytes: number;
+  /** Default: what records say about files. */
+  readonly watch?: WatchOptions | undefined;
 }
 
 /** Takes each fact in the order of the WAL. */
@@ -36,7 +38,7 @@ export class WalProof {
     this.#next = request.from / BigInt(segmentSizeBytes);
     this.#scanner = createWalScanner({
       segmentSizeBytes,
-      watch: { files: true },
+      watch: request.watch ?? { files: true },
       // What the archive gives is proven byte by byte; the links between records prove that nothing is left out.
       verifyAll: false,
       timelineOf: (position) => timelineAt(history, position),
@@ -79,7 +81,8 @@ export class WalProof {
           return;
         }
         await using content = begun(found.content);
-        const place = { start: lsn(this.#next * size), segmentSizeBytes };
+        const from = this.#next === this.#request.from / size ? this.#request.from : undefined;
+        const place = { start: lsn(this.#next * size), segmentSizeBytes, from };
         for (const fact of await scanSegment(this.#scanner, { header: found.header, content }, place)) see(fact);
         this.#next += 1n;
         this.#check();

@@ -1,5 +1,7 @@
 /** One attempt at a backup, from its intent to its publication. @packageDocumentation */
 import { KeyframeError, type Lsn, type TimelineId } from '@keyframe/contracts';
+import { parseRelationPath, type TimelineHistory } from '@keyframe/postgres';
+import type { WalFact } from '@keyframe/wal';
 import type {
   BackupMethod,
   BackupRecord,
@@ -25,7 +27,7 @@ import { RelationChanges } from './relation-changes.ts';
 import type { SourceFacts } from './source-facts.ts';
 import { readChangedBlocks, readStream } from './stream-reader.ts';
 import type { BackupContext, BackupInput } from './take-backup.ts';
-import type { ProvenBase } from './wal-proof.ts';
+import { type ProvenBase, WalProof } from './wal-proof.ts';
 
 /** How one backup is tried. */
 export interface Attempt {
@@ -34,6 +36,8 @@ export interface Attempt {
   readonly lease: Lease;
   readonly source: SourceFacts;
   readonly archive: EpochArchive;
+  /** Of the timeline that the server is on. */
+  readonly history: TimelineHistory;
   readonly choice: BaseChoice;
   readonly reader: BackupMethod;
   /** Given where page LSNs are taken at their word. */
@@ -68,7 +72,7 @@ async function published(
   base: BaseFiles | undefined,
   options: BackupOptions,
 ): Promise<BackupRecord> {
-  const { context, source, archive, lease, proof } = attempt;
+  const { context, source, lease, proof } = attempt;
   const now = (): number => context.now().getTime();
   const startedMs = now();
   const pages =
@@ -84,26 +88,21 @@ async function published(
     await pages.close();
   }
   if (facts.stopTimeline !== facts.timeline) throw promoted(facts.timeline, facts.stopTimeline);
+  const stoppedMs = now();
   const skewMs = (await clockSkew(context.target, { now, signal: options.signal })) ?? facts.clockSkewMs;
   const { clockSkewMs: _, ...described } = facts;
+  const isArchived = archived(attempt, facts, options);
+  const damage = await damageOf(attempt, copy.damaged, facts, isArchived, options);
   const prepared = await writer.finish({
     ...described,
     postgresVersion: source.postgresVersion,
     walSegmentSizeBytes: source.segmentSizeBytes,
     dataChecksums: source.dataChecksums,
     startedAt: new Date(startedMs + skewMs).toISOString(),
-    stoppedAt: new Date(now() + skewMs).toISOString(),
-    ...(await damageOf(copy.damaged, context, options)),
+    stoppedAt: new Date(stoppedMs + skewMs).toISOString(),
+    ...damage,
   });
-  await awaitWal(
-    {
-      wal: archive.wal,
-      nudge: createNudge({ target: context.target, now, signal: options.signal }),
-      timeoutMs: context.walTimeoutMs,
-    },
-    { timeline: facts.timeline, from: facts.startLsn, to: facts.stopLsn, segmentSizeBytes: source.segmentSizeBytes },
-    options,
-  );
+  await isArchived();
   if (proof !== undefined) await assertUndoubted(proof, copy, facts.stopLsn, options);
   await lease.renew();
   return writer.publish(prepared);
@@ -143,13 +142,55 @@ function readerOf({ context, input, reader, archive, choice }: Attempt, options:
   return readChangedBlocks({ record, manifest });
 }
 
+/** Waits for the WAL that the backup needs; the second call has nothing to wait for. */
+function archived(
+  { context, source, archive }: Attempt,
+  facts: ReadBackup,
+  options: BackupOptions,
+): () => Promise<void> {
+  const { timeline, startLsn: from, stopLsn: to } = facts;
+  const nudge = createNudge({ target: context.target, now: () => context.now().getTime(), signal: options.signal });
+  let waiting: Promise<void> | undefined;
+  return () => {
+    waiting ??= awaitWal(
+      { wal: archive.wal, nudge, timeoutMs: context.walTimeoutMs },
+      { timeline, from, to, segmentSizeBytes: source.segmentSizeBytes },
+      options,
+    );
+    return waiting;
+  };
+}
+
+/** Damaged is what is damaged still when the backup has replayed its own WAL. */
 async function damageOf(
+  { context, source, archive, history }: Attempt,
   damaged: DamagedPages | undefined,
-  { target }: BackupContext,
+  { startLsn: from, stopLsn }: ReadBackup,
+  isArchived: () => Promise<void>,
   options: BackupOptions,
 ): Promise<Pick<BackupRecord, 'damagedPages' | 'damagedPageCount'>> {
   if (damaged === undefined) return {};
-  const damagedPages = await nameRelations(target, damaged.list, options);
+  if (damaged.count > 0) {
+    await isArchived();
+    const blocks = damaged.list.flatMap(({ path, block }) => {
+      const relation = parseRelationPath(path);
+      return relation === undefined ? [] : [{ ...relation, block }];
+    });
+    const restored = new Set<string>();
+    const { segmentSizeBytes } = source;
+    const wal = new WalProof({ wal: archive.wal, history, from, segmentSizeBytes, watch: { blocks } });
+    const see = (fact: WalFact): void => {
+      if (fact.kind === 'block-restored')
+        restored.add(`${fact.tablespace} ${fact.database} ${fact.relfilenode} ${fact.block}`);
+    };
+    await wal.readOn(stopLsn, see, options);
+    damaged.forgive(({ path, block }) => {
+      const relation = parseRelationPath(path);
+      return restored.has(`${relation?.tablespace} ${relation?.database} ${relation?.relfilenode} ${block}`);
+    });
+    damaged.tell();
+  }
+  const damagedPages = await nameRelations(context.target, damaged.list, options);
   return { damagedPages, damagedPageCount: damaged.count };
 }
 
