@@ -85,6 +85,7 @@ test(
       before.filter((key) => /backups|wal/.test(key)),
     );
     expect(await site.fault(['plan', '--time', moments[0] ?? ''])).toMatchObject({ code: 'TARGET_BEFORE_BACKUP' });
+    expect(await site.report(['list'])).toMatchObject({ expired: [{ label: oldest }, { label: second }] });
     const { hold } = await site.report<{ hold: { id: number } }>(['undelete', oldest]);
     expect(await labelsOf(site)).toEqual([oldest, third, newest]);
     expect(await recovered(site, ['--time', moments[0] ?? ''])).toBe('one');

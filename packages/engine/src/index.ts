@@ -13,6 +13,7 @@ export { type DemoContext, type DemoLine, type DemoReport, runDemo } from './dem
 export { type DemoPostgres, findDemoPostgres } from './demo/find-postgres.ts';
 export { applyExpiry, type ExpireContext, type ExpiryOutcome, previewExpiry } from './expire/apply-expiry.ts';
 export { describeExpiry, type ExpiryReport, type RangeReport } from './expire/describe-expiry.ts';
+export { expiredBackups } from './expire/expired-backups.ts';
 export { addHold, listHolds, removeHold } from './expire/holds.ts';
 export { mirrorBlocks } from './expire/mirror-blocks.ts';
 export type { RetentionPolicy } from './expire/policy.ts';

@@ -6,7 +6,7 @@ import { type BackupReport, describeBackup, formatDamage, formatOverhead } from 
 export const command: Command = defineCommand({
   name: 'list',
   summary: 'List the backups of a cluster',
-  description: `Shows published backups in the order they stopped, and below them what interrupted backups left behind.
+  description: `Shows published backups in the order they stopped, and below them those that are expired and can still be brought back, and what interrupted backups left behind.
 
 Every backup is restored by itself, whatever it builds on. \`size\` is what a restore writes, \`stored\` what the backup added to the repository, \`reused\` what it found there already, and \`scatter\` what a restore reads beyond what it needs.`,
   examples: [{ run: 'keyframe list' }, { run: 'keyframe list --json' }],
@@ -14,6 +14,7 @@ Every backup is restored by itself, whatever it builds on. \`size\` is what a re
   options: {},
   exits: { 0: 'listed; also when there is none', 4: 'a backup record is damaged', ...FAULT_EXITS },
   async run({ openApp, signal }) {
+    const { expiredBackups } = await import('@keyframe/engine');
     const app = await openApp();
     await app.repository.identity({ signal });
     const history = app.repository.cluster(app.clusterName);
@@ -32,6 +33,7 @@ Every backup is restored by itself, whatever it builds on. \`size\` is what a re
         cluster: app.clusterName,
         repository: app.repositoryName,
         backups,
+        expired: await expiredBackups(history, { signal }),
         damaged: damaged.map(({ message, hint }) => ({ message, hint })),
         unfinished: unfinished.map(({ label, startedAt, holder, storedBytes }) => ({
           label,
@@ -42,7 +44,7 @@ Every backup is restored by itself, whatever it builds on. \`size\` is what a re
       },
     };
   },
-  renderText({ cluster, repository, backups, damaged, unfinished }, out) {
+  renderText({ cluster, repository, backups, expired, damaged, unfinished }, out) {
     if (backups.length === 0) out.line(`no backup of ${cluster} in ${repository}: run keyframe backup`);
     out.table(
       [
@@ -71,6 +73,10 @@ Every backup is restored by itself, whatever it builds on. \`size\` is what a re
       ]),
       { right: [3, 6, 7, 8, 9] },
     );
+    for (const { label, markedAt } of expired)
+      out.line(
+        out.style('dim', `expired: ${label}, since ${formatTime(markedAt)}; keyframe undelete ${label} brings it back`),
+      );
     for (const each of backups) {
       const damage = formatDamage(each);
       if (damage !== undefined) out.line(`${out.style('bad', each.label)}: ${damage}; keyframe show lists them`);
