@@ -14,7 +14,7 @@ import {
   readLedger,
 } from '@keyframe/testkit/postgres';
 import type { BackupFacts, PlanFacts } from '../e2e/support/reports.ts';
-import { PATIENCE_MS, Site } from '../e2e/support/site.ts';
+import { PATIENCE_MS, Site, type SiteOptions } from '../e2e/support/site.ts';
 import { inParallel } from './processes.ts';
 import { type Story, tellStory } from './story.ts';
 
@@ -32,6 +32,8 @@ export interface RecoveryReport {
   readonly commits: number;
   readonly storySeconds: number;
   readonly seconds: number;
+  /** What the repository was: plain, with several `stores`, or with `encrypt`. */
+  readonly shape: string;
 }
 
 interface Aim {
@@ -50,8 +52,13 @@ export async function recoveries(major: Major, { targets, seed }: RecoveryOption
   // With summaries, PostgreSQL 17 and later send increments by themselves.
   const settings = major >= 17 ? { summarize_wal: random.pick([true, false]) } : {};
   const walSegmentSizeMiB = random.pick([4, 16]);
-  await using site = await Site.create(major, { walSegmentSizeMiB, settings, dataDirectory: true });
-  const story = await tellStory(site, major, random);
+  const shape = random.pick<Pick<SiteOptions, 'encrypt' | 'stores'>>([
+    {},
+    { stores: 3 },
+    { encrypt: '[{ use: passphrase, passphrase: "the same words as always", work: 14 }]' },
+  ]);
+  await using site = await Site.create(major, { walSegmentSizeMiB, settings, dataDirectory: true, ...shape });
+  const story = await tellStory(site, { major, random, shape });
   const told = performance.now();
   const aims = chooseAims(story, random, targets);
   const failures = (await inParallel(aims, WIDTH, (aim) => recoverOnce(site, story.oracle, aim))).flat();
@@ -62,6 +69,7 @@ export async function recoveries(major: Major, { targets, seed }: RecoveryOption
     commits: story.oracle.commits().length,
     storySeconds: Math.round((told - started) / 1000),
     seconds: Math.round((performance.now() - started) / 1000),
+    shape: Object.keys(shape).join(),
   };
 }
 

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Lsn, parseLsn, type TimelineId } from '@keyframe/contracts';
 import { type Cluster, Ledger, type Major, Oracle, type Random, readWal } from '@keyframe/testkit/postgres';
 import type { AdoptFacts, BackupFacts } from '../e2e/support/reports.ts';
-import type { Site } from '../e2e/support/site.ts';
+import type { Site, SiteOptions } from '../e2e/support/site.ts';
 
 export interface Story {
   readonly oracle: Oracle;
@@ -19,11 +19,19 @@ export interface Story {
   readonly fork: Lsn;
 }
 
+/** What a story is made of. */
+export interface StoryOptions {
+  readonly major: Major;
+  readonly random: Random;
+  /** What the repository is. */
+  readonly shape: Pick<SiteOptions, 'encrypt' | 'stores'>;
+}
+
 /** How long each stretch of the story lasts, milliseconds. */
 const STRETCH_MS = 900;
 
 /** Lives through it all on that site. The ledger of the first timeline runs from the beginning to the end of its branch. */
-export async function tellStory(site: Site, major: Major, random: Random): Promise<Story> {
+export async function tellStory(site: Site, { major, random, shape }: StoryOptions): Promise<Story> {
   const { origin } = site;
   await prepare(origin);
   const first = await Ledger.open(origin, { seed: random.between(0, 2 ** 31) });
@@ -44,7 +52,7 @@ export async function tellStory(site: Site, major: Major, random: Random): Promi
   // Nothing of the continuation may be built on this one: it starts behind the fork.
   const dead = await site.backup(readBy(random));
   await site.archiveAll();
-  const continued = await continueFrom(site, forkTime);
+  const continued = await continueFrom(site, forkTime, shape);
   await stretch(origin, 'late on the dead branch');
   await first.stop();
   await site.archiveAll();
@@ -94,10 +102,10 @@ interface Continued {
 }
 
 /** Recovers to that time, adopts the result and restarts it, so that it archives on the new timeline. */
-async function continueFrom(site: Site, time: string): Promise<Continued> {
+async function continueFrom(site: Site, time: string, shape: StoryOptions['shape']): Promise<Continued> {
   const cluster = await site.recover(['--time', time]);
   const config = join(site.directory, 'continued.yaml');
-  await site.writeConfig({}, cluster.url, config);
+  await site.writeConfig(shape, cluster.url, config);
   const adopt = ['adopt', '--data-directory', cluster.data];
   const adopted = await site.report<AdoptFacts>(adopt, { config });
   await cluster.restart();
