@@ -106,6 +106,10 @@ export class Mirror {
     this.#pins.set(key, holders);
   }
 
+  isPinned(key: string): boolean {
+    return this.#pins.has(key);
+  }
+
   unpin(keys: readonly string[]): void {
     for (const key of keys) this.#pins.delete(key);
   }

@@ -71,6 +71,17 @@ describe('writers who race for one name', () => {
     for (let read = 0; read < 5; read += 1) expect(await text(store, 'x')).toBe('one');
   });
 
+  it('what was refused and stayed on one store decides nothing', async () => {
+    const mirror = await testMirror();
+    const { a, b, c } = mirror.plain;
+    const key = 'clusters/main/epochs/1.json';
+    await a?.put(key, bytesOf(sealed('refused')));
+    for (const store of [b, c]) await store?.put(key, bytesOf(sealed('acknowledged')));
+    for (let read = 0; read < 3; read += 1) expect(await contentOf(mirror.open(), key)).toEqual(sealed('acknowledged'));
+    mirror.stores['c'] = faulty(c ?? createMemoryStore(), failing('get'));
+    expect(await contentOf(mirror.open({ rule: { quorum: 1, lead: 'b' } }), key)).toEqual(sealed('acknowledged'));
+  });
+
   it('what a crash left on one store is finished, not contradicted, even while another store is out of reach', async () => {
     const mirror = await testMirror();
     await mirror.plain['b']?.put('x', textOf('before the crash'));

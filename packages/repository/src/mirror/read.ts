@@ -1,5 +1,7 @@
 /** Reads from the nearest store that has the object. @packageDocumentation */
 import { type ByteStream, type GetOptions, hasCode, KeyframeError, type ObjectInfo } from '@keyframe/contracts';
+import { bytesOf } from '@keyframe/contracts/streams';
+import { isDecision, readDecided } from './decided-read.ts';
 import { byNearness, faultOf, type Member, tooFew } from './member.ts';
 import type { Mirror } from './mirror.ts';
 import { within } from './waiting.ts';
@@ -22,6 +24,16 @@ interface Search<T> {
  */
 export async function getObject(mirror: Mirror, key: string, options: GetOptions): Promise<ByteStream> {
   const { signal } = options;
+  if (options.range === undefined && isDecision(key) && !mirror.isPinned(key)) {
+    const decided = await readDecided(mirror, key, signal);
+    if (decided.bytes === undefined) await proveAbsence(mirror, key, decided);
+    else {
+      if (decided.absent.length > 0) await mirror.owe(decided.absent, 'copy', [key]);
+      if (decided.differing.length > 0) await mirror.owe(decided.differing, 'repair', [key]);
+      return bytesOf(decided.bytes).open();
+    }
+    throw new KeyframeError('NOT_FOUND', `object '${key}' not found`, { details: { key } });
+  }
   const candidates = byNearness(mirror.readable(key));
   const search = await askInTurn(mirror, candidates, options.signal, (member, own) =>
     member.use((store) => store.get(key, { ...options, signal: own })),
