@@ -130,7 +130,7 @@ export class HeldLease implements Lease {
   #watch(leftMs: number, released: boolean): void {
     clearTimeout(this.#deadline);
     if (released || this.#released) return;
-    this.#deadline = setTimeout(() => this.#lost.abort(notRenewed(this.name)), leftMs);
+    this.#deadline = setTimeout(() => this.#lost.abort(notRenewed(this.name)), Math.max(0, leftMs));
     this.#deadline.unref();
   }
 
