@@ -18,6 +18,7 @@ import {
 } from '../../test/support.ts';
 import { bytesOf } from '@keyframe/contracts/streams';
 import type { EpochArchive } from '../cluster.ts';
+import { encrypted, KEY } from '../encryption/encrypted.fixture.ts';
 import type { Retention } from './retention.ts';
 
 const OTHER: Tree = new Map([['base/1', compressible(1_300_000)]]);
@@ -127,4 +128,19 @@ test('what was interrupted before its manifest, and what is expired, is no loss'
   const entry = { epoch: 1, label, kind: 'backup', packs: [], phase: 'marked', since: 1, reason: '' } as const;
   await retention.tombstones.follow(0, { backups: [{ ...entry, markedAt: now().toISOString() }], wal: [] });
   expect(await retention.rebuild.find()).toEqual([]);
+});
+
+test('an encrypted backup comes back as well, from its encrypted copy', async () => {
+  const more = { ...encrypted(KEY), now };
+  const vault = createMemoryStore({ now });
+  const own = await openArchive(vault, more);
+  const facts = { systemIdentifier: SYSTEM_IDENTIFIER, timeline: 1, segmentSizeBytes: SEGMENT };
+  await own.wal.put({ name: '000000010000000000000003', content: bytesOf(Buffer.alloc(SEGMENT)), facts });
+  const record = await backUp(own, OTHER);
+  const lost = (await keysOf(vault)).filter((key) => /\/(?:manifest|backup\.json)$/u.test(key));
+  await vault.delete(lost);
+  const { rebuild } = await open(vault, more).cluster('main').retention();
+  for (const each of await rebuild.find()) await rebuild.bringBack(each);
+  expect(await own.backups.list()).toEqual([record]);
+  expect(digestOf((await restoreTree(own, record)).tree)).toEqual(digestOf(OTHER));
 });
