@@ -1,7 +1,7 @@
 import { hasCode, type Store } from '@keyframe/contracts';
 import { bytesOf } from '@keyframe/contracts/streams';
 import { contentOf, createMemoryStore, failing, faulty, losingAcknowledgement } from '@keyframe/testkit';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { memoryJournal } from './journal.ts';
 import { sealed, testMirror } from './mirrored-store.fixture.ts';
