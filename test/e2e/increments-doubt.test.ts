@@ -1,4 +1,4 @@
-import { open, rm, writeFile } from 'node:fs/promises';
+import { open, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type BackupInput, type EngineEvent, isHolderAlive, takeBackup, thisProcess } from '@keyframe/engine';
@@ -246,6 +246,23 @@ test('without checksums a page may lack hint bits, which is no fault of a restor
   const cluster = await site.recover(['--latest']);
   expect(await dumpAll(cluster)).toBe(dump);
   await cluster.exec('pg_amcheck', ['--all', '--install-missing', '--heapallindexed']);
+});
+
+test('a server whose WAL summaries are gone is read page by page', async (context) => {
+  await needs(context, 'postgres-17');
+  await using site = await Site.create(17, { settings: { summarize_wal: true } });
+  const { origin } = site;
+  await origin.sql(FILLED);
+  const full = await site.backup();
+  await origin.sql('update big set t = md5(t) where i = 7; checkpoint');
+  const summaries = join(origin.data, 'pg_wal', 'summaries');
+  await eventually(async () => expect(await readdir(summaries)).not.toEqual([]));
+  for (const name of await readdir(summaries)) await rm(join(summaries, name));
+  const { status, stdout, stderr } = await site.keyframe(['backup', '--type', 'incremental']);
+  expect([status, stderr]).toEqual([0, expect.stringContaining('reading all pages instead')]);
+  expect(JSON.parse(stdout)).toMatchObject({ type: 'incremental', method: 'stream', parent: full.label });
+  expect((await site.list()).backups).toHaveLength(2);
+  expect((await site.list()).unfinished).toEqual([]);
 });
 
 test('after a promotion all pages are read, and compared with a backup from before it', async (context) => {
