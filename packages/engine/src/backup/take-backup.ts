@@ -142,7 +142,8 @@ async function increment(common: Common, options: BackupOptions): Promise<Backup
     try {
       return await writeBackup({ ...common, reader: reader.method, proof: undefined }, options);
     } catch (error) {
-      if (!hasCode(error, 'INCREMENTAL_UNAVAILABLE')) throw error;
+      // Where the base is scattered its frames are read and stored anew, which a host that only writes cannot do.
+      if (!hasCode(error, 'INCREMENTAL_UNAVAILABLE', 'KEY_REQUIRED', 'KEY_WRONG')) throw error;
       warnOf(options)(error);
       tell(options, 'reading all pages instead');
     }
