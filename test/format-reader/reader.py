@@ -4,7 +4,10 @@
   reader.py restore REPOSITORY CLUSTER LABEL TARGET    restores the files of a base backup
   reader.py wal REPOSITORY CLUSTER EPOCH NAME FILE     fetches a WAL file
   reader.py vectors FILE                               checks this reader against vectors.json
+
+An encrypted repository is opened by a slot of a passphrase, which KEYFRAME_PASSPHRASE holds.
 """
+import base64
 import gzip
 import hashlib
 import hmac
@@ -12,12 +15,21 @@ import json
 import os
 import struct
 import sys
+import unicodedata
 import zlib
 
 try:
     import zstandard
 except ImportError:  # only needed for the codec zstd
     zstandard = None
+
+try:
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+except ImportError:  # only needed for encrypted repositories
+    AESGCM = None
 
 FORMAT = 1
 SEAL = 81
@@ -114,7 +126,7 @@ def parse_table(data):
     return [struct.unpack("<QII32s", data[at:at + 48]) for at in range(0, len(data), 48)]
 
 
-def sections(tail):
+def sections(tail, cipher=None):
     if not tail:
         return {}
     count = struct.unpack("<I", tail[-4:])[0]
@@ -122,8 +134,12 @@ def sections(tail):
     must(start >= 0, "tail directory")
     found = {}
     for at in range(start, len(tail) - 4, 24):
-        ident, _, offset, length = struct.unpack("<IIQQ", tail[at:at + 24])
-        found[ident] = tail[offset:offset + length]
+        ident, flags, offset, length = struct.unpack("<IIQQ", tail[at:at + 24])
+        content = tail[offset:offset + length]
+        if flags & 1:
+            must(cipher, "a section is encrypted, and its object is not")
+            content = cipher.open_section(ident, content)
+        found[ident] = content
     return found
 
 
@@ -131,15 +147,19 @@ def parse_frame_header(data):
     must(len(data) >= 32 and data[:4] == b"KFRM", "frame magic")
     fmt, flags, key, codec, plain, payload, number, crc = struct.unpack("<BBH8sIIII", data[4:32])
     must(zlib.crc32(data[:28]) == crc, "frame checksum")
-    if fmt > FORMAT or flags or key:
-        raise TooNew("frame format %d, flags %d, key %d" % (fmt, flags, key))
-    return codec.rstrip(b"\0").decode("ascii"), plain, payload, number
+    if fmt > FORMAT or flags & ~1:
+        raise TooNew("frame format %d, flags %d" % (fmt, flags))
+    must((flags == 1) == (key > 0), "frame key")
+    return codec.rstrip(b"\0").decode("ascii"), plain, payload, number, key
 
 
-def open_frame(stored, number, plain_length):
-    codec, plain, payload, own = parse_frame_header(stored)
+def open_frame(stored, number, plain_length, cipher=None):
+    codec, plain, payload, own, generation = parse_frame_header(stored)
     must((own, plain, payload) == (number, plain_length, len(stored) - 32), "frame %d is another" % number)
+    must(generation == (cipher.generation if cipher else 0), "frame %d is not as encrypted as its object" % number)
     content = stored[32:]
+    if cipher:
+        content = cipher.open_frame(number, stored[:28], content)
     if codec == "zstd":
         content = zstandard.ZstdDecompressor().decompress(content, max_output_size=plain)
     elif codec == "gzip":
@@ -148,6 +168,125 @@ def open_frame(stored, number, plain_length):
         raise TooNew("codec " + codec)
     must(len(content) == plain, "frame %d has another length" % number)
     return content
+
+
+# --- encryption --------------------------------------------------------------------------------------------------
+
+def leb128(value):
+    out = b""
+    while value > 127:
+        out += bytes([value & 127 | 128])
+        value >>= 7
+    return out + bytes([value])
+
+
+def context(*texts):
+    return b"".join(leb128(len(text.encode())) + text.encode() for text in texts)
+
+
+def hkdf(secret, salt, info):
+    extracted = hmac.digest(salt or bytes(32), secret, "sha256")
+    return hmac.digest(extracted, info.encode() + b"\x01", "sha256")
+
+
+def decrypt(key, nonce, associated, sealed, what):
+    try:
+        return AESGCM(key).decrypt(nonce, sealed, associated)
+    except InvalidTag:
+        raise Damaged("%s cannot be decrypted" % what)
+
+
+class Cipher:
+    def __init__(self, generation, key, repository, object_key):
+        self.generation, self.key, self.place = generation, key, context(repository, object_key)
+
+    def open_frame(self, number, header, sealed):
+        nonce = struct.pack("<III", number, 0, 0)
+        return decrypt(self.key, nonce, self.place + struct.pack("<I", number) + header, sealed, "frame %d" % number)
+
+    def open_section(self, ident, sealed):
+        nonce = struct.pack("<III", ident, 1, 0)
+        return decrypt(self.key, nonce, self.place + struct.pack("<I", ident), sealed, "section %d" % ident)
+
+
+class Keys:
+    """Private keys and index keys by generation."""
+
+    def __init__(self, repository, secrets):
+        self.repository, self.secrets = repository, secrets
+
+    def index(self, generation):
+        must(generation in self.secrets, "no key of generation %d" % generation)
+        return self.secrets[generation][1]
+
+    def data_cipher(self, generation, sealed, object_key):
+        must(generation in self.secrets and len(sealed) == 80, "no key of generation %d" % generation)
+        private = X25519PrivateKey.from_private_bytes(self.secrets[generation][0])
+        public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        shared = private.exchange(X25519PublicKey.from_public_bytes(sealed[:32]))
+        wrapping = hkdf(shared, sealed[:32] + public, "keyframe data key 1")
+        key = decrypt(wrapping, bytes(12), context(self.repository, object_key), sealed[32:], "a data key")
+        return Cipher(generation, key, self.repository, object_key)
+
+    def index_cipher(self, generation, salt, object_key):
+        return Cipher(generation, hkdf(self.index(generation), salt, "keyframe index 1"), self.repository, object_key)
+
+    def of_header(self, header, object_key):
+        """The cipher of the frames of a manifest or a WAL object."""
+        told = header.get("encryption")
+        if told is None:
+            return None
+        if "key" in told:
+            return self.data_cipher(told["generation"], base64.b64decode(told["key"]), object_key)
+        return self.index_cipher(told["generation"], base64.b64decode(told["salt"]), object_key)
+
+
+def unwrap_passphrase(wrapped, passphrase):
+    version, cost, r, p = wrapped[:4]
+    if version != 1:
+        raise TooNew("passphrase slot %d" % version)
+    key = hashlib.scrypt(unicodedata.normalize("NFC", passphrase).encode(), salt=wrapped[4:36], n=1 << cost, r=r, p=p,
+                         dklen=32, maxmem=256 * r << cost)
+    return decrypt(key, bytes(12), wrapped[:36], wrapped[36:], "a slot")
+
+
+def open_keys(store, repository, passphrase):
+    if not os.path.isdir(store.path("keys")):
+        return Keys(repository, {})
+    generations = {}
+    for name in os.listdir(store.path("keys")):
+        value = sealed_json(store.read("keys/%s/generation.json" % name))
+        generations[value["generation"]] = value
+    newest = max(generations)
+    slots = {}
+    for name in os.listdir(store.path("keys/%d" % newest)):
+        key = "keys/%d/%s" % (newest, name)
+        value = sealed_json(store.read(key))
+        ours = "removedAt" in value or value.get("publicKey") == generations[newest]["publicKey"]
+        if "slot" in value and ours and value["number"] > slots.get(value["slot"], (0,))[0]:
+            slots[value["slot"]] = (value["number"], key, value)
+    for _, key, slot in slots.values():
+        if slot.get("encryptor") != "passphrase":
+            continue
+        slot_key = unwrap_passphrase(base64.b64decode(slot["wrapped"]), passphrase)
+        bundle = Cursor(decrypt(slot_key, bytes(12), context(repository, key), base64.b64decode(slot["bundle"]), key))
+        secrets = {}
+        while bundle.left():
+            number = struct.unpack("<I", bundle.take(4))[0]
+            secrets[number] = (bundle.take(32), bundle.take(32))
+        for number, value in generations.items():
+            check_generation(repository, value, secrets[number], secrets.get(number - 1))
+        return Keys(repository, secrets)
+    raise Damaged("no slot of a passphrase")
+
+
+def check_generation(repository, value, secrets, before):
+    public = X25519PrivateKey.from_private_bytes(secrets[0]).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    must(public.hex() == value["publicKey"], "public key")
+    text = context(repository, str(value["generation"]), value["createdAt"],
+                   "true" if value["plainBefore"] else "false", value["publicKey"])
+    seal = lambda index: hmac.digest(hkdf(index, b"", "keyframe generation 1"), text, "sha256").hex()
+    must(seal(secrets[1]) == value["seal"] and (seal(before[1]) if before else "") == value["chain"], "generation seal")
 
 
 # --- the store: a directory --------------------------------------------------------------------------------------
@@ -168,7 +307,7 @@ class Store:
 # --- manifests ---------------------------------------------------------------------------------------------------
 
 class Manifest:
-    def __init__(self, store, record, prefix):
+    def __init__(self, store, record, prefix, keys):
         reference = record["manifest"]
         copy = reference["copy"]
         self.store = store
@@ -178,9 +317,11 @@ class Manifest:
         footer = Footer(self.proven(size - FOOTER, size, root), size)
         self.table = parse_table(self.proven(footer.table, footer.tail, footer.table_sha))
         head_end = self.table[0][0] if self.table else footer.table
-        parse_head(self.proven(0, head_end, footer.head_sha), "manifest")
+        header, _ = parse_head(self.proven(0, head_end, footer.head_sha), "manifest")
+        self.cipher = keys.of_header(header, reference["key"])
+        self.generation = header.get("encryption", {}).get("generation")
         tail = self.proven(footer.tail, footer.tail + footer.tail_length, footer.tail_sha)
-        index = Cursor(sections(tail)[1])
+        index = Cursor(sections(tail, self.cipher)[1])
         self.index = []
         while index.left():
             self.index.append((index.varint(), index.varint(), index.varint()))
@@ -204,7 +345,7 @@ class Manifest:
         for number, (kind, first, last) in enumerate(self.index):
             if kind == wanted:
                 offset, stored, plain, digest = self.table[number]
-                yield (first, last), open_frame(self.proven(offset, offset + stored, digest), number, plain)
+                yield (first, last), open_frame(self.proven(offset, offset + stored, digest), number, plain, self.cipher)
 
     def facts(self):
         return [parse_json(chunk) for _, chunk in self.chunks(1)][0]
@@ -226,8 +367,11 @@ def parse_packs(chunk, prefix, label):
     while cursor.left():
         record = Cursor(cursor.bytes())
         epoch, other, number = record.varint(), record.bytes().decode(), record.varint()
+        record.varint(), record.varint(), record.take(32)
+        live = record.varint() if record.left() else None
+        sealed = record.bytes() if record.left() else None
         base = prefix if epoch == 0 else "%s/%d" % (prefix.rsplit("/", 1)[0], epoch)
-        yield "%s/backups/%s/pack-%05d" % (base, other or label, number)
+        yield "%s/backups/%s/pack-%05d" % (base, other or label, number), sealed
 
 
 def parse_entries(chunk):
@@ -346,7 +490,8 @@ def restore(directory, cluster, label, target):
     must(found, "no such backup")
     prefix = "clusters/%s/%d" % (cluster, found[0])
     record = sealed_json(store.read("%s/backups/%s/backup.json" % (prefix, label)))
-    manifest = Manifest(store, record, prefix)
+    keys = open_keys(store, repository, os.environ.get("KEYFRAME_PASSPHRASE", ""))
+    manifest = Manifest(store, record, prefix, keys)
     entries = manifest.entries()
     base = os.fsencode(target)
     missing = []
@@ -363,7 +508,7 @@ def restore(directory, cluster, label, target):
         missing.append(entry["size"])
     for _, chunk in manifest.chunks(4):
         for frame, extents in parse_extents(chunk):
-            plain = read_frame(store, manifest.packs[frame["pack"]], frame) if frame else None
+            plain = read_frame(store, keys, manifest.packs[frame["pack"]], frame) if frame else None
             for ordinal, file_offset, length, frame_offset in extents:
                 entry = entries[ordinal]
                 must(entry["type"] == 0 and 0 <= file_offset and file_offset + length <= entry["size"], "extent")
@@ -373,7 +518,9 @@ def restore(directory, cluster, label, target):
                         file.seek(file_offset)
                         file.write(plain[frame_offset:frame_offset + length])
     must(not any(missing), "bytes of a file are missing or come twice")
-    check_contents(manifest, entries, base, content_key(repository))
+    key = (hkdf(keys.index(manifest.generation), b"", "keyframe content hash 1") if manifest.generation
+           else content_key(repository))
+    check_contents(manifest, entries, base, key)
     for entry in reversed(entries):
         path = os.path.join(base, entry["path"])
         if entry["type"] != 2:
@@ -395,25 +542,34 @@ def check_contents(manifest, entries, base, key):
                 must(content_hash(key, file.read(length)) == expected, "content hash in %r" % entries[ordinal]["path"])
 
 
-def read_frame(store, key, frame):
+def read_frame(store, keys, pack, frame):
+    key, sealed = pack
     stored = store.read(key, frame["offset"], frame["offset"] + frame["stored"])
     must(sha256(stored) == frame["sha256"], "frame %d of %s" % (frame["number"], key))
-    return open_frame(stored, frame["number"], frame["plain"])
+    cipher = keys.data_cipher(struct.unpack("<I", sealed[:4])[0], sealed[4:], key) if sealed else None
+    return open_frame(stored, frame["number"], frame["plain"], cipher)
 
 
 def wal(directory, cluster, epoch, name, target):
     store = Store(directory)
-    sealed_json(store.read("keyframe.json"))
+    repository = sealed_json(store.read("keyframe.json"))["id"]
+    keys = open_keys(store, repository, os.environ.get("KEYFRAME_PASSPHRASE", ""))
     folder = "" if name.endswith(".history") else "%s/%s/" % (name[:8], name[8:16])
-    content, header = read_wal(store.read("clusters/%s/%s/wal/%s%s" % (cluster, epoch, folder, name)))
+    key = "clusters/%s/%s/wal/%s%s" % (cluster, epoch, folder, name)
+    content, header = read_wal(store.read(key), keys, key)
     must(header["name"] == name, "name")
     with open(target, "wb") as file:
         file.write(content)
 
 
-def read_wal(data):
+def wal_identity(index_key, digest):
+    return hmac.digest(hkdf(index_key, b"", "keyframe wal identity 1"), digest, "sha256").hex()
+
+
+def read_wal(data, keys=None, key=""):
     footer = Footer(data[-FOOTER:], len(data))
     header, at = parse_head(data, "wal")
+    cipher = keys.of_header(header, key) if keys else None
     must(sha256(data[:at]) == footer.head_sha, "header hash")
     table = data[footer.table:footer.tail]
     must(sha256(table) == footer.table_sha, "table hash")
@@ -421,10 +577,11 @@ def read_wal(data):
     content = b""
     for number, (offset, stored, plain, digest) in enumerate(parse_table(table)):
         must(offset == at and sha256(data[at:at + stored]) == digest, "frame %d" % number)
-        content += open_frame(data[at:at + stored], number, plain)
+        content += open_frame(data[at:at + stored], number, plain, cipher)
         at += stored
     must(at == footer.table, "frames end elsewhere")
-    must(len(content) == header["sizeBytes"] and sha256(content).hex() == header["sha256"], "content")
+    identity = wal_identity(keys.index(cipher.generation), sha256(content)) if cipher else sha256(content).hex()
+    must(len(content) == header["sizeBytes"] and identity == header["hmac" if cipher else "sha256"], "content")
     return content, header
 
 
@@ -437,7 +594,7 @@ def vectors(path):
         must(Cursor(bytes.fromhex(each["hex"])).signed() == each["value"], "signed %r" % each)
     frame = known["frameHeader"]
     expected = (frame["codec"], frame["plainBytes"], frame["payloadBytes"], frame["number"])
-    must(parse_frame_header(bytes.fromhex(frame["hex"])) == expected, "frame header")
+    must(parse_frame_header(bytes.fromhex(frame["hex"])) == (*expected, 0), "frame header")
     must(sealed_json(known["sealedJson"]["text"].encode())["label"] == known["sealedJson"]["label"], "sealed JSON")
     entries = parse_entries(bytes.fromhex(known["entries"]["hex"]))
     for entry, each in zip(entries, known["entries"]["entries"], strict=True):
@@ -459,12 +616,30 @@ def vectors(path):
              for extents, contents in parse_pack_content(bytes.fromhex(known["packContent"]["hex"]))]
     must(found == known["packContent"]["frames"], "pack content %r" % found)
     live = known["packsWithLive"]
-    packs = list(parse_packs(bytes.fromhex(live["hex"]), "clusters/main/2", "20261120T030000Z-full"))
+    packs = [key for key, _ in parse_packs(bytes.fromhex(live["hex"]), "clusters/main/2", "20261120T030000Z-full")]
     must(packs == live["keys"], "packs with what is alive %r" % packs)
-    packs = list(parse_packs(bytes.fromhex(known["packs"]["hex"]), "clusters/main/2", "20261120T030000Z-full"))
+    packs = [key for key, _ in parse_packs(bytes.fromhex(known["packs"]["hex"]), "clusters/main/2", "20261120T030000Z-full")]
     must(packs == known["packs"]["keys"], "packs %r" % packs)
+    encryption_vectors(known["encryption"])
     content, header = read_wal(bytes.fromhex(known["wal"]["hex"]))
     must(content.decode() == known["wal"]["content"] and header["name"] == known["wal"]["name"], "WAL object")
+
+
+def encryption_vectors(known):
+    repository, where, frame = known["repository"], known["objectKey"], bytes.fromhex(known["frame"])
+    slot_key = unwrap_passphrase(bytes.fromhex(known["slot"]["wrapped"]), known["slot"]["passphrase"])
+    bundle = Cursor(decrypt(slot_key, bytes(12), context(repository, known["slot"]["key"]),
+                            bytes.fromhex(known["slot"]["bundle"]), "bundle"))
+    number, private, index = struct.unpack("<I", bundle.take(4))[0], bundle.take(32), bundle.take(32)
+    check_generation(repository, sealed_json(known["generation"].encode()), (private, index), None)
+    keys = Keys(repository, {number: (private, index)})
+    cipher = keys.data_cipher(number, bytes.fromhex(known["sealedKey"]), where)
+    must(open_frame(frame, 5, len(known["content"]), cipher).decode() == known["content"], "encrypted frame")
+    section = keys.index_cipher(number, bytes.fromhex(known["salt"]), where).open_section(3, bytes.fromhex(known["section"]))
+    must(section.decode() == known["content"], "encrypted section")
+    must(wal_identity(index, sha256(known["content"].encode())) == known["walIdentity"], "identity of WAL")
+    must(content_hash(hkdf(index, b"", "keyframe content hash 1"), known["content"].encode()).hex()
+         == known["contentHash"], "keyed content hash")
 
 
 def main(arguments):

@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import gzipPlugin from '@keyframe/compress-gzip';
 import zstdPlugin from '@keyframe/compress-zstd';
-import type { Compressor } from '@keyframe/contracts';
+import { type Compressor, Secret } from '@keyframe/contracts';
+import passphrasePlugin from '@keyframe/encrypt-passphrase';
 import { bytesOf } from '@keyframe/contracts/streams';
 import fsPlugin from '@keyframe/store-fs';
 import { testHost } from '@keyframe/testkit';
@@ -19,6 +20,7 @@ import {
   backUp,
   compressible,
   FACTS,
+  open,
   openArchive,
   sampleTree,
   SMALL,
@@ -149,6 +151,49 @@ test('that reader fetches WAL files', async () => {
   expect(Buffer.compare(await readFile(target), segment)).toBe(0);
   await read('wal', directory, 'main', '1', '00000002.history', target);
   expect(await readFile(target)).toEqual(text);
+});
+
+test('that reader opens an encrypted repository by its passphrase, after a rotation too', async () => {
+  const directory = path.join(work, 'encrypted');
+  const store = fsPlugin.create({ directory, fileMode: 0o640, directoryMode: 0o750 }, testHost());
+  const phrase = 'a passphrase, compose\u0301';
+  const options = { passphrase: new Secret(phrase), name: 'passphrase', work: 14 };
+  const encryptors = [{ kind: 'passphrase', encryptor: passphrasePlugin.create(options, testHost()) }];
+  const more = { compressor: compressors[0][1], tuning: SMALL, encryption: { encryptors } };
+  const archive = await openArchive(store, more);
+  const first = await backUp(archive, treeWithoutTablespace);
+  const segment = compressible(1 << 20);
+  const facts = { systemIdentifier: SYSTEM_IDENTIFIER, timeline: 1, segmentSizeBytes: segment.length };
+  await archive.wal.put({ name: '000000010000000000000003', content: bytesOf(segment), facts });
+  await open(store, more).keys.rotate();
+  const later = await open(store, more).cluster('main').find(SYSTEM_IDENTIFIER);
+  const tree = new Map([...treeWithoutTablespace].map(([name, content]) => [name, touched(name, content, 1)]));
+  const second = await increment(later, first, tree, { views: true });
+  const text = Buffer.from('1\t0/3000000\tno recovery target specified\n');
+  const history = { name: '00000002.history', content: bytesOf(text), facts: { systemIdentifier: SYSTEM_IDENTIFIER } };
+  await later.wal.put(history);
+
+  process.env['KEYFRAME_PASSPHRASE'] = phrase.normalize('NFC');
+  try {
+    for (const [record, expected] of [
+      [first, treeWithoutTablespace],
+      [second, tree],
+    ] as const) {
+      const target = path.join(work, `encrypted-${record.label}`);
+      await read('restore', directory, 'main', record.label, target);
+      await expectRestored(target, expected);
+    }
+    const target = path.join(work, 'encrypted-wal');
+    await read('wal', directory, 'main', '1', '000000010000000000000003', target);
+    expect(Buffer.compare(await readFile(target), segment)).toBe(0);
+    await read('wal', directory, 'main', '1', '00000002.history', target);
+    expect(await readFile(target)).toEqual(text);
+    process.env['KEYFRAME_PASSPHRASE'] = 'another passphrase';
+    const refused = read('wal', directory, 'main', '1', '00000002.history', target);
+    await expect(refused).rejects.toMatchObject({ stderr: expect.stringContaining('cannot be decrypted') });
+  } finally {
+    delete process.env['KEYFRAME_PASSPHRASE'];
+  }
 });
 
 test('that reader takes the copy of a damaged manifest, and refuses a damaged pack', async () => {

@@ -37,13 +37,17 @@ interface Chunk {
 /** A published backup to build on. Keeps the chunks of its manifest that were needed last. */
 export class StoredBase implements BaseFiles {
   readonly #manifest: StoredManifest;
+  /** False after a rotation of keys: hashes under another key say nothing, and must not be handed on. */
+  readonly #tellsContent: boolean;
   readonly #chunks: Readonly<Record<'entries' | 'paths' | 'extents', readonly Chunk[]>>;
   readonly #entries = new Recent<number, ReadonlyMap<string, ManifestEntry>>(KEPT.entries);
   readonly #paths = new Recent<number, Buffer>(KEPT.paths);
   readonly #extents = new Recent<number, ChunkView>(KEPT.extents);
 
-  constructor(manifest: StoredManifest) {
+  /** `contentKey`: of the backup that builds on it. */
+  constructor(manifest: StoredManifest, contentKey: Uint8Array) {
     this.#manifest = manifest;
+    this.#tellsContent = Buffer.compare(manifest.contentKey, contentKey) === 0;
     this.#chunks = {
       entries: manifest.chunksOf(CHUNK.entries),
       paths: manifest.chunksOf(CHUNK.paths),
@@ -101,7 +105,8 @@ export class StoredBase implements BaseFiles {
     for (const { number } of sizeBytes === 0 ? [] : holding(this.#chunks.extents, ordinal)) {
       const load = async (): Promise<ChunkView> => {
         const chunk = decodeExtents(await this.#manifest.chunk(number, signal), key);
-        return new ChunkView(chunk, (index) => this.#manifest.pack(index), key);
+        const told = this.#tellsContent ? chunk : { ...chunk, contents: [] };
+        return new ChunkView(told, (index) => this.#manifest.pack(index), key);
       };
       bytes += (await this.#extents.get(number, load)).collect(ordinal, builder);
     }

@@ -161,7 +161,9 @@ export class StoredCatalogue implements BackupCatalogue {
   }
 
   async base(record: BackupRecord, options: Abortable = {}): Promise<BaseFiles> {
-    return new StoredBase(await this.manifest(record, options));
+    const keys = await this.#context.keyring.writing(options);
+    const contentKey = keys?.index.contentKey ?? this.#context.contentKey;
+    return new StoredBase(await this.manifest(record, options), contentKey);
   }
 
   /** The base as we made it; its packs are safe only under an intent that names it. */

@@ -1,7 +1,7 @@
 import { hasCode } from '@keyframe/contracts';
 import type { EpochContext } from '../epoch-context.ts';
 import { encodeSealedKey } from '../encryption/keyring.ts';
-import { encryptionOf } from '../encryption/object-encryption.ts';
+import { encryptionOf, type ObjectEncryption } from '../encryption/object-encryption.ts';
 import { SECTION } from '../format/chunk-index.ts';
 import { assertSha256, decodeHead } from '../format/container.ts';
 import { decodeDirectory, decodeFooter, decodeTable, FOOTER_BYTES, type TableEntry } from '../format/container-tail.ts';
@@ -93,7 +93,7 @@ async function usable(pack: Promise<OpenPack>): Promise<OpenPack | undefined> {
   try {
     return await pack;
   } catch (error) {
-    if (!hasCode(error, 'CORRUPT', 'REPOSITORY_FORMAT', 'NOT_FOUND')) throw error;
+    if (!hasCode(error, 'CORRUPT', 'REPOSITORY_FORMAT', 'NOT_FOUND', 'KEY_REQUIRED', 'KEY_WRONG')) throw error;
     return undefined;
   }
 }
@@ -129,17 +129,35 @@ async function openPack(
     sealedKey,
   };
   const other = { key, line };
-  const section = decodeDirectory(tail, key).find(({ id }) => id === SECTION.packContent);
-  const stored =
-    section === undefined ? Buffer.alloc(0) : tail.subarray(section.offset, section.offset + section.sizeBytes);
-  const bytes =
-    section?.sealed === true && encryption?.salt !== undefined
-      ? (await context.keyring.index(encryption.generation, { signal }))
-          .cipher(key, encryption.salt)
-          .openSection(section.id, stored)
-      : stored;
+  const content = await contentOf(context, { tail, key, frames: footer.frames, encryption }, signal);
   const frames = decodeTable(table, first, footer.tableOffset, key).map((entry, index) => frameOf(entry, index, other));
-  return { other, frames, content: section === undefined ? [] : decodePackContent(bytes, footer.frames, key) };
+  return { other, frames, content };
+}
+
+/** The section that tells which files a pack holds; without hashes where they are of another key than ours. */
+async function contentOf(
+  { keyring }: EpochContext,
+  pack: {
+    readonly tail: Buffer;
+    readonly key: string;
+    readonly frames: number;
+    readonly encryption: ObjectEncryption | undefined;
+  },
+  signal: AbortSignal | undefined,
+): Promise<readonly PackedFrame[]> {
+  const { tail, key, frames, encryption } = pack;
+  const section = decodeDirectory(tail, key).find(({ id }) => id === SECTION.packContent);
+  if (section === undefined) return [];
+  const { id, offset, sizeBytes, sealed } = section;
+  let bytes = tail.subarray(offset, offset + sizeBytes);
+  if (sealed === true) {
+    if (encryption?.salt === undefined) throw damaged(key, 'its header names no salt');
+    const index = await keyring.index(encryption.generation, { signal });
+    bytes = index.cipher(key, encryption.salt).openSection(id, bytes);
+  }
+  const content = decodePackContent(bytes, frames, key);
+  const ours = (await keyring.writing({ signal }))?.generation;
+  return encryption?.generation === ours ? content : content.map(({ extents }) => ({ extents, contents: [] }));
 }
 
 function frameOf(entry: TableEntry, number: number, pack: OtherPack): BaseFrame {

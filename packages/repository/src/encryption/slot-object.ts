@@ -98,7 +98,7 @@ export function sealBundle(
 /** @throws {KeyframeError} CORRUPT */
 export function openBundle(
   slotKey: Uint8Array,
-  { bundle, key }: SlotObject,
+  { bundle, key }: Pick<SlotObject, 'bundle' | 'key'>,
   repositoryId: string,
 ): GenerationSecrets[] {
   const reader = new ByteReader(decrypted(slotKey, bundle, associate(repositoryId, key), key), key);

@@ -1,8 +1,17 @@
+import { hash } from 'node:crypto';
+import { Secret } from '@keyframe/contracts';
 import { bytesOf, drain } from '@keyframe/contracts/streams';
-import { createMemoryStore } from '@keyframe/testkit';
+import passphrasePlugin from '@keyframe/encrypt-passphrase';
+import { createMemoryStore, testHost } from '@keyframe/testkit';
 import { expect, test } from 'vitest';
 import vectors from '../../../../docs/format/vectors.json' with { type: 'json' };
 import { openArchive } from '../../test/support.ts';
+import { assertGeneration, decodeGeneration } from '../encryption/generation-object.ts';
+import { IndexKeys } from '../encryption/index-keys.ts';
+import { ObjectCipher } from '../encryption/object-cipher.ts';
+import { openSealedKey } from '../encryption/sealed-key.ts';
+import { openBundle } from '../encryption/slot-object.ts';
+import { Codecs } from '../objects/codecs.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import { decodeEntries, EntriesEncoder } from './entries.ts';
 import { contentHash, publicContentKey } from './content-hash.ts';
@@ -140,3 +149,23 @@ function rangeOf(range: {
 }): unknown[] {
   return [Buffer.from(range.file.path).toString(), range.file.sizeBytes, range.fileOffset, range.sizeBytes];
 }
+
+test('keys, frames and sections are encrypted as specified', async () => {
+  const { repository, objectKey, slot, content, ...known } = vectors.encryption;
+  const generation = decodeGeneration(Buffer.from(known.generation), 'keys/1/generation.json');
+  const { wrapped, bundle, passphrase, key } = slot;
+  const options = { passphrase: new Secret(passphrase), name: 'passphrase', work: 14 };
+  const slotKey = await passphrasePlugin.create(options, testHost()).unwrap(bytes(wrapped));
+  const [secrets] = openBundle(slotKey, { bundle: bytes(bundle), key }, repository);
+  if (secrets === undefined) throw new Error('an empty bundle');
+  const index = new IndexKeys(1, secrets.indexKey, repository);
+  assertGeneration(generation, index, undefined, repository);
+  const dataKey = openSealedKey(bytes(known.sealedKey), secrets.privateKey, repository, objectKey);
+  const cipher = new ObjectCipher(1, dataKey, repository, objectKey);
+  const expected = { number: 5, plainBytes: content.length, cipher };
+  expect(Buffer.from(await new Codecs([]).open(bytes(known.frame), expected, objectKey)).toString()).toBe(content);
+  const section = index.cipher(objectKey, bytes(known.salt)).openSection(3, bytes(known.section));
+  expect(section.toString()).toBe(content);
+  expect(index.walIdentity(hash('sha256', content))).toBe(known.walIdentity);
+  expect(contentHash(index.contentKey, Buffer.from(content)).toString('hex')).toBe(known.contentHash);
+});

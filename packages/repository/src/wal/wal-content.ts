@@ -5,7 +5,6 @@
 import { createHash, hash, type Hash } from 'node:crypto';
 import type { ByteStream } from '@keyframe/contracts';
 import { type ObjectCipher, TAG_BYTES } from '../encryption/object-cipher.ts';
-import type { ObjectEncryption } from '../encryption/object-encryption.ts';
 import type { EpochContext } from '../epoch-context.ts';
 import { assertSha256, decodeStart, START_BYTES } from '../format/container.ts';
 import {
@@ -36,7 +35,7 @@ export async function decodeWalObject(
     const head = Buffer.concat([start, await cursor.read(decodeStart(start, 'wal', key))]);
     const header = readHeader(context, head, key);
     if (header.name !== name) throw damaged(key, `it holds ${header.name}`);
-    const { encryption, ...plain } = header;
+    const { encryption: _, ...plain } = header;
     const identify = await opener(context, header, key);
     return { header: plain, content: contentOf(context, cursor, { head, header, key, ...identify }) };
   } catch (error) {
