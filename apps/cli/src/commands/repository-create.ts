@@ -37,11 +37,15 @@ A store that joins later is made part of the repository by --add-store, and fill
     const { id, format, createdAt } = await app.repository.init({ signal });
     await app.repository.signers.announce({ signal });
     const outside = (await mirror?.outside({ signal })) ?? [];
-    const report = { repository: app.repositoryName, id, format, createdAt, outside };
+    const { generations } = await app.repository.keys.list({ signal });
+    const encrypted = generations.length > 0;
+    const report = { repository: app.repositoryName, id, format, createdAt, encrypted, outside };
     return { exit: outside.length === 0 ? 0 : 3, report };
   },
-  renderText({ repository, id, createdAt, outside }, out) {
-    out.line(`repository ${out.style('strong', repository)} is there: id ${id}, created ${createdAt}`);
+  renderText({ repository, id, createdAt, encrypted, outside }, out) {
+    out.line(
+      `repository ${out.style('strong', repository)} is there: id ${id}, created ${createdAt}, ${encrypted ? 'encrypted' : 'not encrypted'}`,
+    );
     for (const { message, hint } of outside) {
       out.line(`${out.style('bad', 'not part of it')}: ${message}`);
       if (hint !== undefined) out.line(`  ${hint}`);

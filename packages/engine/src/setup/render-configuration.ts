@@ -50,6 +50,8 @@ export function renderConfiguration(input: FirstConfiguration): string {
     `        directory: ${yamlText(storeDirectory)}`,
     '    # Codec of what is written from now on: zstd, gzip or none. What is there stays readable.',
     '    # compress: { use: zstd, level: 1 }',
+    '    # Keys, any one of which opens the repository. Without them whoever can read the store can read the database.',
+    '    # encrypt: [ { use: passphrase, passphrase: "${file:/etc/keyframe/passphrase}" } ]    # or gpg, age',
     '    # retention: { window: 35d, weekly: 8 }    # what `keyframe expire` keeps; without it nothing expires',
     '',
   ];
