@@ -11,6 +11,9 @@ const LARGEST_BLOCK_ID = 32;
 const ORIGIN = 253;
 const TOPLEVEL_XID = 252;
 const RM_LOGICALMSG = 21;
+const RM_HEAP2 = 9;
+/** Bits of a heap record's info that tell what it does, and the one that marks pages as visible to all. */
+const HEAP2 = { mask: 0x70, visible: 0x40 } as const;
 
 const BLOCK = { forkMask: 0x0f, hasImage: 0x10, willInit: 0x40, sameRelation: 0x80 } as const;
 const IMAGE_HAS_HOLE = 0x01;
@@ -24,15 +27,32 @@ export function mayNameBlocks(resourceManager: number): boolean {
   return resourceManager !== RM_LOGICALMSG;
 }
 
+/**
+ * True for records that say of a page that all of it is visible to everybody. Where pages have no checksums and wal_log_hints is
+ * off, the page is marked under its old LSN.
+ * @see visibilitymap_set() in src/backend/access/heap/visibilitymap.c
+ */
+export function isVisible(resourceManager: number, info: number): boolean {
+  return resourceManager === RM_HEAP2 && (info & HEAP2.mask) === HEAP2.visible;
+}
+
 /** One block reference: where the next one begins, and the page. */
 interface BlockReference {
   readonly next: number;
   readonly block: BlockId;
+  readonly isMain: boolean;
   readonly restores: boolean;
 }
 
-/** Calls `visit` for every page of a main fork that replay of the record sets anew, from an image or from nothing. */
-export function visitRestoredBlocks(record: RecordBody, major: PostgresMajor, visit: (block: BlockId) => void): void {
+/**
+ * Calls `visit` for every page of a main fork that the record names; `restores` says that replay sets the page anew, from an
+ * image or from nothing.
+ */
+export function visitBlocks(
+  record: RecordBody,
+  major: PostgresMajor,
+  visit: (block: BlockId, restores: boolean) => void,
+): void {
   const { view, start, end } = record;
   let before: BlockId | undefined;
   for (let at = start; at + 4 <= end;) {
@@ -42,7 +62,7 @@ export function visitRestoredBlocks(record: RecordBody, major: PostgresMajor, vi
     else {
       const found = id > LARGEST_BLOCK_ID ? undefined : readReference(record, at, before, major);
       if (found === undefined) return;
-      if (found.restores) visit(found.block);
+      if (found.isMain) visit(found.block, found.restores);
       before = found.block;
       at = found.next;
     }
@@ -67,7 +87,7 @@ function readReference(
   }
   const sameAs = (flags & BLOCK.sameRelation) === 0 ? undefined : before;
   if (sameAs !== undefined && at + 4 <= end)
-    return { next: at + 4, block: { ...sameAs, block: view.getUint32(at, true) }, restores: restores && isMain };
+    return { next: at + 4, block: { ...sameAs, block: view.getUint32(at, true) }, isMain, restores };
   if ((flags & BLOCK.sameRelation) !== 0 || at + 16 > end) return undefined;
   const block = {
     tablespace: view.getUint32(at, true),
@@ -75,5 +95,5 @@ function readReference(
     relfilenode: view.getUint32(at + 8, true),
     block: view.getUint32(at + 12, true),
   };
-  return { next: at + 16, block, restores: restores && isMain };
+  return { next: at + 16, block, isMain, restores };
 }

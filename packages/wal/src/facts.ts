@@ -116,6 +116,11 @@ export interface BlockRestoredFact extends RecordPlace, BlockId {
   readonly kind: 'block-restored';
 }
 
+/** A page was marked as visible to all; see {@link WatchOptions.visible}. */
+export interface PageVisibleFact extends RecordPlace, BlockId {
+  readonly kind: 'page-visible';
+}
+
 /** Storage of a relation came into being: what its path held before is no part of it. */
 export interface RelationCreateFact extends RecordPlace, RelationId {
   readonly kind: 'relation-create';
@@ -161,7 +166,8 @@ export type WalFact =
   | RecordFact
   | SubtransactionFact
   | FileFact
-  | BlockRestoredFact;
+  | BlockRestoredFact
+  | PageVisibleFact;
 
 /** What to report beyond the facts that are always reported. */
 export interface WatchOptions {
@@ -176,4 +182,6 @@ export interface WatchOptions {
   readonly files?: boolean | undefined;
   /** Report each record that brings back one of these pages whole. Makes the scan slower. */
   readonly blocks?: readonly BlockId[] | undefined;
+  /** Report each page that is marked as visible to all, which can leave its LSN as it is. Default false. */
+  readonly visible?: boolean | undefined;
 }

@@ -12,6 +12,7 @@ export type {
   EndOfRecoveryFact,
   FileFact,
   OverwriteFact,
+  PageVisibleFact,
   ParameterChangeFact,
   RecordFact,
   RecordPlace,

@@ -1,6 +1,6 @@
 import { formatLsn, KeyframeError, type Lsn, lsn } from '@keyframe/contracts';
 import { updateCrc } from './crc32c.ts';
-import { mayNameBlocks, visitRestoredBlocks } from './block-record.ts';
+import { isVisible, mayNameBlocks, visitBlocks } from './block-record.ts';
 import type { BlockId, RecordPlace, WalFact } from './facts.ts';
 import { PAGE_FLAG, type SegmentHeader } from './page-header.ts';
 import { PendingRecord } from './pending-record.ts';
@@ -47,6 +47,7 @@ class Scanner implements WalScanner {
   #endBase = 0n;
   #endOffset = 0;
   readonly #files: boolean;
+  readonly #visible: boolean;
   /** Pages that are watched. */
   readonly #blocks: ReadonlySet<string> | undefined;
   readonly #pending: PendingRecord;
@@ -62,11 +63,15 @@ class Scanner implements WalScanner {
     this.#watchedXid = options.watch?.xid ?? 0;
     const files = options.watch?.files === true;
     this.#files = files;
+    const visible = options.watch?.visible === true;
+    this.#visible = visible;
     const blocks = options.watch?.blocks;
     this.#blocks = blocks === undefined ? undefined : new Set(blocks.map(keyOf));
     this.#pending = new PendingRecord(
       (resourceManager, info) =>
-        isTelling(resourceManager, info, files) || (blocks !== undefined && mayNameBlocks(resourceManager)),
+        isTelling(resourceManager, info, files) ||
+        (visible && isVisible(resourceManager, info)) ||
+        (blocks !== undefined && mayNameBlocks(resourceManager)),
     );
   }
 
@@ -310,6 +315,7 @@ class Scanner implements WalScanner {
   #isWanted(resourceManager: number, info: number, xid: number, next: number): boolean {
     return (
       isTelling(resourceManager, info, this.#files) ||
+      (this.#visible && isVisible(resourceManager, info)) ||
       next >= this.#markOffset ||
       (xid === this.#watchedXid && xid !== 0 && !this.#sawXid) ||
       this.#onRecord !== undefined ||
@@ -364,9 +370,12 @@ class Scanner implements WalScanner {
 
   #reportBlocks(record: RecordBody, place: RecordPlace): void {
     const blocks = this.#blocks;
-    if (blocks === undefined || !mayNameBlocks(record.resourceManager)) return;
-    visitRestoredBlocks(record, this.#pages.major, (block) => {
-      if (blocks.has(keyOf(block))) this.#facts.push({ kind: 'block-restored', ...place, ...block });
+    const visible = this.#visible && isVisible(record.resourceManager, record.info);
+    if (!visible && (blocks === undefined || !mayNameBlocks(record.resourceManager))) return;
+    visitBlocks(record, this.#pages.major, (block, restores) => {
+      if (visible) this.#facts.push({ kind: 'page-visible', ...place, ...block });
+      if (restores && blocks?.has(keyOf(block)) === true)
+        this.#facts.push({ kind: 'block-restored', ...place, ...block });
     });
   }
 

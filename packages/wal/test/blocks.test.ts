@@ -54,4 +54,29 @@ describe.each(postgresMajors([14, 18]))('the WAL of PostgreSQL %i', (major) => {
       expect(mine.size).toBeLessThan((stdout.match(/blkref #/g)?.length ?? 0) / 2);
     },
   );
+
+  it('tells of each page that is marked as visible to all', async () => {
+    await using cluster = await Cluster.create(major, { template: true, settings: WORKLOAD_SETTINGS });
+    await cluster.start();
+    await runWorkload(cluster, 200);
+    const end = parseLsn(await cluster.sql('select pg_current_wal_insert_lsn()'));
+    await cluster.stop();
+    const directory = path.join(cluster.data, 'pg_wal');
+    const segments = await segmentsOf(directory, SIZE);
+    const bounds = ['-s', formatLsn(segments[0]?.start ?? lsn(0n)), '-e', formatLsn(end)];
+    const { stdout } = await cluster.tryExec('pg_waldump', ['-p', directory, ...bounds, '-r', 'Heap2']);
+    const theirs = stdout.split('\n').flatMap((line) => {
+      const [, at] = /lsn: (\S+), .* desc: VISIBLE /.exec(line) ?? [];
+      const [, relation, block] = / rel (\d+\/\d+\/\d+) blk (\d+)/.exec(line) ?? [];
+      return at === undefined ? [] : [`${formatLsn(parseLsn(at))} ${relation} ${block}`];
+    });
+    expect(theirs.length).toBeGreaterThan(20);
+    const scanner = createWalScanner({ segmentSizeBytes: SIZE, watch: { visible: true } });
+    const mine: string[] = [];
+    for (const { start, bytes } of segments)
+      for (const fact of scanner.scan(bytes, start))
+        if (fact.kind === 'page-visible' && fact.lsn < end)
+          mine.push(`${formatLsn(fact.lsn)} ${fact.tablespace}/${fact.database}/${fact.relfilenode} ${fact.block}`);
+    expect(mine).toEqual(theirs);
+  });
 });
