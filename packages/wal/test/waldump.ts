@@ -106,6 +106,7 @@ function lineOf(fact: Exclude<WalFact, BlockRestoredFact>): string | undefined {
       return `${at} parameter-change ${text.join(' ')}`;
     }
     case 'overwrite':
+    case 'page-visible':
     case 'record':
     case 'subtransaction':
     default:
