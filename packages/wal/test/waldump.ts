@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { formatLsn, type Lsn, parseLsn, parseWalFileName, segmentStart } from '@keyframe/contracts';
 import type { Cluster } from '@keyframe/testkit/postgres';
-import { type BlockRestoredFact, createWalScanner, type WalEnd, type WalFact } from '../src/index.ts';
+import { type BlockRestoredFact, PageVisibleFact, createWalScanner, type WalEnd, type WalFact } from '../src/index.ts';
 import { describedFile, isFileFact, lineOfFile } from './waldump-files.ts';
 
 /** Resource managers as pg_waldump names them, by id. */
@@ -74,7 +74,7 @@ function describedTransaction(description: string, recordXid: string): string | 
 }
 
 /** One line for a fact, as {@link readByWaldump} writes them. */
-function lineOf(fact: Exclude<WalFact, BlockRestoredFact>): string | undefined {
+function lineOf(fact: Exclude<WalFact, BlockRestoredFact | PageVisibleFact>): string | undefined {
   const at = formatLsn(fact.lsn);
   if (isFileFact(fact)) return `${at} ${lineOfFile(fact)}`;
   switch (fact.kind) {
@@ -106,7 +106,6 @@ function lineOf(fact: Exclude<WalFact, BlockRestoredFact>): string | undefined {
       return `${at} parameter-change ${text.join(' ')}`;
     }
     case 'overwrite':
-    case 'page-visible':
     case 'record':
     case 'subtransaction':
     default:
@@ -154,7 +153,8 @@ export function readByScanner(
     if (start + size <= first) continue;
     const from = start <= first && range.start !== undefined ? { from: range.start } : {};
     for (const fact of scanner.scan(bytes, start, from)) {
-      const line = fact.kind === 'block-restored' ? undefined : lineOf(fact);
+      const isWatched = fact.kind === 'block-restored' || fact.kind === 'page-visible';
+      const line = isWatched ? undefined : lineOf(fact);
       if (line !== undefined && fact.lsn < range.end) facts.push(line);
     }
   }
