@@ -2,7 +2,13 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { formatLsn, type Lsn, parseLsn, parseWalFileName, segmentStart } from '@keyframe/contracts';
 import type { Cluster } from '@keyframe/testkit/postgres';
-import { type BlockRestoredFact, PageVisibleFact, createWalScanner, type WalEnd, type WalFact } from '../src/index.ts';
+import {
+  type BlockRestoredFact,
+  createWalScanner,
+  type PageVisibleFact,
+  type WalEnd,
+  type WalFact,
+} from '../src/index.ts';
 import { describedFile, isFileFact, lineOfFile } from './waldump-files.ts';
 
 /** Resource managers as pg_waldump names them, by id. */
