@@ -2,8 +2,8 @@
  * What `--delta` may take up: the stopped data directory of the very same cluster, or an unfinished restore.
  * @packageDocumentation
  */
-import { readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { open, readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { hasCode, KeyframeError } from '@keyframe/contracts';
 import { type ControlData, readControlFile } from '@keyframe/postgres';
 import { CONTROL_FILE } from './entry-places.ts';
@@ -43,7 +43,18 @@ async function controlOf(directory: string): Promise<ControlData | undefined> {
   }
 }
 
-/** Takes away what PostgreSQL would start with. Follows the marker of the restore, so that the directory is never taken for whole. */
+/**
+ * Takes away what PostgreSQL would start with. Follows the marker of the restore, so that the directory is never taken for whole.
+ * Durable when it resolves: after a loss of power the file must not stand there again, beside pages that were written over.
+ */
 export async function withdrawControlFile(directory: string): Promise<void> {
-  await rm(join(directory, CONTROL_FILE), { force: true });
+  const path = join(directory, CONTROL_FILE);
+  await rm(path, { force: true });
+  try {
+    await using parent = await open(dirname(path), 'r');
+    await parent.sync();
+  } catch (error) {
+    // An unfinished restore may not have come so far.
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+  }
 }
