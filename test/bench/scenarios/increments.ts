@@ -79,12 +79,12 @@ export async function days(bench: Bench): Promise<void> {
       let load = 0;
       for (let day = 1; day <= DAYS; day += 1) {
         await dirty(server, { share: DAILY_SHARE, clustered: false, seed: 100 + day });
-        const taken = await takeIncrement(tool, server);
-        wallSeconds += taken.wallSeconds / DAYS;
-        cpuSeconds += taken.cpuSeconds / DAYS;
-        serverCpuSeconds += (taken.serverCpuSeconds ?? 0) / DAYS;
-        requests += (taken.requests ?? 0) / DAYS;
-        load = taken.load;
+        const figures = await takeIncrement(tool, server);
+        wallSeconds += figures.wallSeconds / DAYS;
+        cpuSeconds += figures.cpuSeconds / DAYS;
+        serverCpuSeconds += (figures.serverCpuSeconds ?? 0) / DAYS;
+        requests += (figures.requests ?? 0) / DAYS;
+        load = figures.load;
       }
       const { files: objects, bytes: storedBytes } = await contents(tool.backups);
       const perDay = tool.requests === undefined ? {} : { requests: Math.round(requests) };

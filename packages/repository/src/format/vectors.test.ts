@@ -86,9 +86,9 @@ test('the list of packs is as specified', () => {
 });
 
 test('a content hash is as specified', () => {
-  const { repository, key, content, hash } = vectors.contentHash;
+  const { repository, key, content, hash: known } = vectors.contentHash;
   expect(Buffer.from(publicContentKey(repository)).toString('hex')).toBe(key);
-  expect(contentHash(publicContentKey(repository), Buffer.from(content)).toString('hex')).toBe(hash);
+  expect(contentHash(publicContentKey(repository), Buffer.from(content)).toString('hex')).toBe(known);
 });
 
 test('content hashes of an extents chunk are as specified', () => {

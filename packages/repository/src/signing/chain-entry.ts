@@ -68,21 +68,26 @@ export interface ChainPlace {
   readonly epoch: number;
 }
 
+/** An object literal is JSON, an interface is not known to be. */
+const copyOf = <Members extends Readonly<Record<keyof Members, Json>>>(each: Members): Record<string, Json> => ({
+  ...each,
+});
+
 /** The members of a checkpoint's `content`. */
 export function checkpointJson(content: CheckpointContent): Json {
   const { backups, segmentSizeBytes, wal, files, covered } = content;
   return {
-    backups: backups.map((each) => ({ ...each })),
+    backups: backups.map(copyOf),
     segmentSizeBytes,
     wal: wal.map(({ first, identities }) => ({ first, identities: identities.toString('base64') })),
-    files: files.map((each) => ({ ...each })),
-    covered: covered.map((each) => ({ ...each })),
+    files: files.map(copyOf),
+    covered: covered.map(copyOf),
   };
 }
 
 /** The members of an expiry's `content`. */
 export function expiryJson({ backups, wal, files }: ExpiryContent): Json {
-  return { backups: [...backups], wal: wal.map((each) => ({ ...each })), files: [...files] };
+  return { backups: [...backups], wal: wal.map(copyOf), files: [...files] };
 }
 
 /** Checks the seal and that the entry belongs to that chain; not its signature. @throws {KeyframeError} CORRUPT */
