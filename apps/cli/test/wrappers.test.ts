@@ -159,7 +159,15 @@ describe('keyframe-archive-command', () => {
 describe('what keyframe-archive-command answers from the spool', () => {
   const SEGMENT = '000000010000000000000007';
   const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  const parts = { boot, pid: '4711', started: '1790000000', system: '7400000000000000001', segment: SEGMENT, data: '' };
+  const parts = {
+    boot,
+    pid: '4711',
+    started: '1790000000',
+    system: '7400000000000000001',
+    segment: SEGMENT,
+    data: '',
+    command: '',
+  };
   let data = '';
   let config = '';
   let marker = '';
@@ -173,8 +181,9 @@ describe('what keyframe-archive-command answers from the spool', () => {
     await utimes(config, 1_000_000_000, 1_000_000_000);
     await writeFile(path.join(data, 'postmaster.pid'), `4711\n${data}\n1790000000\n5432\n/tmp\n\n  1 2\nready   \n`);
     await mkdir(path.dirname(marker), { mode: 0o700 });
-    const { boot: at, pid, started, system, segment, data: named } = { ...parts, data, ...changed };
-    await writeFile(marker, `${at} ${pid} ${started} ${system} ${segment} ${named}\n`);
+    const own = { ...parts, data, command: `--config ${config} --`, ...changed };
+    const { boot: at, pid, started, system, segment, data: named, command } = own;
+    await writeFile(marker, `${at} ${pid} ${started} ${system} ${segment} ${named}\n${command}\n`);
   };
   /** 7: Node was asked, which is the fake. */
   const archive = (...options: string[]): Result =>
@@ -194,6 +203,8 @@ describe('what keyframe-archive-command answers from the spool', () => {
     ['another segment', { segment: '000000010000000000000008' }],
     ['another data directory', { data: '/elsewhere' }],
     ['no system identifier', { system: '' }],
+    ['another command', { command: '--config /elsewhere.yaml --' }],
+    ['no command', { command: '' }],
   ])('asks Node for a marker of %s', async (_, changed) => {
     await arrange(changed);
     expect(archive().status).toBe(7);

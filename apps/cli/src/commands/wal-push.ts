@@ -33,6 +33,12 @@ As archive_command it is run by the wrapper keyframe-archive-command, which pass
       description:
         'directory, in the data directory, of what was pushed ahead; the wrapper keyframe-archive-command gives it and answers from it',
     },
+    spoolFor: {
+      kind: 'string',
+      flag: '--spool-for',
+      value: 'words',
+      description: 'with --spool: the command that is answered from it; the wrapper gives its own words',
+    },
   },
   exits: {
     0: 'the file is durable in the repository',
@@ -45,11 +51,11 @@ As archive_command it is run by the wrapper keyframe-archive-command, which pass
     await app.repository.identity({ signal });
     const history = app.repository.cluster(app.clusterName);
     const file = resolve(cwd, positionals.file);
-    const { spool, maxAhead = MAX_AHEAD } = options;
+    const { spool, spoolFor = '', maxAhead = MAX_AHEAD } = options;
     const report: AheadReport =
       spool === undefined
         ? { ...(await pushWal({ history }, file, { signal })), ahead: 0 }
-        : await pushAhead({ history }, file, { spool, maxAhead, signal });
+        : await pushAhead({ history }, file, { spool, spoolFor, maxAhead, signal });
     return { exit: 0, report };
   },
   // The shell wrapper believes a success only when it reads this word.

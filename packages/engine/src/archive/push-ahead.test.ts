@@ -43,8 +43,13 @@ async function archiveIn(store: Store): Promise<{ history: ClusterHistory; wal: 
   return { history, wal };
 }
 
-const push = (history: ClusterHistory, number: number, maxAhead = 32): Promise<AheadReport> =>
-  pushAhead({ history }, join(data, 'pg_wal', named(number)), { spool: 'keyframe.spool', maxAhead });
+const push = (
+  history: ClusterHistory,
+  number: number,
+  maxAhead = 32,
+  spoolFor = '--config /a b',
+): Promise<AheadReport> =>
+  pushAhead({ history }, join(data, 'pg_wal', named(number)), { spool: 'keyframe.spool', spoolFor, maxAhead });
 
 const spooled = async (): Promise<string[]> => (await readdir(join(data, 'keyframe.spool'))).toSorted();
 
@@ -55,7 +60,7 @@ it('archives what waits, oldest first and no more than was allowed, and marks it
   expect(await spooled()).toEqual([named(4), named(5)]);
   const boot = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
   const marker = await readFile(join(data, 'keyframe.spool', named(4)), 'utf8');
-  expect(marker).toBe(`${boot} 4711 1790000000 ${SYSTEM} ${named(4)} ${data}\n`);
+  expect(marker).toBe(`${boot} 4711 1790000000 ${SYSTEM} ${named(4)} ${data}\n--config /a b\n`);
   // What is marked is not pushed again; what the wrapper answered for has lost its marker.
   await rm(join(data, 'keyframe.spool', named(4)));
   await rm(join(data, 'pg_wal/archive_status', `${named(3)}.ready`));
@@ -82,6 +87,16 @@ it('forgets the markers of earlier runs, and takes what others left for none', a
   await writeFile(join(data, 'keyframe.spool', 'README'), 'hello');
   expect(await push(history, 3)).toMatchObject({ ahead: 1 });
   expect(await spooled()).toEqual([named(4)]);
+});
+
+it('forgets the markers of another command: it may archive elsewhere', async () => {
+  const [one, other] = [await archiveIn(createMemoryStore()), await archiveIn(createMemoryStore())];
+  for (const number of [3, 4]) await ready(number);
+  expect(await push(one.history, 3)).toMatchObject({ ahead: 1 });
+  await rm(join(data, 'pg_wal/archive_status', `${named(3)}.ready`));
+  expect(await push(one.history, 3)).toMatchObject({ ahead: 0 });
+  expect(await push(other.history, 3, 32, '--config /other')).toMatchObject({ ahead: 1 });
+  expect(await other.wal.has(named(4))).toBe(true);
 });
 
 it('goes ahead only where a server runs and nobody else can write markers', async () => {

@@ -10,12 +10,10 @@ import { basename, dirname, join } from 'node:path';
 import { type Abortable, isKeyframeError, parseWalFileName } from '@keyframe/contracts';
 import type { EpochArchive } from '@keyframe/repository';
 import { type PushContext, type PushReport, pushWal } from './push-wal.ts';
-import { openSpool, type Spool } from './spool.ts';
+import { openSpool, type Spool, type SpoolOptions } from './spool.ts';
 
 /** How much goes ahead. */
-export interface AheadOptions extends Abortable {
-  /** Name of the spool in the data directory. */
-  readonly spool: string;
+export interface AheadOptions extends Abortable, SpoolOptions {
   /** Most files that are pushed beside the one asked for. */
   readonly maxAhead: number;
 }
@@ -40,7 +38,7 @@ export async function pushAhead(given: PushContext, path: string, options: Ahead
   const context = { ...given, archives: new Map<string, EpochArchive>() };
   const report = await pushWal(context, path, { signal });
   if (maxAhead === 0) return { ...report, ahead: 0 };
-  const spool = await openSpool(dirname(directory), options.spool);
+  const spool = await openSpool(dirname(directory), options);
   if (spool === undefined) return { ...report, ahead: 0 };
   const names = await nextReady(join(directory, 'archive_status'), basename(path), spool, maxAhead);
   return { ...report, ahead: await pushEach(context, directory, { names, spool, signal }) };

@@ -2,7 +2,8 @@
  * Markers by which the shell wrapper of archive_command answers without starting Node: "this file is durable in the repository".
  *
  * A marker is believed only in the run of the postmaster in which it was made, so it can tell nothing about a file that
- * another server, a restored copy or a later run has under the same name. The wrapper removes it before it says so.
+ * another server, a restored copy or a later run has under the same name, and only by the very command that the marker names:
+ * archive_command may be set to another repository while the server runs. The wrapper removes a marker before it says so.
  * @packageDocumentation
  */
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
@@ -15,6 +16,14 @@ const MODE = 0o700;
 /** Group and others. */
 const WRITABLE_BY_OTHERS = 0o022;
 
+/** Which markers are meant. */
+export interface SpoolOptions {
+  /** Name of the spool in the data directory. */
+  readonly spool: string;
+  /** The words of archive_command before the path: markers count for it alone. */
+  readonly spoolFor: string;
+}
+
 /** The markers of one data directory. */
 export interface Spool {
   /** Says that the file is durable. Never fails for want of space or rights: then the wrapper asks Node. */
@@ -26,13 +35,16 @@ export interface Spool {
  * Opens the spool of the data directory whose server runs archive_command now, and clears what earlier runs left.
  * @returns `undefined` where no server runs, or where others could write markers
  */
-export async function openSpool(dataDirectory: string, name: string): Promise<Spool | undefined> {
+export async function openSpool(
+  dataDirectory: string,
+  { spool: name, spoolFor: command }: SpoolOptions,
+): Promise<Spool | undefined> {
   const directory = join(dataDirectory, name);
   const run = await runOf(dataDirectory);
   if (run === undefined || !(await isPrivate(directory))) return undefined;
   const names = new Set<string>();
   for (const found of await readdir(directory)) {
-    if (await isOfRun(join(directory, found), run)) names.add(found);
+    if (await isOfRun(join(directory, found), run, command)) names.add(found);
     else await rm(join(directory, found), { force: true });
   }
   return {
@@ -41,7 +53,9 @@ export async function openSpool(dataDirectory: string, name: string): Promise<Sp
       const path = join(directory, file);
       const temporary = `${path}.${process.pid}.tmp`;
       try {
-        await writeFile(temporary, `${run.words} ${systemIdentifier} ${file} ${run.dataDirectory}\n`, { mode: 0o600 });
+        await writeFile(temporary, `${run.words} ${systemIdentifier} ${file} ${run.dataDirectory}\n${command}\n`, {
+          mode: 0o600,
+        });
         await rename(temporary, path);
         names.add(file);
       } catch (error) {
@@ -83,8 +97,8 @@ function assertSystemFault(error: unknown): void {
   if (!(error instanceof Error && 'syscall' in error)) throw error;
 }
 
-async function isOfRun(path: string, { words }: Run): Promise<boolean> {
+async function isOfRun(path: string, { words }: Run, command: string): Promise<boolean> {
   if (parseWalFileName(path.slice(path.lastIndexOf('/') + 1)) === undefined) return false;
   const text = await readFile(path, 'utf8').catch(() => '');
-  return text.startsWith(`${words} `);
+  return text.startsWith(`${words} `) && text.endsWith(`\n${command}\n`);
 }
