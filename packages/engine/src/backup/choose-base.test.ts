@@ -74,6 +74,16 @@ describe('the backup to build on', () => {
   it.each([
     ['before the fork that left its timeline', { timeline: 2, startLsn: lsn(0x4_ff_ff_d8n) }, 'incremental'],
     ['after that fork', { timeline: 2, startLsn: lsn(0x5_00_00_00n) }, 'full'],
+    [
+      'before that fork and stopped after it, on a server that was left behind',
+      { timeline: 2, startLsn: lsn(0x4_00_00_28n), stopTimeline: 2, stopLsn: lsn(0x5_00_00_01n) },
+      'full',
+    ],
+    [
+      'and stopped before that fork',
+      { timeline: 2, startLsn: lsn(0x4_00_00_28n), stopTimeline: 2, stopLsn: lsn(0x5_00_00_00n) },
+      'incremental',
+    ],
     ['on a branch that was left', { timeline: 1, startLsn: lsn(0x3_00_00_28n) }, 'full'],
     ['on a timeline of another branch', { timeline: 4 }, 'full'],
     ['of another system identifier', { systemIdentifier: '1' }, 'full'],

@@ -1,6 +1,6 @@
 /** Which backup the next one is built on, and how far its word is taken. @packageDocumentation */
 import { formatLsn, KeyframeError } from '@keyframe/contracts';
-import { historyContains, type TimelineHistory } from '@keyframe/postgres';
+import { historyContains, historyReaches, type TimelineHistory } from '@keyframe/postgres';
 import type { BackupRecord, BackupType } from '@keyframe/repository';
 import type { SourceFacts } from './source-facts.ts';
 
@@ -50,7 +50,7 @@ export function chooseBase({ wanted, reuse, backups, source, history }: BaseQues
 
 /** Why the page LSNs of the cluster say nothing against that backup; `undefined` when they do. */
 function obstacleOf(backup: BackupRecord, source: SourceFacts, history: TimelineHistory): string | undefined {
-  const { postgresVersion, dataChecksums, walSegmentSizeBytes, timeline, startLsn } = backup;
+  const { postgresVersion, dataChecksums, walSegmentSizeBytes, timeline, startLsn, stopLsn, stopTimeline } = backup;
   if (source.pageBytes !== PAGE_BYTES) return `cannot be compared: the server's pages have ${source.pageBytes} bytes`;
   if (backup.systemIdentifier !== source.systemIdentifier) return 'is of another system identifier';
   if (majorOf(postgresVersion) !== majorOf(source.postgresVersion))
@@ -61,6 +61,9 @@ function obstacleOf(backup: BackupRecord, source: SourceFacts, history: Timeline
     return `was taken with WAL segments of another size (${walSegmentSizeBytes} bytes)`;
   if (!historyContains(history, timeline, startLsn))
     return `started at ${formatLsn(startLsn)} on timeline ${timeline}, which timeline ${history.timeline} does not contain`;
+  // Its pages are from any time up to its stop: what was written after the fork is no part of this history.
+  if (!historyReaches(history, stopTimeline, stopLsn))
+    return `stopped at ${formatLsn(stopLsn)} on timeline ${stopTimeline}, past the fork of timeline ${history.timeline}`;
   return undefined;
 }
 

@@ -1,16 +1,19 @@
 /** What all ways of reading a cluster share: which file is compared with what, and by which rule. @packageDocumentation */
-import type { TimelineId } from '@keyframe/contracts';
+import type { Lsn, TimelineId } from '@keyframe/contracts';
 import {
   type BackupEntry,
   type BackupStart,
   createPageInspector,
   type PageInspector,
   parseRelationPath,
+  type RelationFile,
 } from '@keyframe/postgres';
 import type { BackupWriter, BaseFile, BaseFiles, FileSink } from '@keyframe/repository';
 import type { StageOptions } from '../events.ts';
+import { pause } from '../pause.ts';
 import { DamagedPages, type ReadPageAgain } from './damaged-pages.ts';
 import { CHUNK_BYTES, PAGE_BYTES, type PageFile, PageLane } from './page-lane.ts';
+import { isAllVisible } from './marked-pages.ts';
 import { KeptRelations, type RelationChanges } from './relation-changes.ts';
 import type { SourceFacts } from './source-facts.ts';
 import type { WalProof } from './wal-proof.ts';
@@ -36,6 +39,10 @@ export interface CopyFile {
   readonly pages: PageFile | undefined;
 }
 
+/** How long the WAL before the start of the backup may take to be archived before pages that it might tell of are read anew. */
+const ARCHIVER_MS = 10_000;
+const BETWEEN_LOOKS_MS = 100;
+
 /** The files of one backup on their way. */
 export class Copy {
   readonly kept: KeptRelations = new KeptRelations();
@@ -45,6 +52,8 @@ export class Copy {
   #damaged: DamagedPages | undefined;
   #judges = false;
   #trusts = false;
+  /** Blocks by path that were damaged when the base was taken. */
+  #spoiled: ReadonlyMap<string, ReadonlySet<number>> = new Map();
   #lanes: PageLane[] = [];
 
   constructor(context: CopyContext, options: StageOptions) {
@@ -77,7 +86,8 @@ export class Copy {
     if (proof !== undefined && base !== undefined && this.#mayTrust(startLsn >= base.record.startLsn, timeline)) {
       // The checkpoint may have taken minutes: what was archived meanwhile need not be doubted later.
       await proof.readOn(startLsn, (fact) => changes.see(fact), { ...this.#options, partly: true });
-      this.#trusts = proof.broken === undefined && !changes.unlogged;
+      await this.#readMarks(proof, startLsn);
+      this.#trusts = proof.broken === undefined && !changes.unlogged && this.#knowsDamage(base);
     }
     this.#judges = source.pageBytes === PAGE_BYTES && (source.dataChecksums || this.#trusts);
     const rules = {
@@ -109,7 +119,35 @@ export class Copy {
     const known = before === undefined ? 0 : Math.floor(before.sizeBytes / PAGE_BYTES);
     const keptBlocks = this.#trusts ? Math.min(firstBlock + known, changes.keptBlocks(relation)) : 0;
     const onKept = (): void => this.kept.add(relation);
-    return { sink, base: before, pages: { path, sink, firstBlock, keptBlocks, onKept } };
+    const isDoubtful = keptBlocks > firstBlock ? this.#doubtsOf(path, relation) : undefined;
+    return { sink, base: before, pages: { path, sink, firstBlock, keptBlocks, isDoubtful, onKept } };
+  }
+
+  /** What is damaged in the base may be right by now, be it under the same LSN: another disk, or another server. */
+  #knowsDamage({ record: { damagedPages = [], damagedPageCount = 0 } }: BaseFiles): boolean {
+    const byPath = Map.groupBy(damagedPages, ({ path }) => path);
+    this.#spoiled = new Map([...byPath].map(([path, pages]) => [path, new Set(pages.map(({ block }) => block))]));
+    return damagedPageCount <= damagedPages.length;
+  }
+
+  /** Marks without a new LSN are known from the WAL alone, and replay brings back only those from the start on. */
+  async #readMarks(proof: WalProof, startLsn: Lsn): Promise<void> {
+    const { source, changes } = this.#context;
+    if (source.dataChecksums) return;
+    const deadline = performance.now() + ARCHIVER_MS;
+    while (!proof.hasRead(startLsn) && proof.mayRead(startLsn) && performance.now() < deadline) {
+      await pause(BETWEEN_LOOKS_MS, this.#options.signal);
+      await proof.readOn(startLsn, (fact) => changes.see(fact), { ...this.#options, partly: true });
+    }
+    if (!proof.hasRead(startLsn)) changes.marked.addAll();
+  }
+
+  #doubtsOf(path: string, relation: RelationFile): PageFile['isDoubtful'] {
+    const spoiled = this.#spoiled.get(path);
+    const { source, changes } = this.#context;
+    if (source.dataChecksums) return spoiled === undefined ? undefined : (block) => spoiled.has(block);
+    return (block, page) =>
+      spoiled?.has(block) === true || (isAllVisible(page) && changes.marked.has({ ...relation, block }));
   }
 
   #mayTrust(isLater: boolean, timeline: TimelineId): boolean {

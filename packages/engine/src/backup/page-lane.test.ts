@@ -33,6 +33,7 @@ interface Setting {
   readonly firstBlock?: number;
   /** Which calls of the sink ask to wait. */
   readonly waits?: (call: number) => boolean;
+  readonly isDoubtful?: PageFile['isDoubtful'];
   readonly better?: (place: PagePlace) => Uint8Array | undefined;
 }
 
@@ -65,7 +66,7 @@ async function take(content: Buffer, viewBytes: readonly number[], setting: Sett
   });
   const gatherer = new PageGatherer(lane, inspector.memory.subarray(0, CHUNK_BYTES));
   const { firstBlock = 0, keptBlocks = Infinity } = setting;
-  gatherer.begin({ path: 'base/5/1', sink, firstBlock, keptBlocks });
+  gatherer.begin({ path: 'base/5/1', sink, firstBlock, keptBlocks, isDoubtful: setting.isDoubtful });
   for (let at = 0, view = 0; at < content.length; view += 1) {
     const size = viewBytes[view % viewBytes.length] ?? content.length;
     await gatherer.push(content.subarray(at, at + size));
@@ -110,6 +111,20 @@ describe('pages on their way', () => {
     const content = pages([BEFORE, BEFORE, BEFORE, BEFORE], 100);
     expect((await take(content, [5000], { firstBlock: 100, keptBlocks: 103 })).runs).toEqual(['keep 3', 'write 1']);
     expect((await take(content, [5000], { firstBlock: 100, keptBlocks: 0 })).runs).toEqual(['write 4']);
+  });
+
+  it('are not kept where something else than their LSN makes them doubtful', async () => {
+    const content = pages([BEFORE, BEFORE, AFTER, BEFORE], 100);
+    content.writeUInt16LE(0x04, 10);
+    content.writeUInt16LE(createPageInspector().checksum(content.subarray(0, PAGE_BYTES), 100), 8);
+    const asked: number[] = [];
+    const isDoubtful = (block: number, bytes: Uint8Array): boolean => {
+      asked.push(block);
+      return block === 103 || bytes[10] === 0x04;
+    };
+    const { runs } = await take(content, [5000], { firstBlock: 100, isDoubtful });
+    expect(runs).toEqual(['write 1', 'keep 1', 'write 2']);
+    expect(asked).toEqual([100, 101, 103]);
   });
 
   it('are written when they are damaged or zero, and named by the block of their relation', async () => {

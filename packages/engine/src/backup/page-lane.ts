@@ -34,6 +34,8 @@ export interface PageFile {
   readonly firstBlock: number;
   /** Blocks of the relation from here on are written whatever their LSN says. */
   readonly keptBlocks: number;
+  /** True for pages that are written although nothing in their LSN says so. `block` counts from the start of the relation. */
+  isDoubtful?: ((block: number, page: Uint8Array) => boolean) | undefined;
   /** Called when pages are kept. */
   onKept?(): void;
 }
@@ -63,9 +65,20 @@ export class PageLane {
     });
     for (let index = keepable; index < count; index++)
       if (states[index] === PAGE.unchanged) states[index] = PAGE.changed;
+    if (counts.unchanged > 0) this.#doubt(file, pages, firstBlock);
     if (counts.damaged > 0)
       return this.#lookAgain(file, pages, filePage).then(() => this.#handOn(file, pages, count, 0));
     return this.#handOn(file, pages, count, 0);
+  }
+
+  #doubt({ isDoubtful }: PageFile, pages: Uint8Array, firstBlock: number): void {
+    if (isDoubtful === undefined) return;
+    const states = this.#states;
+    for (let index = 0; index * PAGE_BYTES < pages.length; index++) {
+      if (states[index] !== PAGE.unchanged) continue;
+      const page = pages.subarray(index * PAGE_BYTES, (index + 1) * PAGE_BYTES);
+      if (isDoubtful(firstBlock + index, page)) states[index] = PAGE.changed;
+    }
   }
 
   async #lookAgain(file: PageFile, pages: Uint8Array, filePage: number): Promise<void> {

@@ -48,6 +48,13 @@ describe('what is left of a relation', () => {
     );
   });
 
+  it('is known page by page where some were marked as visible', () => {
+    const changes = new RelationChanges();
+    changes.see({ kind: 'page-visible', ...place, ...table, block: 3 });
+    expect(changes.keptBlocks(table)).toBe(Infinity);
+    expect([2, 3].map((block) => changes.marked.has({ ...table, block }))).toEqual([false, true]);
+  });
+
   it('is not known where the server wrote without WAL', () => {
     const changes = new RelationChanges();
     expect(changes.unlogged).toBe(false);

@@ -1,6 +1,7 @@
 /** Which files of relations are not the files they were, by what the WAL says. @packageDocumentation */
 import type { RelationFile } from '@keyframe/postgres';
 import type { RelationId, WalFact } from '@keyframe/wal';
+import { MarkedPages } from './marked-pages.ts';
 
 /** A database within a tablespace: the directory its files lie in. */
 type Directory = string;
@@ -18,6 +19,8 @@ export class RelationChanges {
   /** For each relation, the block from which on nothing is as before; a whole directory where there is no map. */
   readonly #directories = new Map<Directory, Map<number, number> | 'all'>();
   #unlogged = false;
+  /** Pages that changed under their old LSNs; only where the cluster has no checksums. */
+  readonly marked: MarkedPages = new MarkedPages();
 
   /** True when the server wrote without WAL for a while, so that the WAL proves nothing. */
   get unlogged(): boolean {
@@ -27,6 +30,7 @@ export class RelationChanges {
   see(fact: WalFact): void {
     if (fact.kind === 'relation-create' && fact.isMain) this.#cut(fact, 0);
     else if (fact.kind === 'relation-truncate' && fact.isMain) this.#cut(fact, fact.blocks);
+    else if (fact.kind === 'page-visible') this.marked.add(fact);
     else if (fact.kind === 'relation-map') this.#changed(fact.tablespace, fact.database);
     else if (fact.kind === 'database-create' || fact.kind === 'database-drop')
       for (const tablespace of fact.tablespaces) this.#changed(tablespace, fact.database);

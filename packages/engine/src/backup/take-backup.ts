@@ -152,7 +152,9 @@ async function increment(common: Common, options: BackupOptions): Promise<Backup
   const full = { ...common, reader: method, proof: undefined, choice: { ...choice, type: 'full' } } as const;
   if (choice.type === 'full' || choice.base === undefined) return await writeBackup(full, options);
   const { startLsn: from, walSegmentSizeBytes: segmentSizeBytes } = choice.base;
-  const proven = await proveBase({ wal: archive.wal, history, from, segmentSizeBytes }, options);
+  // With checksums no page changes under its old LSN.
+  const watch = { files: true, visible: !source.dataChecksums };
+  const proven = await proveBase({ wal: archive.wal, history, from, segmentSizeBytes, watch }, options);
   if (typeof proven === 'string') {
     tell(options, `comparing everything by content: ${proven}`);
     return await writeBackup(full, options);

@@ -21,6 +21,9 @@ export interface ProofRequest {
   readonly watch?: WatchOptions | undefined;
 }
 
+/** XLogLongPageHeaderData. */
+const SEGMENT_HEADER_BYTES = 40n;
+
 /** Takes each fact in the order of the WAL. */
 type SeeFact = (fact: WalFact) => void;
 
@@ -48,6 +51,19 @@ export class WalProof {
   /** Why the WAL proves nothing: a segment is missing or damaged. */
   get broken(): string | undefined {
     return this.#broken;
+  }
+
+  /** Whether all WAL before that position was read. */
+  hasRead(position: Lsn): boolean {
+    const size = BigInt(this.#request.segmentSizeBytes);
+    const read = this.#next * size;
+    // A segment begins with a header: no record is in front of what begins right behind it.
+    return this.#broken === undefined && (read >= position || position - read <= SEGMENT_HEADER_BYTES);
+  }
+
+  /** Whether that can become true before the segment is full that holds the position. */
+  mayRead(position: Lsn): boolean {
+    return this.#broken === undefined && position % BigInt(this.#request.segmentSizeBytes) <= SEGMENT_HEADER_BYTES;
   }
 
   /** Reads everything that the archive holds by now. */

@@ -103,13 +103,21 @@ async function published(
     ...damage,
   });
   await isArchived();
-  if (proof !== undefined) await assertUndoubted(proof, copy, facts.stopLsn, options);
+  if (proof !== undefined) await assertUndoubted(proof, copy, { base: base?.record, stopLsn: facts.stopLsn }, options);
   await lease.renew();
   return writer.publish(prepared);
 }
 
 /** The files were read by now: what happened to them meanwhile must leave what was kept as it is. */
-async function assertUndoubted(proof: ProvenBase, copy: Copy, stopLsn: Lsn, options: BackupOptions): Promise<void> {
+async function assertUndoubted(
+  proof: ProvenBase,
+  copy: Copy,
+  { base, stopLsn }: { readonly base: BackupRecord | undefined; readonly stopLsn: Lsn },
+  options: BackupOptions,
+): Promise<void> {
+  // Pages of the base are from any time up to its stop: a standby that is behind it would be given pages from its future.
+  if (base !== undefined && stopLsn < base.stopLsn)
+    throw new Doubtful(`the server is behind the end of backup ${base.label}`);
   let doubtful = false;
   await proof.wal.readOn(stopLsn, (fact) => (doubtful ||= copy.kept.isDoubtful(fact)), options);
   if (proof.wal.broken !== undefined) throw new Doubtful(proof.wal.broken);
