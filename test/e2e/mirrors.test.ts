@@ -222,6 +222,13 @@ describe('a repository on three stores', () => {
     await killed.ended;
     expect(await site.report(['copy', 'vault', 'attic'])).toMatchObject({ conflicts: [], repaired: 0 });
     expect(await site.report(['copy', 'vault', 'attic'])).toMatchObject({ copied: 0 });
+    // What was read at the source proves nothing of the copy, though it has the same id and the same objects.
+    await site.report(['verify', '--deep']);
+    const [pack = ''] = globSync('clusters/main/1/backups/*/pack-*', { cwd: place('attic') });
+    {
+      await using _ = await damaged(join(place('attic'), pack), flip(5_000, 1));
+      expect((await site.keyframe(['verify', '--deep', '--repository', 'attic'])).status).toBe(4);
+    }
     const rows = await site.origin.sql('select count(*) from t');
     await using hidden = new AsyncDisposableStack();
     for (const name of NAMES) hidden.use(await unmount(name));

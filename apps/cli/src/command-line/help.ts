@@ -28,7 +28,7 @@ export function explain(spec: OptionSpec): string {
   const facts: string[] = [];
   if (spec.kind === 'string' && spec.choices !== undefined) facts.push(spec.choices.join(' | '));
   if (spec.kind === 'repeatable') facts.push('may be given several times');
-  if ('default' in spec && spec.default !== undefined) facts.push(`default: ${spec.default}`);
+  if ('default' in spec && spec.default !== undefined && spec.default !== '') facts.push(`default: ${spec.default}`);
   if (isRequired(spec)) facts.push('required');
   return facts.length === 0 ? spec.description : `${spec.description} (${facts.join('; ')})`;
 }

@@ -24,7 +24,7 @@ export const command: Command = defineCommand({
       holds.map((hold) => [
         String(hold.id),
         heldThing(hold),
-        hold.until === undefined ? 'removed' : `${formatTime(hold.until)}${hold.active ? '' : ' (ended)'}`,
+        hold.until === undefined ? 'it is removed' : `${formatTime(hold.until)}${hold.active ? '' : ' (ended)'}`,
         hold.reason,
       ]),
       { right: [0] },

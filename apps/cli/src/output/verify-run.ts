@@ -28,8 +28,7 @@ export async function runVerify(
   const shown = showEvents(progress, log);
   const started = performance.now();
   try {
-    const file = storeName === undefined ? app.clusterName : `${app.clusterName}@${storeName}`;
-    const memory = await openMemory(`${app.stateDirectory}/verified/${id}/${file}.jsonl`);
+    const memory = await openMemory(memoryFile(app, id, storeName));
     const context = { history: repository.cluster(app.clusterName), memory, now: app.host.now };
     const report = await verify(context, request, { signal, onEvent: shown.onEvent });
     const remarks = [...report.remarks, ...ofSeveral(app, storeName)];
@@ -41,6 +40,16 @@ export async function runVerify(
   } finally {
     shown.finish();
   }
+}
+
+/** A copy has the id of its source and the same objects: what was read there says nothing about the disk here. */
+function memoryFile(
+  { stateDirectory, repositoryName, clusterName }: App,
+  id: string,
+  storeName: string | undefined,
+): string {
+  const file = storeName === undefined ? clusterName : `${clusterName}@${storeName}`;
+  return `${stateDirectory}/verified/${id}/${repositoryName}/${file}.jsonl`;
 }
 
 /** Of an object with several copies one was read, whichever was nearest. */

@@ -16,7 +16,8 @@ const HINTS: Readonly<Record<string, string>> = {
 
 /** `28000` is also the state of a role that is not there, or must not log in. */
 const NO_LOGIN = /^role ".*" (?:does not exist|is not permitted to log in)$/;
-const NO_LOGIN_HINT = 'Make the role with `keyframe setup --apply`, or name another user in the source url.';
+const NO_LOGIN_HINT =
+  'Make the role with `keyframe setup --apply` (as a superuser: `--admin <name>`), or name another user in the source url.';
 
 /** States in which the server goes away or is not there yet: the same call may work later, or on another host. */
 const AWAY: ReadonlySet<string> = new Set(['57P01', '57P02', '57P03', '57P05']);

@@ -32,6 +32,18 @@ test('a slot is added by who can read, for every generation', async () => {
   );
 });
 
+test('a passphrase that was changed in place is not taken for the one that has a slot', async () => {
+  const store = createMemoryStore();
+  await openArchive(store, encrypted(KEY, office));
+  const changed = passphrase('incorrect horse battery');
+  for (const keys of [open(store, encrypted(changed)).keys, open(store, encrypted(changed, office)).keys]) {
+    await expect(keys.add()).rejects.toMatchObject({ code: 'KEY_WRONG', details: { slot: 'passphrase' } });
+    await expect(keys.remove('age')).rejects.toMatchObject({ code: 'KEY_LAST' });
+  }
+  await expect(open(store, encrypted(changed, office)).keys.rotate()).rejects.toMatchObject({ code: 'KEY_WRONG' });
+  expect((await open(store, encrypted(KEY)).keys.test()).map(({ result }) => result)).toContain('opens');
+});
+
 test('a removed slot opens nothing any more, in any generation, and its name is not used again', async () => {
   const store = createMemoryStore();
   await openArchive(store, encrypted(KEY, office));

@@ -62,6 +62,7 @@ export class KeyAdministration implements RepositoryKeys {
     const newest = inventory.generations.at(-1);
     if (newest === undefined) return this.begin(options);
     const live = inventory.slots.filter(({ generation }) => generation === newest.generation);
+    await this.#assertPassphrases(live, inventory, options);
     const missing = this.#encryptors().filter((named) => !live.some((slot) => isFor(slot, named)));
     if (missing.length === 0) return [];
     const { secrets } = await this.#unlockNewest(inventory, options);
@@ -114,6 +115,7 @@ export class KeyAdministration implements RepositoryKeys {
     const pairs = live.map((slot) => ({ slot, named: this.#encryptors().find((named) => isFor(slot, named)) }));
     const lacking = pairs.filter(({ named }) => named === undefined).map(({ slot }) => slot.slot);
     if (lacking.length > 0) throw notConfigured(lacking);
+    await this.#assertPassphrases(live, inventory, options);
     const { secrets } = await this.#unlockNewest(inventory, options);
     const { privateKey, publicKey } = newKeyPair();
     const generation = newest.generation + 1;
@@ -244,6 +246,26 @@ export class KeyAdministration implements RepositoryKeys {
         hint: 'Run `keyframe key remove` on a host that opens the repository by another slot: `keyframe key test` tells.',
       });
     }
+  }
+
+  /**
+   * A slot is found by the name of its key, and a passphrase has the same name after it was changed. Passed over here, the
+   * old one would be thrown away while it alone opens the repository, or the next generation be closed to it.
+   */
+  async #assertPassphrases(slots: readonly SlotObject[], inventory: KeyInventory, options: Abortable): Promise<void> {
+    const { id } = await this.#context.identity(options);
+    for (const named of this.#encryptors())
+      for (const slot of slots.filter((each) => !each.asymmetric && isFor(each, named)))
+        try {
+          await openSlot(slot, named, inventory, id, options);
+        } catch (error) {
+          if (!hasCode(error, 'ACCESS_DENIED')) throw error;
+          throw new KeyframeError('KEY_WRONG', `the slot ${slot.slot} is there, and not for this: ${error.message}`, {
+            cause: error,
+            hint: 'For another passphrase add a second entry with a `name` of its own beside the old one, then run `keyframe key add` and `keyframe key remove`.',
+            details: { slot: slot.slot },
+          });
+        }
   }
 
   async #describe(slot: SlotObject, options: Abortable): Promise<KeySlot> {

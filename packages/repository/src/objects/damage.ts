@@ -8,7 +8,7 @@ export function damaged(
 ): KeyframeError {
   return new KeyframeError('CORRUPT', `the object ${key} is damaged: ${what}`, {
     cause: init.cause,
-    hint: 'Check the storage under the repository, keep the object for inspection, and run `keyframe backup` anew.',
+    hint: 'Check the storage under the repository, keep the object for inspection, and run `keyframe verify`; `keyframe backup --type full --no-reuse` builds on nothing that is there.',
     details: { key, ...init.details },
   });
 }
