@@ -41,6 +41,24 @@ describe('a journal', () => {
     expect(await readdir(join(place, 'c'))).toEqual([name]);
   });
 
+  it('loses nothing to a reader that comes while an entry is written', async () => {
+    const place = join(directory, 'three');
+    const [writer, reader] = [openJournal(place), openJournal(place)];
+    const keys = Array.from({ length: 1000 }, (_, index) => `${'k'.repeat(500)}${index}`);
+    for (let index = 0; index < 50; index++) {
+      let writing = true;
+      const reading = (async () => {
+        while (writing) await reader.entries('c');
+      })();
+      const entry = await writer.add('c', 'copy', keys);
+      writing = false;
+      await reading;
+      expect((await reader.entries('c')).map(({ name }) => name)).toEqual([entry.name]);
+      await reader.done('c', entry);
+    }
+    expect(await readdir(join(place, 'c'))).toEqual([]);
+  });
+
   it('that cannot be written is told, and the write counts all the same, since listing finds what is behind', async () => {
     const blocked = join(directory, 'blocked');
     await mkdir(blocked);

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KeyframeError } from '@keyframe/contracts';
 
@@ -48,9 +48,12 @@ export function openJournal(directory: string): Journal {
       const name = nextName(task);
       try {
         await mkdir(place, { recursive: true, mode: 0o700 });
-        await using file = await open(join(place, name), 'wx', 0o600);
+        // Under its own name only when it is whole: a reader takes what is cut for the rest of a crash, and removes it.
+        const unfinished = join(place, `${name}.tmp`);
+        await using file = await open(unfinished, 'wx', 0o600);
         await file.writeFile(JSON.stringify(keys));
         await file.sync();
+        await rename(unfinished, join(place, name));
         await using parent = await open(place, 'r');
         await parent.sync();
       } catch (error) {
