@@ -32,6 +32,7 @@ export class CatchUp {
   readonly #expected = new Set<Promise<unknown>>();
   #running: Promise<void> | undefined;
   #resumed = false;
+  #isAskedAgain = false;
   #again: NodeJS.Timeout | undefined;
 
   constructor(mirror: Mirror, check: CheckObject) {
@@ -41,9 +42,17 @@ export class CatchUp {
 
   /** Starts working in the background, unless it does already. */
   start(): void {
-    if (this.#stopped.signal.aborted || this.#running !== undefined) return;
+    if (this.#stopped.signal.aborted) return;
+    if (this.#running !== undefined) {
+      this.#isAskedAgain = true;
+      return;
+    }
     this.#running = this.#background().finally(() => {
       this.#running = undefined;
+      // What came while it ran may have come after its store was served.
+      if (!this.#isAskedAgain) return;
+      this.#isAskedAgain = false;
+      this.start();
     });
     // Only a defect comes through; it is found by `run`, which is awaited.
     this.#running.catch(() => undefined);
@@ -65,7 +74,7 @@ export class CatchUp {
   /** Settles when there is nothing to do that can be done now. */
   async idle(): Promise<void> {
     while (this.#expected.size > 0) await Promise.all(this.#expected);
-    await this.#running;
+    while (this.#running !== undefined) await this.#running;
   }
 
   stop(): void {
@@ -108,8 +117,11 @@ export class CatchUp {
   ): Promise<boolean> {
     const { journal } = this.#mirror;
     for (;;) {
+      const isOwing = this.#mirror.isOwing(member);
       const entries = await journal.entries(member.name);
       if (entries.length === 0) {
+        // An empty journal tells nothing of what was being written down as it was read.
+        if (isOwing || this.#mirror.isOwing(member)) return false;
         member.behind = false;
         this.#mirror.stale.delete(member.name);
         return true;

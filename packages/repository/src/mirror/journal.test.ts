@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { KeyframeError } from '@keyframe/contracts';
 import { bytesOf, textOf } from '@keyframe/contracts/streams';
 import { createMemoryStore, failing, faulty } from '@keyframe/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -46,12 +47,12 @@ describe('a journal', () => {
     const [writer, reader] = [openJournal(place), openJournal(place)];
     const keys = Array.from({ length: 1000 }, (_, index) => `${'k'.repeat(500)}${index}`);
     for (let index = 0; index < 50; index++) {
-      let writing = true;
+      const state = { writing: true };
       const reading = (async () => {
-        while (writing) await reader.entries('c');
+        while (state.writing) await reader.entries('c');
       })();
       const entry = await writer.add('c', 'copy', keys);
-      writing = false;
+      state.writing = false;
       await reading;
       expect((await reader.entries('c')).map(({ name }) => name)).toEqual([entry.name]);
       await reader.done('c', entry);
@@ -88,6 +89,33 @@ describe('an acknowledgement', () => {
     written.resolve();
     await putting;
     expect(await inner.count('c')).toBe(1);
+  });
+
+  it('of a removal holds against a catching up that finds nothing to do while it is being written down', async () => {
+    const mirror = await testMirror();
+    const { c = createMemoryStore() } = mirror.plain;
+    const written = Promise.withResolvers<void>();
+    const asked = Promise.withResolvers<void>();
+    const inner = memoryJournal();
+    const add: Journal['add'] = async (...args) => {
+      asked.resolve();
+      await written.promise;
+      return inner.add(...args);
+    };
+    const store = mirror.open({ journal: { ...inner, add } });
+    await store.put('x', textOf('1'), { ifAbsent: true });
+    const denied = new KeyframeError('ACCESS_DENIED', 'not today');
+    mirror.stores['c'] = { ...c, delete: () => Promise.reject(denied) };
+    const removing = store.delete(['x']);
+    await asked.promise;
+    mirror.stores['c'] = c;
+    const { left } = await store.catchUp();
+    expect(await Array.fromAsync(store.list('x'))).toEqual([]);
+    expect(left).toEqual(['c']);
+    written.resolve();
+    await removing;
+    await store.catchUp();
+    expect(await c.stat('x')).toBeUndefined();
   });
 
   it('that was followed by the loss of the journal costs nothing: a sync finds what is behind by listing', async () => {

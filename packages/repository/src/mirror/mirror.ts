@@ -31,6 +31,8 @@ export class Mirror {
   readonly stale: Map<string, Set<string>> = new Map();
   readonly #pins = new Map<string, readonly Member[]>();
   readonly #bad = new Map<string, Set<Member>>();
+  /** For each store, what is on its way into its journal. */
+  readonly #owing = new Map<Member, number>();
   #loaded: Promise<void> | undefined;
 
   constructor(parts: Pick<Mirror, 'members' | 'rule' | 'membership' | 'journal' | 'onEvent' | 'strict' | 'identify'>) {
@@ -87,12 +89,22 @@ export class Mirror {
         if (!member.behind) this.onEvent({ kind: 'behind', store: member.name, fault: member.fault });
         member.behind = true;
         if (task === 'delete' || task === 'replace') this.#hide(member.name, lasting);
-        await this.journal.add(member.name, task, lasting).catch((error: unknown) => {
+        this.#owing.set(member, (this.#owing.get(member) ?? 0) + 1);
+        try {
+          await this.journal.add(member.name, task, lasting);
+        } catch (error) {
           this.onEvent({ kind: 'journal', fault: faultOf(error) });
-        });
+        } finally {
+          this.#owing.set(member, (this.#owing.get(member) ?? 1) - 1);
+        }
       }),
     );
     if (owing.length > 0) this.onLag?.();
+  }
+
+  /** Whether something is to be done to that store that its journal does not tell yet. */
+  isOwing(member: Member): boolean {
+    return (this.#owing.get(member) ?? 0) > 0;
   }
 
   /** Whether that store's copy is older than what the others have. */
