@@ -38,9 +38,10 @@ async function backUp(
   site: Site,
   { from, maxRateKiB }: Pick<BackupInput, 'from' | 'maxRateKiB'>,
   meanwhile: (path: string) => Promise<unknown> | undefined = () => undefined,
-): Promise<{ readonly record: BackupRecord; readonly told: string }> {
+): Promise<{ readonly record: BackupRecord; readonly finished: number; readonly told: string }> {
   const repository = repositoryAt(site.repository);
   const cluster = repository.cluster('main');
+  let finished = 0;
   const begin: BackupCatalogue['begin'] = async (intent, options) => {
     const { backups } = await cluster.newest().then((archive) => archive ?? Promise.reject(new Error('no epoch')));
     const writer = await backups.begin(intent, options);
@@ -58,6 +59,7 @@ async function backUp(
     return new Proxy(writer, {
       get: (target, name) => {
         if (name === 'file') return file;
+        if (name === 'finish') finished += 1;
         const value: unknown = Reflect.get(target, name, target);
         return typeof value === 'function' ? value.bind(target) : value;
       },
@@ -99,7 +101,7 @@ async function backUp(
     { checkpoint: 'fast', from, maxRateKiB },
     { onEvent: (event) => void events.push(event) },
   );
-  return { record, told: events.map((event) => ('message' in event ? event.message : '')).join('\n') };
+  return { record, finished, told: events.map((event) => ('message' in event ? event.message : '')).join('\n') };
 }
 
 describe.each(['stream', 'local'] as const)('an increment read by %s', (from) => {
@@ -125,6 +127,8 @@ describe.each(['stream', 'local'] as const)('an increment read by %s', (from) =>
     });
     await swap();
     expect(swapped.told).toContain('created anew while it ran');
+    // What is withdrawn never has a manifest, from which a rebuilding would bring it back.
+    expect(swapped.finished).toBe(1);
     expect(swapped.record).toMatchObject({ type: 'full', parent: busy.record.label });
     expect(swapped.record.reusedBytes).toBeGreaterThan(4 << 20);
     expect((await site.list()).backups.at(-1)?.label).toBe(swapped.record.label);

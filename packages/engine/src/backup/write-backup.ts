@@ -93,6 +93,11 @@ async function published(
   const { clockSkewMs: _, ...described } = facts;
   const isArchived = archived(attempt, facts, options);
   const damage = await damageOf(attempt, copy.damaged, facts, isArchived, options);
+  // Before its manifest is there, from which `repository rebuild` would bring back what was withdrawn.
+  if (proof !== undefined) {
+    await isArchived();
+    await assertUndoubted(proof, copy, { base: base?.record, stopLsn: facts.stopLsn }, options);
+  }
   const prepared = await writer.finish({
     ...described,
     postgresVersion: source.postgresVersion,
@@ -103,7 +108,6 @@ async function published(
     ...damage,
   });
   await isArchived();
-  if (proof !== undefined) await assertUndoubted(proof, copy, { base: base?.record, stopLsn: facts.stopLsn }, options);
   await lease.renew();
   return writer.publish(prepared);
 }
