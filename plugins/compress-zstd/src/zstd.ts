@@ -36,7 +36,7 @@ export function createZstdCompressor({ level }: ZstdOptions): Compressor {
     id: 'zstd',
     async compress(plain) {
       const bound = boundOf(plain.length);
-      const frame = await writers.run(plain, bound, bound);
+      const frame = firstFrame(await writers.run(plain, bound, bound));
       // The frame says how much it holds, so a write that was cut into several frames is noticed here, not at a restore.
       if (frameLength(frame) === frame.length && frameContentBytes(frame) === plain.length) return frame;
       throw new KeyframeError('INTERNAL', `zstd made no single frame of ${plain.length} bytes`);
@@ -55,6 +55,17 @@ export function createZstdCompressor({ level }: ZstdOptions): Compressor {
       readers.close();
     },
   };
+}
+
+/**
+ * A frame that ends exactly where the output buffer does looks unfinished to node:zlib: it calls zstd once more, which ends
+ * one more frame, of nothing. That one is taken off.
+ */
+function firstFrame(output: Buffer): Buffer {
+  const length = frameLength(output);
+  if (length === undefined || length === output.length) return output;
+  const rest = output.subarray(length);
+  return frameLength(rest) === rest.length && frameContentBytes(rest) === 0 ? output.subarray(0, length) : output;
 }
 
 function damaged(sizeBytes: number, why: string, cause?: unknown): KeyframeError {
