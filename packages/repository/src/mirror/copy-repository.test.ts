@@ -55,6 +55,25 @@ describe('copyRepository', () => {
     }
   });
 
+  it('does not show a backup that was published while it ran, of which it may have missed objects', async () => {
+    const from = await source();
+    const late = ['intent', 'backup.json'].map((name) => `clusters/main/1/backups/a/${name}`);
+    const to = createMemoryStore();
+    const published: Store = {
+      ...to,
+      put: async (key, ...rest) => {
+        // The listing of the source is past these by now.
+        if (key.endsWith('/x/intent')) for (const each of late) await from.put(each, bytesOf(sealed(each)));
+        return to.put(key, ...rest);
+      },
+    };
+    expect(await copy(from, published)).toMatchObject({ conflicts: [] });
+    expect(await to.stat(BACKUP)).toBeDefined();
+    expect((await keysOf(to)).filter((key) => late.includes(key))).toEqual([]);
+    await copy(from, to);
+    expect((await keysOf(to)).filter((key) => late.includes(key))).toEqual(late.toSorted());
+  });
+
   it('never copies damage, and reads around it where the source has several stores', async () => {
     const [from, to] = [await source(), createMemoryStore()];
     await from.put('clusters/main/1/backups/x/intent', bytesOf(sealed('x').subarray(1)));

@@ -59,12 +59,14 @@ export interface CopyOptions extends Abortable {
     | undefined;
 }
 
+const isPublication = (key: string): boolean => key.endsWith('/backup.json');
+
 /** Objects in the order in which they may be seen: what makes a backup count comes when all it counts on is there. */
 const PHASES: readonly ((key: string) => boolean)[] = [
   (key) => !key.startsWith('clusters/') || key.includes('/epochs/'),
   (key) => /\/wal\/[^/]+\.history$/u.test(key),
   (key) => key.includes('/wal/'),
-  (key) => !key.endsWith('/backup.json'),
+  (key) => !isPublication(key),
   () => true,
 ];
 /** Of one process or one host; a copy of them would only mislead. */
@@ -83,11 +85,17 @@ export async function copyRepository(
   await claimTarget({ from, to, check }, id, signal);
   const count = { copied: 0, copiedBytes: 0, present: 0, repaired: 0, unproven: 0 };
   const conflicts: string[] = [];
+  // Of what is published from now on, objects may come where the listing has been already.
+  const published = await publicationsIn(from, signal);
   let objects = 0;
   for (const [number, isOf] of PHASES.entries()) {
     const earlier = PHASES.slice(0, number);
     const wanted = (key: string): boolean =>
-      !NOT_COPIED.test(key) && isOf(key) && !earlier.some((phase) => phase(key)) && isInScope(key, scope);
+      !NOT_COPIED.test(key) &&
+      isOf(key) &&
+      (!isPublication(key) || published.has(key)) &&
+      !earlier.some((phase) => phase(key)) &&
+      isInScope(key, scope);
     const there = new Lookup(to, EVERYTHING, signal);
     const listing = from.list(EVERYTHING, { signal })[Symbol.asyncIterator]();
     const next = serialized(listing, there, wanted);
@@ -116,6 +124,12 @@ export async function copyRepository(
     if (conflicts.length > 0) break;
   }
   return { repositoryId: id, ...count, conflicts };
+}
+
+async function publicationsIn(from: Store, signal: AbortSignal | undefined): Promise<ReadonlySet<string>> {
+  const keys = new Set<string>();
+  for await (const { key } of from.list('clusters/', { signal })) if (isPublication(key)) keys.add(key);
+  return keys;
 }
 
 interface Item {
