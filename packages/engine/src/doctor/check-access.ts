@@ -84,9 +84,20 @@ export function checkRole({ role, inRecovery }: ServerFacts): Finding[] {
 }
 
 /** Whether the store serves, and whether its repository is the one of this cluster. */
-export function checkRepository({ store, mirrors, repository, server }: Evidence): Finding[] {
+export function checkRepository({ store, mirrors, repository, encryption, server }: Evidence): Finding[] {
   const stores = mirrors === undefined ? [checkStore(store)] : checkStores(mirrors);
-  return [...stores, checkHistory(repository, server), ...checkSigning(repository)];
+  return [...stores, checkHistory(repository, server), ...checkEncryption(encryption), ...checkSigning(repository)];
+}
+
+/** A wrong or missing key stops archiving as surely as a full disk. */
+function checkEncryption(encryption: Evidence['encryption']): Finding[] {
+  const id = 'encryption';
+  if (encryption === undefined || 'absent' in encryption) return [];
+  if ('fault' in encryption) {
+    const { message, hint } = encryption.fault;
+    return [fail(id, message, 'no backup and no WAL can be stored', hint ?? 'Run `keyframe key test`.')];
+  }
+  return [ok(id, encryption.value ? 'what is written is encrypted' : 'backups and WAL are not encrypted')];
 }
 
 /** Not signing is no fault; one should know what it leaves open. */

@@ -213,6 +213,20 @@ describe('judge', () => {
     expect([of(false), of(true), of(undefined)]).toEqual([[['ok', true]], [['ok', undefined]], []]);
   });
 
+  it('fails where no key of the configuration lets this host write', () => {
+    const of = (encryption: Evidence['encryption']) =>
+      judge(evidence({}, {}, { encryption }), expected)
+        .filter(({ id }) => id === 'encryption')
+        .map(({ status, fix }) => [status, fix]);
+    const fault = { code: 'KEY_WRONG', message: 'no key opens it', hint: 'Check `encrypt`.' };
+    expect([of({ value: true }), of({ value: false }), of({ fault }), of(undefined)]).toEqual([
+      [['ok', undefined]],
+      [['ok', undefined]],
+      [['fail', 'Check `encrypt`.']],
+      [],
+    ]);
+  });
+
   it('says of everything that is wrong why it matters and what to do', () => {
     const bad = evidence(
       {

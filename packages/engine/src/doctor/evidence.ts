@@ -77,4 +77,6 @@ export interface Evidence {
   /** In place of `store` where the repository has several. */
   readonly mirrors?: MirrorEvidence | undefined;
   readonly repository: Gathered<RepositoryEvidence>;
+  /** Whether what is written is encrypted, or why nothing can be written. */
+  readonly encryption?: Gathered<boolean> | undefined;
 }

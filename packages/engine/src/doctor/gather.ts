@@ -59,6 +59,13 @@ export async function gatherEvidence(context: GatherContext, options: Abortable 
   ]);
   // An empty store may be a file system that is not mounted: nothing is written there.
   const there = 'value' in kept && kept.value.id !== undefined && store !== undefined;
+  const encryption = await attempt(
+    repository !== undefined && 'value' in kept && kept.value.id !== undefined
+      ? () => repository.keys.encrypts(options)
+      : undefined,
+    'there is no repository in it',
+    options,
+  );
   const mirrors = await probeMirrors(context, 'value' in kept ? kept.value.id : undefined, options);
   const probed = await attempt(
     there ? () => timed(store, context.now, options) : undefined,
@@ -76,6 +83,7 @@ export async function gatherEvidence(context: GatherContext, options: Abortable 
     store: probed,
     ...(mirrors === undefined ? {} : { mirrors }),
     repository: kept,
+    encryption,
   };
 }
 

@@ -78,6 +78,11 @@ export interface RepositoryKeys {
   rotate(options?: Abortable): Promise<KeyState>;
   /** Tries every slot in use. */
   test(options?: Abortable): Promise<readonly SlotProof[]>;
+  /**
+   * Whether what this host writes from now on is encrypted, proven by the keys it would write with.
+   * @throws {KeyframeError} KEY_REQUIRED, KEY_WRONG, NOT_ENCRYPTED: it can write nothing
+   */
+  encrypts(options?: Abortable): Promise<boolean>;
   /** The index keys of all generations, as text for `indexKey` of a host that only writes. */
   exportIndex(options?: Abortable): Promise<Secret>;
 }

@@ -44,6 +44,19 @@ test('a passphrase that was changed in place is not taken for the one that has a
   expect((await open(store, encrypted(KEY)).keys.test()).map(({ result }) => result)).toContain('opens');
 });
 
+test('whether this host can write, and whether that is encrypted, is told before it writes', async () => {
+  const plain = createMemoryStore();
+  await openArchive(plain);
+  expect(await open(plain).keys.encrypts()).toBe(false);
+  await expect(open(plain, encrypted(KEY)).keys.encrypts()).rejects.toMatchObject({ code: 'NOT_ENCRYPTED' });
+  const store = createMemoryStore();
+  await openArchive(store, encrypted(KEY));
+  expect(await open(store, encrypted(KEY)).keys.encrypts()).toBe(true);
+  await expect(open(store).keys.encrypts()).rejects.toMatchObject({ code: 'KEY_REQUIRED' });
+  const wrong = open(store, encrypted(passphrase('incorrect horse battery')));
+  await expect(wrong.keys.encrypts()).rejects.toMatchObject({ code: 'KEY_WRONG' });
+});
+
 test('a removed slot opens nothing any more, in any generation, and its name is not used again', async () => {
   const store = createMemoryStore();
   await openArchive(store, encrypted(KEY, office));

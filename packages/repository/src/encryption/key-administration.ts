@@ -86,6 +86,10 @@ export class KeyAdministration implements RepositoryKeys {
     return Promise.all(slots.map((slot) => this.#describe(slot, options)));
   }
 
+  async encrypts(options: Abortable = {}): Promise<boolean> {
+    return (await this.#context.keyring.writing(options)) !== undefined;
+  }
+
   async remove(slot: string, options: Abortable = {}): Promise<readonly KeySlot[]> {
     const inventory = await this.#fresh(options);
     const removed = inventory.slots.filter((each) => each.slot === slot);
