@@ -138,7 +138,9 @@ export class CatchUp {
           else failed = true;
         }
       };
-      await Promise.all(Array.from({ length: AT_ONCE }, worker));
+      // Removals come in an order that shows no backup without its packs.
+      const isOrdered = entries.some(({ task }) => task === 'delete');
+      await Promise.all(Array.from({ length: isOrdered ? 1 : AT_ONCE }, worker));
       if (failed || kept) return false;
     }
   }

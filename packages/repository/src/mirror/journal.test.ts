@@ -118,6 +118,24 @@ describe('an acknowledgement', () => {
     expect(await c.stat('x')).toBeUndefined();
   });
 
+  it('of a removal keeps the order on a store that did not take it: what counts goes before what it counts on', async () => {
+    const mirror = await testMirror();
+    const { c = createMemoryStore() } = mirror.plain;
+    const store = mirror.open({ journal: memoryJournal() });
+    for (const key of ['x/backup.json', 'x/pack']) await store.put(key, textOf('1'), { ifAbsent: true });
+    const denied = new KeyframeError('ACCESS_DENIED', 'not today');
+    const remove: typeof c.delete = (keys) =>
+      keys.includes('x/backup.json') ? Promise.reject(denied) : c.delete(keys);
+    mirror.stores['c'] = { ...c, delete: remove };
+    await store.delete(['x/backup.json']);
+    await store.delete(['x/pack']);
+    expect((await store.catchUp()).left).toEqual(['c']);
+    expect(await c.stat('x/pack')).toBeDefined();
+    mirror.stores['c'] = c;
+    expect((await store.catchUp()).left).toEqual([]);
+    expect(await Array.fromAsync(c.list('x/'))).toEqual([]);
+  });
+
   it('that was followed by the loss of the journal costs nothing: a sync finds what is behind by listing', async () => {
     const mirror = await testMirror();
     const { c = createMemoryStore() } = mirror.plain;

@@ -174,8 +174,10 @@ async function remove(mirror: Mirror, keys: readonly string[], signal: AbortSign
   await mirror.ready();
   const removed = new Set<Member>();
   const faults = new Map<Member, unknown>();
+  // A store that did not take an earlier removal must not take a later one before: what counts would stay without what it counts on.
+  const current = mirror.asked.filter(({ behind }) => !behind);
   const all = Promise.all(
-    mirror.asked.map(async (member) => {
+    (mirror.isDurable(current) ? current : mirror.asked).map(async (member) => {
       try {
         await member.use((store) => store.delete(keys, { signal }));
         removed.add(member);
