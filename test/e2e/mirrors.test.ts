@@ -122,6 +122,7 @@ describe('a repository on three stores', () => {
     await using _ = await unmount('b');
     const fault = await site.fault(['plan', '--latest']);
     expect(fault.code).toBe('UNAVAILABLE');
+    expect(fault.hint).toContain('--without-store');
     const plan = await site.report<{ mayBeMissing: string[] }>(['plan', '--latest', '--without-store', 'b']);
     expect(plan.mayBeMissing[0]).toContain('also put on a, c');
     const both = ['--without-store', 'b', '--without-store', 'c'];
@@ -158,6 +159,9 @@ describe('a repository on three stores', () => {
     await rm(lost);
     for (const pack of packs) await damaged(join(place('a'), pack), flip(5_000, 1));
     expect(packs.length).toBeGreaterThan(0);
+    const verified = await site.keyframe(['verify', '--deep', '--store', 'a']);
+    expect(verified.status).toBe(4);
+    expect(JSON.parse(verified.stdout).remarks.at(-1).hint).toContain('repository sync --verify');
     expect(await rowsIn(['--latest'])).toBe(await site.origin.sql('select count(*) from t'));
     expect(await site.report(['repository', 'sync', '--verify'])).toMatchObject({ faults: [], conflicts: [] });
     expect((await readFile(lost)).equals(before)).toBe(true);

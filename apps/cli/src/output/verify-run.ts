@@ -31,7 +31,7 @@ export async function runVerify(
     const memory = await openMemory(memoryFile(app, id, storeName));
     const context = { history: repository.cluster(app.clusterName), memory, now: app.host.now };
     const report = await verify(context, request, { signal, onEvent: shown.onEvent });
-    const remarks = [...report.remarks, ...ofSeveral(app, storeName)];
+    const remarks = [...report.remarks, ...ofSeveral(app, storeName), ...toMend(app, report)];
     const durationMs = Math.round(performance.now() - started);
     return {
       exit: report.findings.length === 0 ? 0 : 4,
@@ -61,6 +61,17 @@ function ofSeveral({ mirror }: App, storeName: string | undefined): VerifyReport
     {
       message: `the ${names.length} stores were looked at as one, and one copy of each object was read`,
       hint: `Prove each store by itself with ${each}.`,
+    },
+  ];
+}
+
+/** What is damaged in one copy is mended from another, before anything else is done about it. */
+function toMend({ mirror }: App, { findings }: VerifyReport): VerifyReport['remarks'] {
+  if (mirror === undefined || !findings.some(({ kind }) => kind === 'damaged' || kind === 'missing')) return [];
+  return [
+    {
+      message: 'another store may hold a whole copy of what is damaged or missing',
+      hint: 'Run `keyframe repository sync --verify` first: it replaces what it can prove.',
     },
   ];
 }

@@ -59,13 +59,7 @@ export async function gatherEvidence(context: GatherContext, options: Abortable 
   ]);
   // An empty store may be a file system that is not mounted: nothing is written there.
   const there = 'value' in kept && kept.value.id !== undefined && store !== undefined;
-  const encryption = await attempt(
-    repository !== undefined && 'value' in kept && kept.value.id !== undefined
-      ? () => repository.keys.encrypts(options)
-      : undefined,
-    'there is no repository in it',
-    options,
-  );
+  const encryption = await askKeys(repository, kept, options);
   const mirrors = await probeMirrors(context, 'value' in kept ? kept.value.id : undefined, options);
   const probed = await attempt(
     there ? () => timed(store, context.now, options) : undefined,
@@ -89,6 +83,15 @@ export async function gatherEvidence(context: GatherContext, options: Abortable 
 
 const reasonOf = (target: Gathered<unknown>): string =>
   'absent' in target ? target.absent : 'the server was not asked';
+
+function askKeys(
+  repository: Repository | undefined,
+  kept: Gathered<RepositoryEvidence>,
+  options: Abortable,
+): Promise<Gathered<boolean>> {
+  const isThere = 'value' in kept && kept.value.id !== undefined && repository !== undefined;
+  return attempt(isThere ? () => repository.keys.encrypts(options) : undefined, 'there is no repository', options);
+}
 
 /** A store that is not part of the repository, such as one that is not mounted, is not written to. */
 async function probeMirrors(

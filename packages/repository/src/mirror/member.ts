@@ -101,7 +101,7 @@ export function tooFew(what: string, faults: ReadonlyMap<Member, unknown>): Keyf
   const told = [...faults].map(([{ name }, error]) => `${name}: ${faultOf(error).message}`);
   return new KeyframeError('UNAVAILABLE', `${what}${told.length === 0 ? '' : ` (${told.join('; ')})`}`, {
     cause: faults.values().next().value,
-    hint: 'Run `keyframe repository status` to see which store fails, and bring it back.',
+    hint: 'Run `keyframe repository status` to see which store fails, and bring it back, or go on with `--without-store` where the command has it.',
     details: { stores: namesOf(faults.keys()).join(', ') },
   });
 }
