@@ -52,6 +52,7 @@ export class BackupJob implements BackupWriter {
   readonly #ledger: ManifestLedger;
   readonly #shared: SharedFrames;
   readonly #reuse: Reuse;
+  readonly #isEncrypted: boolean;
   readonly #written = { plainBytes: 0, storedBytes: 0, objects: 0, files: 0 };
   #openFiles = 0;
   #publishTried = false;
@@ -67,6 +68,7 @@ export class BackupJob implements BackupWriter {
     this.label = intent.label;
     this.#context = context;
     this.#intent = intent;
+    this.#isEncrypted = keys !== undefined;
     this.#prefix = `${context.prefix}backups/${intent.label}/`;
     const failure = new Failure(signal);
     this.#failure = failure;
@@ -255,14 +257,17 @@ export class BackupJob implements BackupWriter {
   }
 
   #describe(facts: BackupFacts, packs: number): DescribedBackup {
-    const { serverManifest: _, tablespaceMap: __, ...rest } = facts;
+    const { serverManifest: _, tablespaceMap: __, damagedPages, ...rest } = facts;
+    // The record is readable to whoever sees the store: names of tables must not be.
+    const named = this.#isEncrypted ? damagedPages?.map(({ path, block }) => ({ path, block })) : damagedPages;
     const { cluster, epoch } = this.#context;
     const { label, type, method, parent, tool } = this.#intent;
     const place = { cluster, epoch: epoch.number, systemIdentifier: epoch.systemIdentifier };
     const { files, plainBytes } = this.#written;
     const built = parent === undefined ? {} : { parent };
     const content = { files, sizeBytes: plainBytes, packs, ...this.#ledger.figures };
-    return { format: 1, label, type, method, ...built, ...place, ...rest, ...content, tool };
+    const damaged = named === undefined ? {} : { damagedPages: named };
+    return { format: 1, label, type, method, ...built, ...place, ...rest, ...damaged, ...content, tool };
   }
 
   async #upload(key: string, source: ReturnType<PackBuilder['source']>): Promise<void> {

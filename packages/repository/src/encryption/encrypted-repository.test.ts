@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import {
   backUp,
   digestOf,
+  FACTS,
   INTENT,
   keysOf,
   open,
@@ -42,6 +43,16 @@ test('a backup and WAL come back, in another process too, and nothing of them ca
   const other = await reopen(store, more);
   expect(digestOf((await restoreTree(other, record)).tree)).toEqual(digestOf(tree));
   expect((await readWal(other)).equals(wal)).toBe(true);
+});
+
+test('the record of a backup, which is not encrypted, names no table that has damaged pages', async () => {
+  const damagedPages = [{ path: 'base/5/16384', block: 3, relation: 'shop: customers' }];
+  const facts = { ...FACTS, damagedPages, damagedPageCount: 1 };
+  const [store, plain] = [createMemoryStore(), createMemoryStore()];
+  const record = await backUp(await openArchive(store, encrypted(KEY)), sampleTree(), facts);
+  expect(record.damagedPages).toEqual([{ path: 'base/5/16384', block: 3 }]);
+  expect(await bytesWith(store, 'customers')).toEqual([]);
+  expect((await backUp(await openArchive(plain), sampleTree(), facts)).damagedPages).toEqual(damagedPages);
 });
 
 test('without encryption the needle is found: the test above can fail', async () => {
