@@ -49,6 +49,8 @@ test('what cannot be done together is refused before anything is asked of the se
   await using site = await Site.create(18);
   const both = await site.fault(['backup', '--type', 'incremental', '--no-reuse']);
   expect([both.code, both.status]).toEqual(['INVALID_OPTION', 2]);
+  const workers = await site.fault(['backup', '--workers', '2']);
+  expect([workers.code, workers.hint]).toEqual(['INVALID_OPTION', expect.stringContaining('--from local')]);
   const local = await site.fault(['backup', '--from', 'local']);
   expect([local.code, local.status, local.hint]).toEqual([
     'INVALID_OPTION',

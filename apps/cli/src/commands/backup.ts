@@ -1,3 +1,4 @@
+import { KeyframeError } from '@keyframe/contracts';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 import { describeBackup, formatDamage } from '../output/backup-report.ts';
 import { formatDuration, formatSize } from '../output/format.ts';
@@ -90,6 +91,10 @@ With data checksums on, every page that is read is verified. One that is damaged
     ...FAULT_EXITS,
   },
   async run({ openApp, options, signal, progress, log }) {
+    if (options.workers !== undefined && options.from !== 'local')
+      throw new KeyframeError('INVALID_OPTION', '--workers has no meaning with --from stream', {
+        hint: 'Give --from local, or leave --workers out: the server sends its files one after the other.',
+      });
     const { takeBackup, thisProcess, isHolderAlive } = await import('@keyframe/engine');
     const { showEvents } = await import('../output/events.ts');
     const { availableParallelism } = await import('node:os');
