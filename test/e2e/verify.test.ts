@@ -69,7 +69,8 @@ describe('verify', () => {
   };
 
   beforeAll(async () => {
-    site = stack.use(await Site.create(18, { walSegmentSizeMiB: 1 }));
+    // The archive must not grow while it is verified.
+    site = stack.use(await Site.create(18, { walSegmentSizeMiB: 1, settings: { autovacuum: 'off' } }));
     const key = join(site.directory, 'signing.key');
     publicKey = (await site.report<{ publicKey: string }>(['signer', 'create', '--to', key])).publicKey;
     const signing = `    signing: { key: "\${file:${key}}" }\nstate: ${join(site.directory, 'writer')}\n`;
@@ -216,7 +217,7 @@ describe('verify', () => {
     const config = await configWith(state);
     const running = site.spawn(['verify', '--deep'], { config });
     const { id } = JSON.parse(await readFile(at('keyframe.json'), 'utf8')) as { id: string };
-    const memory = join(state, 'verified', id, 'main.jsonl');
+    const memory = join(state, 'verified', id, 'vault', 'main.jsonl');
     // Some object was read byte for byte, and was written down as such.
     const whole = /(?:pack-\d+|[0-9A-F]{24})","[0-9a-f]+",\d+,"content"/;
     for (let text = ''; !whole.test(text);) text = await readFile(memory, 'utf8').catch(() => '');
