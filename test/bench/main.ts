@@ -106,7 +106,8 @@ async function measureAll(options: BenchOptions, dataset: Dataset): Promise<Meas
     const record = (sample: Sample): void => void samples.push(sample);
     const failed = (title: string, error: unknown): void => {
       tell(`${title}: ${String(error)}`);
-      failures.set(title, String(error));
+      // The command line names this machine's directories; its last words tell what went wrong.
+      failures.set(title, String(error).trim().split('\n').at(-1) ?? '');
     };
     const { clientBin } = peers;
     const keeps = await hasRoom(directory, dataset, contenders.length * rounds);
