@@ -48,6 +48,8 @@ async function readEntry(entry: LocalEntry, backup: LocalBackup, tally: Tally): 
       const one = Buffer.alloc(BLOCK);
       const state = new Uint8Array(1).fill(PAGE.damaged);
       for (let look = 0; look < LOOKS && state[0] === PAGE.damaged; look += 1) {
+        // Whoever is writing it may be waiting for a processor.
+        if (look > 3) await sleep(20);
         await file.read(one, offset + page * BLOCK);
         inspector.inspect(one, { ...ask, firstBlock: first + page, states: state });
       }
