@@ -20,7 +20,6 @@ const UNCHANGED: u8 = 1;
 const ZERO: u8 = 2;
 const DAMAGED: u8 = 3;
 
-// @ts-ignore: decorator
 @inline
 function mix(sum: v128, value: v128): v128 {
   const mixed = v128.xor(sum, value);
