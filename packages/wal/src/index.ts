@@ -27,6 +27,17 @@ export type {
   WalFact,
   WatchOptions,
 } from './facts.ts';
+export type { CatalogueTracker, DecodedBlock, DecodedRecord } from './lens/decoded-record.ts';
+export {
+  type ChangedBlocks,
+  type FoldedTransactions,
+  isInitialCatalogue,
+  type LensFact,
+  type MessageEffect,
+  type RelationEffect,
+  type SegmentIndex,
+  type TransactionEffect,
+} from './lens/segment-index.ts';
 export { PAGE_MAGIC, type PostgresMajor, readSegmentHeader, type SegmentHeader } from './page-header.ts';
 export { createWalScanner } from './scanner.ts';
 export type { WalEnd, WalEndReason } from './segment-pages.ts';
