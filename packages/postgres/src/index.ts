@@ -67,6 +67,14 @@ export type {
   IncrementalFile,
   ReplicationConnection,
 } from './replication/types.ts';
+export type { PhysicalSlot } from './replication/slot.ts';
+export type {
+  TimelineSwitch,
+  WalPositions,
+  WalStream,
+  WalStreamOptions,
+  WalStreamSink,
+} from './replication/wal-stream.ts';
 export type { IncrementalObstacle } from './replication/incremental-fault.ts';
 export { summaryFaultMendedIn } from './replication/summary-fault.ts';
 export { parseServerVersion } from './replication/version.ts';
@@ -113,6 +121,12 @@ export {
 } from './sql/operations.ts';
 export { databaseName, relationName } from './sql/relation-name.ts';
 export { connectSql, type SqlSession } from './sql/session.ts';
+export {
+  readSlotState,
+  readSynchronousSettings,
+  type SlotState,
+  type SynchronousSettings,
+} from './sql/slot-state.ts';
 
 // Programs and servers of this machine.
 export { type EmbeddedPackage, findEmbeddedPackage, prepareEmbedded } from './local/embedded.ts';

@@ -12,6 +12,8 @@ export interface CommandHandler {
   complete?(): void | Promise<void>;
   /** The server starts to send. */
   copyOut?(): void | Promise<void>;
+  /** The server starts to send, and takes answers meanwhile. */
+  copyBoth?(): void | Promise<void>;
   /** See {@link MessageSink.copyData}. */
   copyData?(view: Uint8Array, first: boolean, leftBytes: number): void | Promise<void>;
   copyDone?(): void | Promise<void>;
@@ -37,6 +39,9 @@ function commandSink(handler: CommandHandler): MessageSink {
           return handler.complete?.();
         case TYPE.copyOutResponse:
           return handler.copyOut?.();
+        case TYPE.copyBothResponse:
+          if (handler.copyBoth === undefined) throw malformed('a stream that nothing asked for');
+          return handler.copyBoth();
         case TYPE.copyDone:
           return handler.copyDone?.();
         case TYPE.rowDescription:

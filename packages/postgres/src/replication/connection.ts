@@ -11,8 +11,10 @@ import { baseBackup } from './base-backup.ts';
 import { command } from './command.ts';
 import { readLsn, readString, readTimeline } from './fields.ts';
 import type { ReplicationConnection } from './types.ts';
+import { createPhysicalSlot, readPhysicalSlot } from './slot.ts';
 import { uploadManifest } from './upload-manifest.ts';
 import { parseServerVersion } from './version.ts';
+import { streamWal } from './wal-stream.ts';
 
 /** The signal ends the attempt to connect; commands take their own. */
 export interface ConnectReplicationOptions extends Abortable {
@@ -110,6 +112,9 @@ function replicationConnection(session: Session): ReplicationConnection {
 
     baseBackup: (options, sink) => baseBackup(session, options, sink),
     uploadManifest: (manifest, options) => uploadManifest(session, manifest, options),
+    streamWal: (options, sink) => streamWal(session, options, sink),
+    createSlot: (name, options) => createPhysicalSlot(session, name, options),
+    readSlot: (name, options) => readPhysicalSlot(session, name, options),
     close,
     [Symbol.asyncDispose]: close,
   };

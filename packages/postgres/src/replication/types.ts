@@ -1,4 +1,6 @@
 import type { Abortable, Lsn, TimelineId } from '@keyframe/contracts';
+import type { PhysicalSlot } from './slot.ts';
+import type { TimelineSwitch, WalStreamOptions, WalStreamSink } from './wal-stream.ts';
 
 /** A tablespace other than the two built-in ones. */
 export interface BackupTablespace {
@@ -132,6 +134,17 @@ export interface ReplicationConnection extends AsyncDisposable {
    * @see https://www.postgresql.org/docs/18/protocol-replication.html#PROTOCOL-REPLICATION-UPLOAD-MANIFEST
    */
   uploadManifest(manifest: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options?: Abortable): Promise<void>;
+  /**
+   * Streams WAL into `sink` until the server's timeline ends (then what follows it), the stream is stopped, or the
+   * connection breaks. After an abort or a fault of the sink the connection is closed.
+   * @throws {KeyframeError} SERVER_ERROR with sqlstate 58P01 when the WAL is gone, 55006 while another uses the slot;
+   *   SERVER_UNREACHABLE, INVALID_OPTION
+   */
+  streamWal(options: WalStreamOptions, sink: WalStreamSink): Promise<TimelineSwitch | undefined>;
+  /** Creates a physical slot that keeps WAL from now on. @throws {KeyframeError} SERVER_ERROR, 42710 when it is there */
+  createSlot(name: string, options?: Abortable): Promise<void>;
+  /** A physical slot, `undefined` when there is none. PostgreSQL 15 and newer. @throws {KeyframeError} SERVER_ERROR */
+  readSlot(name: string, options?: Abortable): Promise<PhysicalSlot | undefined>;
   /** Idempotent. */
   close(): Promise<void>;
 }
