@@ -23,8 +23,10 @@ export interface MessageEffect {
 
 /** A transaction that has ended, with all it did from its first record on, wherever that stands. */
 export interface TransactionEffect {
-  /** The top-level xid. An abort of a subtransaction alone is not listed: what it did is in `undone` of its transaction. */
+  /** The top-level xid; of a subtransaction that was rolled back alone, its own: it is listed as an abort of its own. */
   readonly xid: number;
+  /** For the abort of a subtransaction: the top-level xid as far as WAL says it (always at wal_level logical); else 0. */
+  readonly topXid: number;
   readonly outcome: 'commit' | 'abort';
   /** Ended by COMMIT PREPARED or ROLLBACK PREPARED. */
   readonly prepared: boolean;
@@ -40,12 +42,10 @@ export interface TransactionEffect {
   /** Subtransactions that committed with it, or were aborted with it. */
   readonly subtransactions: readonly number[];
   /**
-   * Rows it wrote, of all relations, catalogues included ({@link isInitialCatalogue}). Of an aborted transaction: what was
-   * undone. Sorted by relation.
+   * Rows it wrote, of all relations, catalogues included ({@link isInitialCatalogue}), those of its committed subtransactions
+   * too. Of an aborted transaction: what was undone. Sorted by relation.
    */
   readonly tables: readonly RelationEffect[];
-  /** Rows of subtransactions that were rolled back before the transaction committed. */
-  readonly undone: readonly RelationEffect[];
   /** Files of relations that came into being in it (smgr create; new tables, rewrites, TRUNCATE: a new relfilenode each). */
   readonly created: readonly RelationId[];
   /** Files that are removed because it ended so: dropped tables, the old files of rewritten and truncated ones. */
