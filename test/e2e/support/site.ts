@@ -232,7 +232,7 @@ export async function switchWal(cluster: Cluster): Promise<string> {
 }
 
 /** `archive_command` of a checkout, as `keyframe setup` writes it. */
-function archiveCommand(config: string): string {
-  const words = [SELF.archiveWrapper, SELF.node, SELF.main, '--config', config];
+export function archiveCommand(config: string, options: readonly string[] = []): string {
+  const words = [SELF.archiveWrapper, SELF.node, SELF.main, '--config', config, ...options];
   return `${words.map((word) => `'${word}'`).join(' ')} -- %p`;
 }

@@ -98,6 +98,7 @@ With data checksums on, every page that is read is verified. One that is damaged
     const { takeBackup, thisProcess, isHolderAlive } = await import('@keyframe/engine');
     const { showEvents } = await import('../output/events.ts');
     const { availableParallelism } = await import('node:os');
+    const { expectedArchiving } = await import('../expected-archiving.ts');
     const { VERSION } = await import('../version.ts');
     const app = await openApp();
     const target = await app.connectionTarget();
@@ -116,6 +117,7 @@ With data checksums on, every page that is read is verified. One that is damaged
           isHolderAlive,
           now: app.host.now,
           walTimeoutMs: app.cluster.walTimeoutMs,
+          archiving: expectedArchiving(app),
           tool: `keyframe ${VERSION}`,
         },
         {

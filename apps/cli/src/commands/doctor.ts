@@ -21,10 +21,8 @@ On the server's own machine it sees more: whether archive_command can run, and h
   },
   async run({ openApp, signal }) {
     const { doctor } = await import('@keyframe/engine');
-    const { quoteForCommandSetting } = await import('@keyframe/postgres');
-    const { archiveArguments, commandTarget } = await import('../invocation.ts');
+    const { expectedArchiving } = await import('../expected-archiving.ts');
     const app = await openApp();
-    const self = commandTarget(app);
     const { mirror } = app;
     const report = await doctor(
       {
@@ -36,7 +34,7 @@ On the server's own machine it sees more: whether archive_command can run, and h
           rule: mirror.rule,
         },
         clusterName: app.clusterName,
-        expected: { ...self, command: quoteForCommandSetting(archiveArguments(self)) },
+        expected: expectedArchiving(app),
         now: () => app.host.now().getTime(),
       },
       { signal },

@@ -1,7 +1,7 @@
 import { hasCode, KeyframeError, type Lsn, parseLsn } from '@keyframe/contracts';
 import type { WalArchive } from '@keyframe/repository';
 import { describe, expect, it } from 'vitest';
-import { awaitWal, segmentsOf, type WalNudge } from './await-wal.ts';
+import { awaitWal, segmentsOf, type WalNudge, whyInVain } from './await-wal.ts';
 
 const MiB = 1 << 20;
 const range = (from: Lsn, to: Lsn, segmentSizeBytes = 16 * MiB) => ({ timeline: 1, from, to, segmentSizeBytes });
@@ -38,7 +38,7 @@ describe('awaitWal', () => {
       this.calls += 1;
       return refusal;
     },
-    archiverState: async () => 'its archiver failed last on 000000010000000000000002',
+    archiver: async () => ({ state: 'its archiver failed last on 000000010000000000000002' }),
   });
   const needed = range(parseLsn('0/2000028'), parseLsn('0/2000100'));
 
@@ -63,5 +63,31 @@ describe('awaitWal', () => {
     expect(hasCode(error, 'BACKUP_WAL_MISSING') && error.details['missing']).toBe('000000010000000000000002');
     expect(String(error)).toContain('permission denied');
     expect(asked.calls).toBe(1);
+  });
+});
+
+describe('whyInVain', () => {
+  const segment = (number: number, timeline = 1): string => `0000000${timeline}000000000000000${number}`;
+
+  it('is what PostgreSQL holds archived and the repository lacks', () => {
+    const missing = [segment(4), segment(5)];
+    expect(whyInVain({ lastArchived: segment(4) }, missing)).toContain(segment(4));
+    expect(whyInVain({ lastArchived: segment(7) }, missing)).toContain(segment(4));
+    expect(whyInVain({ lastArchived: segment(3) }, missing)).toBeUndefined();
+    expect(whyInVain({ lastArchived: segment(7) }, [])).toBeUndefined();
+    expect(whyInVain({}, missing)).toBeUndefined();
+  });
+
+  it('is not read from files that go ahead of their segments, or that are of another timeline', () => {
+    const missing = [segment(4)];
+    expect(whyInVain({ lastArchived: `${segment(4)}.00000028.backup` }, missing)).toBeUndefined();
+    expect(whyInVain({ lastArchived: `${segment(5)}.00000028.backup` }, missing)).toContain(segment(4));
+    expect(whyInVain({ lastArchived: `${segment(5)}.partial` }, missing)).toBeUndefined();
+    expect(whyInVain({ lastArchived: '00000002.history' }, missing)).toBeUndefined();
+    expect(whyInVain({ lastArchived: segment(5, 2) }, missing)).toBeUndefined();
+  });
+
+  it('is not told where WAL comes by streaming as well', () => {
+    expect(whyInVain({ lastArchived: segment(4), isStreamed: true }, [segment(4)])).toBeUndefined();
   });
 });

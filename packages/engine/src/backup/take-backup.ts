@@ -9,10 +9,12 @@
 import { hasCode, isKeyframeError, KeyframeError } from '@keyframe/contracts';
 import type { ConnectionTarget } from '@keyframe/postgres';
 import type { BackupRecord, ClusterHistory, EpochArchive, Lease, LeaseHolder, Repository } from '@keyframe/repository';
+import type { ArchiveExpectation } from '../doctor/evidence.ts';
 import { type StageOptions, warnOf } from '../events.ts';
 import { chooseBase, type WantedType } from './choose-base.ts';
 import { chooseReader } from './choose-reader.ts';
 import { discardLeftovers } from './discard-leftovers.ts';
+import { foretellArchiving } from './foretell-archiving.ts';
 import { holderState } from './holder.ts';
 import { connectSource } from './stream-reader.ts';
 import { epochOf, readSource, type SourceFacts, timelineHistory } from './source-facts.ts';
@@ -32,6 +34,8 @@ export interface BackupContext {
   readonly now: () => Date;
   /** How long the WAL up to the stop LSN may take to arrive, milliseconds. */
   readonly walTimeoutMs: number;
+  /** What archive_command should be, to tell one that delivers elsewhere. */
+  readonly archiving?: ArchiveExpectation | undefined;
   /** Name and version of the program, kept in the backup. */
   readonly tool: string;
 }
@@ -114,6 +118,7 @@ async function underLease(
   options: BackupOptions,
 ): Promise<BackupRecord> {
   const { source, archive, history } = await lookAt(context, input, options);
+  await foretellArchiving(context, archive, options);
   await discardLeftovers(archive, context.holder, holderState, options);
   const backups = await archive.backups.list({ ...options, onDamage: warnOf(options) });
   const choice = chooseBase({

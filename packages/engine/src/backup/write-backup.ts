@@ -161,7 +161,12 @@ function archived(
   options: BackupOptions,
 ): () => Promise<void> {
   const { timeline, startLsn: from, stopLsn: to } = facts;
-  const nudge = createNudge({ target: context.target, now: () => context.now().getTime(), signal: options.signal });
+  const nudge = createNudge({
+    target: context.target,
+    now: () => context.now().getTime(),
+    expected: context.archiving,
+    signal: options.signal,
+  });
   let waiting: Promise<void> | undefined;
   return () => {
     waiting ??= awaitWal(

@@ -25,6 +25,14 @@ export function checkArchiving(
   ];
 }
 
+/** What keeps WAL from coming here, as far as the settings tell: the first that is wrong. */
+export function archivingFault(facts: ServerFacts, expected: ArchiveExpectation): Finding | undefined {
+  const nothing = { absent: 'the machine was not looked at' } as const;
+  return [checkMode(facts), checkLibrary(facts), checkCommand(facts, nothing, expected)].find(
+    ({ status }) => status === 'fail',
+  );
+}
+
 function checkMode({ archiveMode, inRecovery, settings }: ServerFacts): Finding {
   if (archiveMode === undefined)
     return skipped('archive-mode', 'archive_mode is not visible to this role', 'the role may not read all settings');

@@ -22,7 +22,7 @@ describe('asking a server that does not answer', () => {
   it('ends in time, with the reason as text', async () => {
     const asked = await nudge({ answerMs: 100 });
     expect(await asked.switchWal()).toBe('the server gave no answer within 0.1 s');
-    expect(await asked.archiverState()).toBe('the server gave no answer within 0.1 s');
+    expect(await asked.archiver()).toEqual({ state: 'the server gave no answer within 0.1 s' });
   });
 
   it('ends when the backup is aborted', async () => {

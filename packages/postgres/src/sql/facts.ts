@@ -89,6 +89,8 @@ export interface ServerFacts {
   readonly archiveTimeoutSeconds: number | undefined;
   readonly maxWalSenders: number | undefined;
   readonly usedWalSenders: number | undefined;
+  /** Of those, the ones that stream WAL to a Keyframe, or to somebody whose name this role may not see. */
+  readonly keyframeReceivers?: number | undefined;
   readonly maxReplicationSlots: number | undefined;
   readonly slots: readonly SlotFact[] | undefined;
   readonly fullPageWrites: boolean | undefined;

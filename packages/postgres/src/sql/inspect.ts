@@ -53,6 +53,7 @@ export async function inspectServer(sql: SqlSession, { now }: InspectOptions): P
     usedWalSenders: numberOf(
       (await optional(sql, 'select count(*)::text as value from pg_stat_replication'))?.['value'],
     ),
+    keyframeReceivers: numberOf((await optional(sql, RECEIVERS))?.['value']),
     maxReplicationSlots: count('max_replication_slots'),
     slots: await readSlots(sql),
     fullPageWrites: flag('full_page_writes'),
@@ -71,6 +72,10 @@ export async function inspectServer(sql: SqlSession, { now }: InspectOptions): P
     settings,
   };
 }
+
+/** Without pg_monitor all but the process id of other roles' rows is null. */
+const RECEIVERS = `select count(*)::text as value from pg_stat_replication
+  where coalesce(application_name, 'keyframe') like 'keyframe%' and coalesce(state, 'streaming') in ('streaming', 'catchup')`;
 
 async function one(sql: SqlSession, text: string): Promise<Row | undefined> {
   return (await sql.query<Row>(text))[0];
