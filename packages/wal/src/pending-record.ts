@@ -1,5 +1,6 @@
 import { type Lsn, lsn } from '@keyframe/contracts';
 import { updateCrc } from './crc32c.ts';
+import type { RecordWalker } from './record-walker.ts';
 import { RECORD_CRC_OFFSET, RECORD_HEADER_BYTES } from './record.ts';
 
 /**
@@ -19,9 +20,12 @@ export class PendingRecord {
   #payload: Uint8Array[] | undefined;
   readonly #isWanted: (resourceManager: number, info: number) => boolean;
 
-  /** Keeps the payload of wanted records. */
-  constructor(isWanted: (resourceManager: number, info: number) => boolean) {
+  readonly #walker: RecordWalker | undefined;
+
+  /** Keeps the payload of wanted records; with a walker, of all that its scratch memory has room for. */
+  constructor(isWanted: (resourceManager: number, info: number) => boolean, walker?: RecordWalker) {
     this.#isWanted = isWanted;
+    this.#walker = walker;
   }
 
   begin(segmentStart: bigint, offset: number, totalBytes: number): void {
@@ -64,10 +68,13 @@ export class PendingRecord {
       this.receivedBytes += take;
       at += take;
       const info = this.headerView.getUint8(16);
-      if (this.hasHeader && this.#isWanted(this.headerView.getUint8(17), info)) this.#payload = [];
+      if (this.hasHeader && this.#inScratch) this.#walker?.scratch.set(this.header);
+      else if (this.hasHeader && this.#isWanted(this.headerView.getUint8(17), info)) this.#payload = [];
     }
     if (at === end) return;
-    this.#crc = updateCrc(this.#crc, bytes, view, at, end);
+    const walker = this.#walker;
+    this.#crc = walker?.crc(this.#crc, at, end) ?? updateCrc(this.#crc, bytes, view, at, end);
+    if (walker !== undefined && this.#inScratch) walker.scratch.set(bytes.subarray(at, end), this.receivedBytes);
     this.receivedBytes += end - at;
     // A copy, since the segment's buffer is the caller's again once the scan of it is done.
     this.#payload?.push(new Uint8Array(bytes.subarray(at, end)));
@@ -79,8 +86,13 @@ export class PendingRecord {
     return ~crc === this.headerView.getInt32(RECORD_CRC_OFFSET, true);
   }
 
+  get #inScratch(): boolean {
+    return this.#walker !== undefined && this.totalBytes <= this.#walker.scratch.length;
+  }
+
   /** The payload of a wanted record; empty for others. */
   payload(): Uint8Array {
+    if (this.#walker !== undefined && this.#inScratch) return this.#walker.scratchPayload(this.totalBytes);
     const pieces = this.#payload ?? [];
     const whole = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
     let at = 0;

@@ -1,7 +1,6 @@
 import { formatLsn, KeyframeError, type Lsn, lsn } from '@keyframe/contracts';
 import { updateCrc } from './crc32c.ts';
-import { isVisible, mayNameBlocks, visitBlocks } from './block-record.ts';
-import type { BlockId, RecordPlace, WalFact } from './facts.ts';
+import type { RecordPlace, WalFact } from './facts.ts';
 import { PAGE_FLAG, type SegmentHeader } from './page-header.ts';
 import { PendingRecord } from './pending-record.ts';
 import {
@@ -14,6 +13,8 @@ import {
   RECORD_HEADER_BYTES,
   type RecordBody,
 } from './record.ts';
+import type { RecordWalker } from './record-walker.ts';
+import { RecordWatch } from './record-watch.ts';
 import { ENDED, isZero, SegmentPages, type WalEnd } from './segment-pages.ts';
 import type { ScanOptions, WalScanner, WalScannerOptions } from './wal-scanner.ts';
 
@@ -22,19 +23,14 @@ export function createWalScanner(options: WalScannerOptions): WalScanner {
   return new Scanner(options);
 }
 
-const keyOf = ({ tablespace, database, relfilenode, block }: BlockId): string =>
-  `${tablespace}/${database}/${relfilenode}/${block}`;
 const padded = (bytes: number): number => (bytes + 7) & ~7;
 
 class Scanner implements WalScanner {
   readonly #pages: SegmentPages;
   readonly #verifyAll: boolean;
   readonly #onRecord: WalScannerOptions['onRecord'];
-  readonly #marks: Lsn[];
-  /** The first of the marks, relative to the current segment. */
-  #markOffset = Infinity;
-  readonly #watchedXid: number;
-  #sawXid = false;
+  readonly #watch: RecordWatch;
+  readonly #walker: RecordWalker | undefined;
   #facts: WalFact[] = [];
 
   /** No record boundary is known yet. */
@@ -46,32 +42,22 @@ class Scanner implements WalScanner {
   /** End of the last record: the segment's start and the offset in it. */
   #endBase = 0n;
   #endOffset = 0;
-  readonly #files: boolean;
-  readonly #visible: boolean;
-  /** Pages that are watched. */
-  readonly #blocks: ReadonlySet<string> | undefined;
   readonly #pending: PendingRecord;
   #isPending = false;
   /** Start of the pending record that an overwrite record is to replace. */
   #abandoned: Lsn | undefined;
 
   constructor(options: WalScannerOptions) {
-    this.#pages = new SegmentPages(options.segmentSizeBytes, options.timelineOf);
+    this.#pages = new SegmentPages(options.segmentSizeBytes, options.timelineOf, options.walker !== undefined);
     this.#onRecord = options.onRecord;
     this.#verifyAll = options.verifyAll !== false || options.onRecord !== undefined;
-    this.#marks = (options.watch?.positions ?? []).toSorted((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-    this.#watchedXid = options.watch?.xid ?? 0;
-    const files = options.watch?.files === true;
-    this.#files = files;
-    const visible = options.watch?.visible === true;
-    this.#visible = visible;
-    const blocks = options.watch?.blocks;
-    this.#blocks = blocks === undefined ? undefined : new Set(blocks.map(keyOf));
+    const watch = new RecordWatch(options.watch);
+    this.#watch = watch;
+    this.#walker = options.walker;
     this.#pending = new PendingRecord(
       (resourceManager, info) =>
-        isTelling(resourceManager, info, files) ||
-        (visible && isVisible(resourceManager, info)) ||
-        (blocks !== undefined && mayNameBlocks(resourceManager)),
+        isTelling(resourceManager, info, watch.files) || watch.needsPayload(resourceManager, info),
+      options.walker,
     );
   }
 
@@ -99,8 +85,9 @@ class Scanner implements WalScanner {
     const pages = this.#pages;
     const isFirst = pages.header === undefined;
     const more = options.more === true;
-    if (pages.ended !== undefined || !pages.enter(segment, segmentStart, more)) return [];
-    this.#placeMark();
+    const bytes = this.#walker?.hold(segment) ?? segment;
+    if (pages.ended !== undefined || !pages.enter(bytes, segmentStart, more)) return [];
+    this.#watch.enter(pages.start);
     const start = isFirst && options.from !== undefined ? this.#startAt(options.from) : this.#resume();
     if (start !== ENDED && this.#walk(start) && !more && pages.limit < pages.segmentEnd)
       pages.stop(pages.limit, 'cut', 'the segment is not all there');
@@ -191,11 +178,33 @@ class Scanner implements WalScanner {
         inPage = header;
       }
       const room = blockBytes - inPage;
+      const ahead = this.#walkAhead(at, at + room);
+      if (ahead > at) {
+        at = ahead;
+        continue;
+      }
       const totalBytes = view.getUint32(at, true);
       at = totalBytes > room ? this.#readLong(at, totalBytes, room) : this.#readShort(at, totalBytes, room);
       if (at === ENDED) return false;
     }
     return true;
+  }
+
+  /** Past the records up to `end`, which is in their page, that are all in order; what is not is left to be looked at here. */
+  #walkAhead(at: number, end: number): number {
+    const walker = this.#walker;
+    if (walker === undefined || !this.#linked) return at;
+    const pages = this.#pages;
+    const next = walker.walk(at, end, {
+      start: pages.startNumber,
+      previousEnd: Number(this.position),
+      low: pages.startLow + at,
+      high: pages.startHigh,
+      previousLow: this.#previousLow,
+      previousHigh: this.#previousHigh,
+    });
+    if (next > at) this.#advance(walker.previousLow, walker.previousHigh, next);
+    return next;
   }
 
   /** A record that ends in its page. Returns where the next one begins. */
@@ -277,7 +286,7 @@ class Scanner implements WalScanner {
     if ((this.#verifyAll || isWanted) && !pending.hasRightCrc()) return pages.stop(offset, 'checksum', BAD_CHECKSUM);
     if (isWanted) {
       const bytes = pending.payload();
-      const payload = new DataView(bytes.buffer);
+      const payload = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
       const body = { resourceManager, info, xid, bytes, view: payload, start: 0, end: bytes.length };
       if (!this.#report(body, pending.lsn, offset, next, pending.totalBytes)) return ENDED;
     }
@@ -314,12 +323,10 @@ class Scanner implements WalScanner {
 
   #isWanted(resourceManager: number, info: number, xid: number, next: number): boolean {
     return (
-      isTelling(resourceManager, info, this.#files) ||
-      (this.#visible && isVisible(resourceManager, info)) ||
-      next >= this.#markOffset ||
-      (xid === this.#watchedXid && xid !== 0 && !this.#sawXid) ||
-      this.#onRecord !== undefined ||
-      this.#blocks !== undefined
+      this.#walker !== undefined ||
+      isTelling(resourceManager, info, this.#watch.files) ||
+      this.#watch.wants(resourceManager, info, xid, next) ||
+      this.#onRecord !== undefined
     );
   }
 
@@ -340,49 +347,29 @@ class Scanner implements WalScanner {
     const touches = this.#endBase === pages.start && this.#endOffset === offset;
     const place = { lsn: start, endLsn: pages.at(next), previousEndLsn: touches ? start : this.position };
     this.#onRecord?.({ lsn: start, endLsn: place.endLsn, resourceManager, info, xid, totalBytes });
-    this.#reportWatched(place, resourceManager, xid, next);
-    this.#reportBlocks(record, place);
-    if (!isTelling(resourceManager, info, this.#files)) return true;
+    if (this.#walker?.take(record, place) === false) {
+      pages.stop(offset, 'record-header', UNREADABLE);
+      return false;
+    }
+    this.#facts.push(...this.#watch.report(record, place, next, pages.start, pages.major));
+    if (!isTelling(resourceManager, info, this.#watch.files)) return true;
     const fact = readFact(record, place, this.#pages.major);
     const abandoned = this.#abandoned;
     if (fact?.kind === 'overwrite') this.#abandoned = undefined;
     const isRight =
       fact !== undefined && (fact.kind !== 'overwrite' || (abandoned ?? fact.abandonedLsn) === fact.abandonedLsn);
     if (!isRight) {
-      pages.stop(offset, 'record-header', 'the record cannot be decoded');
+      pages.stop(offset, 'record-header', UNREADABLE);
       return false;
     }
     this.#facts.push(fact);
     const isEnd = fact.kind === 'commit' || fact.kind === 'abort';
-    if (isEnd && this.#watchedXid !== 0 && endsSubtransaction(record, this.#watchedXid, this.#pages.major))
-      this.#facts.push({ ...place, kind: 'subtransaction', xid: this.#watchedXid, topXid: fact.xid });
+    const watched = this.#watch.xid;
+    if (isEnd && watched !== 0 && endsSubtransaction(record, watched, this.#pages.major))
+      this.#facts.push({ ...place, kind: 'subtransaction', xid: watched, topXid: fact.xid });
     return true;
-  }
-
-  #reportWatched(place: RecordPlace, resourceManager: number, xid: number, next: number): void {
-    const isXid = xid !== 0 && xid === this.#watchedXid && !this.#sawXid;
-    if (!isXid && next < this.#markOffset) return;
-    this.#facts.push({ ...place, kind: 'record', resourceManager, xid });
-    if (isXid) this.#sawXid = true;
-    while (this.#marks[0] !== undefined && place.lsn >= this.#marks[0]) this.#marks.shift();
-    this.#placeMark();
-  }
-
-  #reportBlocks(record: RecordBody, place: RecordPlace): void {
-    const blocks = this.#blocks;
-    const visible = this.#visible && isVisible(record.resourceManager, record.info);
-    if (!visible && (blocks === undefined || !mayNameBlocks(record.resourceManager))) return;
-    visitBlocks(record, this.#pages.major, (block, restores) => {
-      if (visible) this.#facts.push({ kind: 'page-visible', ...place, ...block });
-      if (restores && blocks?.has(keyOf(block)) === true)
-        this.#facts.push({ kind: 'block-restored', ...place, ...block });
-    });
-  }
-
-  #placeMark(): void {
-    const mark = this.#marks[0];
-    this.#markOffset = mark === undefined ? Infinity : Number(mark - this.#pages.start);
   }
 }
 
 const BAD_CHECKSUM = 'the checksum of the record is wrong';
+const UNREADABLE = 'the record cannot be decoded';

@@ -51,6 +51,8 @@ export class SegmentPages {
   view: DataView = NOTHING_VIEW;
   /** LSN of the first byte, whole and in two halves. */
   start = 0n;
+  /** As a number, which makes an LSN without big-integer arithmetic as long as it is exact. */
+  startNumber = 0;
   startLow = 0;
   startHigh = 0;
   /** Bytes that are there, rounded up to whole pages by zeros. */
@@ -63,16 +65,22 @@ export class SegmentPages {
   ended: WalEnd | undefined;
   readonly sizeBytes: number;
   readonly #timelineOf: ((position: Lsn) => TimelineId | undefined) | undefined;
-  /** As a number, which makes an LSN without big-integer arithmetic as long as it is exact. */
-  #startNumber = 0;
   /** Where the next pages must begin. */
   #next = 0n;
   #systemIdentifier = 0n;
   #latestTimeline: TimelineId = 0;
 
-  constructor(sizeBytes: number, timelineOf: ((position: Lsn) => TimelineId | undefined) | undefined) {
+  readonly #zerosFollow: boolean;
+
+  /** `zerosFollow`: behind what it is given there are zeros up to the end of a page. */
+  constructor(
+    sizeBytes: number,
+    timelineOf: ((position: Lsn) => TimelineId | undefined) | undefined,
+    zerosFollow = false,
+  ) {
     this.sizeBytes = sizeBytes;
     this.#timelineOf = timelineOf;
+    this.#zerosFollow = zerosFollow;
   }
 
   /** Moves on to a segment, or a piece of it. False when the first one is none, which ends the scan. */
@@ -84,7 +92,7 @@ export class SegmentPages {
     this.start = start;
     this.segmentEnd = this.sizeBytes - inSegment;
     this.#next = start + BigInt(more ? segment.length : this.segmentEnd);
-    this.#startNumber = Number(start);
+    this.startNumber = Number(start);
     this.startLow = Number(start & 0xff_ff_ff_ffn);
     this.startHigh = Number(start >> 32n);
     if (this.header === undefined && !this.#readFormat(segment)) return false;
@@ -92,7 +100,8 @@ export class SegmentPages {
     if (more && segment.length !== this.limit)
       throw new KeyframeError('INVALID_OPTION', `the piece of WAL at ${formatLsn(start)} ends inside a page`);
     this.bytes = segment;
-    if (segment.length < this.limit) {
+    if (this.#zerosFollow) this.bytes = new Uint8Array(segment.buffer, segment.byteOffset, this.limit);
+    else if (segment.length < this.limit) {
       this.bytes = new Uint8Array(this.limit);
       this.bytes.set(segment);
     }
@@ -108,7 +117,7 @@ export class SegmentPages {
 
   /** The LSN of an offset; a negative one lies in an earlier segment. */
   at(offset: number): Lsn {
-    const position = this.#startNumber + offset;
+    const position = this.startNumber + offset;
     return lsn(Number.isSafeInteger(position) ? BigInt(position) : this.start + BigInt(offset));
   }
 

@@ -1,6 +1,7 @@
 import type { Lsn, TimelineId } from '@keyframe/contracts';
 import type { WalFact, WatchOptions } from './facts.ts';
 import type { SegmentHeader } from './page-header.ts';
+import type { RecordWalker } from './record-walker.ts';
 import type { WalEnd } from './segment-pages.ts';
 
 /** A record as {@link WalScannerOptions.onRecord} sees it. */
@@ -27,6 +28,8 @@ export interface WalScannerOptions {
   readonly watch?: WatchOptions | undefined;
   /** Called for every valid record, which makes the scan slower. */
   readonly onRecord?: ((record: ScannedRecord) => void) | undefined;
+  /** Goes ahead over what is in order, and takes in every record. Segments must then come in pieces of at most 1 MiB. */
+  readonly walker?: RecordWalker | undefined;
 }
 
 /** Where in a segment to begin, and how much of it there is. */
