@@ -54,19 +54,22 @@ export function archiveArguments(target: CommandTarget): string[] {
   return [archiveWrapper, node, main, ...globalsOf(target), '--', '%p'];
 }
 
-/** The words of restore_command for one planned recovery: its epoch, and what the archive held when it was planned. */
+/** The words of restore_command for one planned recovery: its epoch, what the archive held when it was planned, and how far it goes. */
 export function restoreArguments(
   target: CommandTarget,
   recovery: {
     readonly epoch: number;
     readonly frozen?: string | undefined;
+    /** The last segment it needs. */
+    readonly last?: string | undefined;
     readonly withoutStores?: readonly string[] | undefined;
   },
 ): string[] {
   const { restoreWrapper, node, main } = selfInvocation();
   const frozen = recovery.frozen === undefined ? [] : ['--frozen', recovery.frozen];
+  const last = recovery.last === undefined ? [] : ['--last', recovery.last];
   const without = (recovery.withoutStores ?? []).flatMap((name) => ['--without-store', name]);
-  const options = [...globalsOf(target), '--epoch', String(recovery.epoch), ...frozen, ...without];
+  const options = [...globalsOf(target), '--epoch', String(recovery.epoch), ...frozen, ...last, ...without];
   return [restoreWrapper, node, main, ...options, '--', '%f', '%p'];
 }
 

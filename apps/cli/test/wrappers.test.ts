@@ -76,7 +76,8 @@ describe('keyframe-restore-command', () => {
     expect(result).toEqual({ status: 0, stdout: '', stderr: '' });
     const { readFile } = await import('node:fs/promises');
     const got = (await readFile(path.join(directory, 'words'), 'utf8')).split('\n');
-    expect(got).toEqual([`${directory}/main.mjs`, 'wal', 'fetch', ...words, '']);
+    const spool = ['--spool', 'keyframe.spool', '--spool-for', words.slice(0, 3).join(' ')];
+    expect(got).toEqual([`${directory}/main.mjs`, 'wal', 'fetch', ...spool, ...words, '']);
   });
 
   it.each([

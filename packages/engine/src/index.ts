@@ -4,6 +4,7 @@
  */
 export { fetchWal, type FetchContext, type FetchOutcome } from './archive/fetch-wal.ts';
 export { pushWal, type PushContext, type PushOutcome, type PushReport } from './archive/push-wal.ts';
+export { type TimelineBranch, type TimelineTree, timelineTree } from './archive/timelines.ts';
 export { type TimelineStatus, type WalStatus, walStatus } from './archive/wal-status.ts';
 export { holderState, isHolderAlive, thisProcess } from './backup/holder.ts';
 export { type BackupContext, type BackupInput, takeBackup } from './backup/take-backup.ts';
@@ -22,6 +23,7 @@ export { undelete } from './expire/undelete.ts';
 export type { EngineEvent, OnEvent, StageOptions } from './events.ts';
 export { announceRestore } from './recovery/announce-restore.ts';
 export { adopt, type AdoptContext, type AdoptReport } from './recovery/adopt.ts';
+export { lastNeeded } from './recovery/last-needed.ts';
 export { describePlan, planRecovery, type PlanReport, type RecoveryPlan } from './recovery/plan.ts';
 export { restore, type RestoreReport, type RestoreRequest } from './recovery/restore.ts';
 export { checkStart, type StartedServer, startRestored, type StartRequest } from './recovery/start-restored.ts';

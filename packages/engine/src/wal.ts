@@ -3,7 +3,9 @@
  * loading what speaks to servers.
  * @packageDocumentation
  */
-export { fetchWal } from './archive/fetch-wal.ts';
+export { fetchAhead, nextSegment } from './archive/fetch-ahead.ts';
+export { noteAsked } from './archive/fetch-spool.ts';
+export { type FetchContext, fetchWal } from './archive/fetch-wal.ts';
 export { ownArchive } from './archive/own-archive.ts';
 export { type AheadReport, pushAhead } from './archive/push-ahead.ts';
 export { pushWal } from './archive/push-wal.ts';

@@ -10,7 +10,8 @@ import { basename, dirname, join } from 'node:path';
 import { type Abortable, isKeyframeError, parseWalFileName } from '@keyframe/contracts';
 import type { EpochArchive } from '@keyframe/repository';
 import { type PushContext, type PushReport, pushWal } from './push-wal.ts';
-import { openSpool, type Spool, type SpoolOptions } from './spool.ts';
+import { openSpool, type Spool } from './spool.ts';
+import type { SpoolOptions } from './spool-run.ts';
 
 /** How much goes ahead. */
 export interface AheadOptions extends Abortable, SpoolOptions {

@@ -6,23 +6,11 @@
  * archive_command may be set to another repository while the server runs. The wrapper removes a marker before it says so.
  * @packageDocumentation
  */
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseWalFileName } from '@keyframe/contracts';
-import { readPostmaster } from '@keyframe/postgres';
-
-const BOOT_ID = '/proc/sys/kernel/random/boot_id';
-const MODE = 0o700;
-/** Group and others. */
-const WRITABLE_BY_OTHERS = 0o022;
-
-/** Which markers are meant. */
-export interface SpoolOptions {
-  /** Name of the spool in the data directory. */
-  readonly spool: string;
-  /** The words of archive_command before the path: markers count for it alone. */
-  readonly spoolFor: string;
-}
+import { clearFetched, FETCHED_DIRECTORY } from './fetch-spool.ts';
+import { assertSystemFault, isPrivateDirectory, type ServerRun, serverRun, type SpoolOptions } from './spool-run.ts';
 
 /** The markers of one data directory. */
 export interface Spool {
@@ -40,10 +28,12 @@ export async function openSpool(
   { spool: name, spoolFor: command }: SpoolOptions,
 ): Promise<Spool | undefined> {
   const directory = join(dataDirectory, name);
-  const run = await runOf(dataDirectory);
-  if (run === undefined || !(await isPrivate(directory))) return undefined;
+  const run = await serverRun(dataDirectory);
+  if (run === undefined || !(await isPrivateDirectory(directory))) return undefined;
   const names = new Set<string>();
+  await clearFetched(dataDirectory, name);
   for (const found of await readdir(directory)) {
+    if (found === FETCHED_DIRECTORY) continue;
     if (await isOfRun(join(directory, found), run, command)) names.add(found);
     else await rm(join(directory, found), { force: true });
   }
@@ -67,37 +57,7 @@ export async function openSpool(
   };
 }
 
-interface Run {
-  /** What identifies it: boot of this machine, process and its start. */
-  readonly words: string;
-  /** As the postmaster itself wrote it. */
-  readonly dataDirectory: string;
-}
-
-async function runOf(dataDirectory: string): Promise<Run | undefined> {
-  const postmaster = await readPostmaster(dataDirectory);
-  const boot = await readFile(BOOT_ID, 'utf8').catch(() => '');
-  if (postmaster === undefined || boot === '') return undefined;
-  const { pid, startedAtSeconds, dataDirectory: named } = postmaster;
-  return { words: `${boot.trim()} ${pid} ${startedAtSeconds}`, dataDirectory: named };
-}
-
-async function isPrivate(directory: string): Promise<boolean> {
-  try {
-    await mkdir(directory, { mode: MODE, recursive: true });
-    const { uid, mode } = await stat(directory);
-    return uid === process.geteuid?.() && (mode & WRITABLE_BY_OTHERS) === 0;
-  } catch (error) {
-    assertSystemFault(error);
-    return false; // a full disk, say: then every call is answered by Node
-  }
-}
-
-function assertSystemFault(error: unknown): void {
-  if (!(error instanceof Error && 'syscall' in error)) throw error;
-}
-
-async function isOfRun(path: string, { words }: Run, command: string): Promise<boolean> {
+async function isOfRun(path: string, { words }: ServerRun, command: string): Promise<boolean> {
   if (parseWalFileName(path.slice(path.lastIndexOf('/') + 1)) === undefined) return false;
   const text = await readFile(path, 'utf8').catch(() => '');
   return text.startsWith(`${words} `) && text.endsWith(`\n${command}\n`);
