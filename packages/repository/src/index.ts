@@ -77,5 +77,6 @@ export type {
 } from './signing/signing.ts';
 export type { KnownSigner, Signers } from './signing/signers.ts';
 export type { RepositoryTuning } from './tuning.ts';
-export type { WalArchive, WalFacts, WalFile, WalObjectHeader } from './wal/wal-archive.ts';
-export { parseWalInventory, type SegmentRange, type WalInventory } from './wal/wal-inventory.ts';
+export { parseWalPart, walPartName, type WalPartName } from './wal/part-name.ts';
+export type { WalArchive, WalFacts, WalFile, WalObjectHeader, WalPart } from './wal/wal-archive.ts';
+export { parseWalInventory, type SegmentRange, type StreamedSegment, type WalInventory } from './wal/wal-inventory.ts';

@@ -9,6 +9,8 @@ import { checkObject } from '../objects/check-object.ts';
 import { damaged } from '../objects/damage.ts';
 import { readSmall } from '../objects/read-range.ts';
 import { chainNumber } from '../signing/places.ts';
+import { partOfKey } from '../wal/part-name.ts';
+import { partKeyOf } from '../wal/streamed-wal.ts';
 import { readHeader } from '../wal/wal-object.ts';
 import type { ArchiveChecks, ListedObject, ManifestProof, ObjectKind, ObjectProof } from './checks.ts';
 import { checkManifest } from './manifest-check.ts';
@@ -29,7 +31,7 @@ export class StoredChecks implements ArchiveChecks {
     const { prefix } = this.#context;
     if (kind === 'record') return `${prefix}backups/${name}/backup.json`;
     const file = parseWalFileName(name);
-    return file === undefined ? `${prefix}wal/${name}` : prefix + walKey(file);
+    return prefix + (file === undefined ? (partKeyOf(name) ?? `wal/${name}`) : walKey(file));
   }
 
   async *list(options: Abortable = {}): AsyncGenerator<ListedObject> {
@@ -110,10 +112,16 @@ export class StoredChecks implements ArchiveChecks {
       const number = chainNumber(this.#context.prefix, key);
       return number === undefined ? undefined : { kind: 'chain', name: String(number) };
     }
-    const file = area === 'wal' ? parseWalFileName(key.slice(key.lastIndexOf('/') + 1)) : undefined;
-    // What lies elsewhere than its name says is not ours.
-    return file !== undefined && walKey(file) === rest ? { kind: 'wal', name: file.name } : undefined;
+    return area === 'wal' ? walPlaceOf(key, rest) : undefined;
   }
+}
+
+function walPlaceOf(key: string, rest: string): Pick<ListedObject, 'kind' | 'name'> | undefined {
+  const file = parseWalFileName(key.slice(key.lastIndexOf('/') + 1));
+  const name = file?.name ?? partOfKey(key)?.name;
+  const place = file === undefined ? partKeyOf(name ?? '') : walKey(file);
+  // What lies elsewhere than its name says is not ours.
+  return name !== undefined && place === rest ? { kind: 'wal', name } : undefined;
 }
 
 function kindInBackup(name: string): ObjectKind | undefined {

@@ -1,7 +1,7 @@
 import { type Abortable, hasCode } from '@keyframe/contracts';
 import type { Repository } from '../repository.ts';
 
-const WAL = /^clusters\/([^/]+)\/(\d+)\/wal\/(?:[0-9A-F]{8}\/[0-9A-F]{8}\/)?([^/]+)$/u;
+const WAL = /^clusters\/([^/]+)\/(\d+)\/wal\/(?:[0-9A-F]{8}\/[0-9A-F]{8}\/)?([^/]+(?:\.parts\/[^/]+)?)$/u;
 
 /**
  * What a WAL object says of its content: the same for every encoding of the same file, be it compressed otherwise or

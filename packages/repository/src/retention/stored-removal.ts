@@ -1,5 +1,6 @@
 import { type Abortable, parseWalFileName, type Store } from '@keyframe/contracts';
 import { archivePrefix, packName, walKey } from '../keys.ts';
+import { partKeyOf } from '../wal/streamed-wal.ts';
 import type { Removal } from './survey.ts';
 
 /** Keys in one request: what S3 takes at once. */
@@ -23,6 +24,8 @@ export async function removeObjects(
   await removeAll(store, packKeys, options);
   await removeAll(store, named('intent'), options);
   const walKeys = wal.flatMap(({ epoch, name }) => {
+    const part = partKeyOf(name);
+    if (part !== undefined) return [archivePrefix(cluster, epoch) + part];
     const file = parseWalFileName(name);
     // Histories are kept for ever: without them nobody knows which timelines were taken.
     return file === undefined || file.kind === 'history' ? [] : [archivePrefix(cluster, epoch) + walKey(file)];

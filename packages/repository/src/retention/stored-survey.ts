@@ -12,6 +12,8 @@ import type { EpochArchive } from '../cluster.ts';
 import type { EpochContext } from '../epoch-context.ts';
 import { walKey } from '../keys.ts';
 import { readSealed } from '../objects/with-copies.ts';
+import { partOfKey } from '../wal/part-name.ts';
+import { partKey } from '../wal/streamed-wal.ts';
 import type { EpochSurvey, LabelSurvey, TimelineSurvey, WalCompanion } from './survey.ts';
 
 /** Labels read at once. */
@@ -113,6 +115,13 @@ async function listWal(
   const companions: WalCompanion[] = [];
   const histories: TimelineId[] = [];
   for await (const { key, sizeBytes, modifiedAt } of store.list(`${prefix}wal/`, options)) {
+    const part = partOfKey(key);
+    if (part !== undefined && prefix + partKey(part) === key) {
+      segmentSizeBytes ??= (await archive.wal.inventory(options)).segmentSizeBytes;
+      const number = part.log * (0x1_00_00_00_00 / segmentSizeBytes) + part.number;
+      companions.push({ name: part.name, timeline: part.timeline, number, sizeBytes });
+      continue;
+    }
     const file = parseWalFileName(key.slice(key.lastIndexOf('/') + 1));
     if (file === undefined || prefix + walKey(file) !== key) continue;
     if (file.kind === 'history') {

@@ -32,7 +32,7 @@ export interface TimelineSurvey {
   readonly modifiedMs: readonly number[];
 }
 
-/** A backup history file or a partial segment, which goes with the segment it belongs to. */
+/** A backup history file, a partial segment or a streamed part of one, which goes with the segment it belongs to. */
 export interface WalCompanion {
   readonly name: string;
   readonly timeline: TimelineId;

@@ -1,7 +1,6 @@
 import {
   type Abortable,
   type ByteSource,
-  type ByteStream,
   hasCode,
   KeyframeError,
   parseWalFileName,
@@ -16,12 +15,20 @@ import { walKey } from '../keys.ts';
 import { readRange } from '../objects/read-range.ts';
 import { readProven, withCopies } from '../objects/with-copies.ts';
 import { assertBelongs, assertWhole } from './facts.ts';
-import type { WalArchive, WalFile, WalObjectHeader } from './wal-archive.ts';
-import { decodeWalObject } from './wal-content.ts';
+import { parseWalPart, partOfKey, type WalPartName, walPartName } from './part-name.ts';
+import { listParts, openStreamed, openWal, type OpenWal, partKey, partKeyOf } from './streamed-wal.ts';
+import type { WalArchive, WalFile, WalObjectHeader, WalPart } from './wal-archive.ts';
 import { InventoryBuilder, type WalInventory } from './wal-inventory.ts';
-import { openProven } from './proven-wal.ts';
 import { type KnownContent, readContent } from './wal-pieces.ts';
 import { encodeWalObject, HEADER_READ_BYTES, isIndex, readHeader } from './wal-object.ts';
+
+/** An object to be created. */
+interface NewWalObject {
+  readonly key: string;
+  readonly header: WalObjectHeader;
+  readonly content: KnownContent;
+  readonly keys: WritingKeys | undefined;
+}
 
 /** The WAL archive of one epoch. */
 export class StoredWal implements WalArchive {
@@ -34,16 +41,23 @@ export class StoredWal implements WalArchive {
   async put(file: WalFile, { signal }: Abortable = {}): Promise<'archived' | 'already-archived'> {
     const name = parsed(file.name);
     assertBelongs(file, name, this.#context.epoch);
-    const { store } = this.#context;
     const keys = await this.#context.keyring.writing({ signal });
     const content = await readContent(file, signal);
     assertWhole(file, name, content.sizeBytes);
     const header = this.#describe(file, name, content, keys);
-    const key = this.#context.prefix + walKey(name);
+    return this.#store({ key: this.#context.prefix + walKey(name), header, content, keys }, signal);
+  }
+
+  async #store(
+    { key, header, content, keys }: NewWalObject,
+    signal: AbortSignal | undefined,
+  ): Promise<'archived' | 'already-archived'> {
+    const { store } = this.#context;
     const source: ByteSource = {
       sizeBytes: undefined,
       // A new data key each time: a second attempt must not use a nonce again.
-      open: () => encodeWalObject(this.#context, content, header, isIndex(name) ? keys?.indexed(key) : keys?.data(key)),
+      open: () =>
+        encodeWalObject(this.#context, content, header, isIndex(header) ? keys?.indexed(key) : keys?.data(key)),
     };
     try {
       const exists = store.capabilities.conditionalPut !== true && (await store.stat(key, { signal })) !== undefined;
@@ -58,16 +72,10 @@ export class StoredWal implements WalArchive {
     return 'already-archived';
   }
 
-  async get(
-    name: string,
-    { signal }: Abortable = {},
-  ): Promise<{ readonly header: WalObjectHeader; readonly content: ByteStream } | undefined> {
-    const file = parsed(name);
-    const key = this.#context.prefix + walKey(file);
-    const { store } = this.#context;
+  async get(name: string, { signal }: Abortable = {}): Promise<OpenWal | undefined> {
+    const key = this.#key(name);
     try {
-      if (store.copies !== undefined) return await openProven(this.#context, { key, name, signal });
-      return await decodeWalObject(this.#context, await store.get(key, { signal }), { key, name });
+      return await openWal(this.#context, { key, name, signal });
     } catch (error) {
       if (hasCode(error, 'NOT_FOUND')) return undefined;
       throw error;
@@ -75,7 +83,7 @@ export class StoredWal implements WalArchive {
   }
 
   async header(name: string, { signal }: Abortable = {}): Promise<WalObjectHeader | undefined> {
-    const key = this.#context.prefix + walKey(parsed(name));
+    const key = this.#key(name);
     const info = await this.#context.store.stat(key, { signal });
     return info === undefined ? undefined : this.#readHeader(key, info.sizeBytes, signal);
   }
@@ -89,13 +97,70 @@ export class StoredWal implements WalArchive {
     return (await this.#context.store.stat(key, { signal })) !== undefined;
   }
 
+  async putPart({ segment, start, content, facts }: WalPart, { signal }: Abortable = {}): Promise<string> {
+    const name = parsed(segment);
+    const end = start + content.sizeBytes;
+    const part = parseWalPart(walPartName(segment, start, end));
+    if (part === undefined || end > facts.segmentSizeBytes)
+      throw new KeyframeError('INTERNAL', `bytes ${start} to ${end} are no part of a segment ${segment}`);
+    const file = { name: part.name, content, facts };
+    assertBelongs(file, name, this.#context.epoch);
+    const keys = await this.#context.keyring.writing({ signal });
+    const known = await readContent(file, signal);
+    if (known.sizeBytes !== content.sizeBytes)
+      throw new KeyframeError('INTERNAL', `${part.name} has ${known.sizeBytes} bytes, not ${content.sizeBytes}`);
+    const header = this.#describe(file, { kind: 'part', timeline: part.timeline }, known, keys);
+    await this.#store({ key: this.#context.prefix + partKey(part), header, content: known, keys }, signal);
+    return part.name;
+  }
+
+  async getStreamed(segment: string, endBytes: number, { signal }: Abortable = {}): Promise<OpenWal | undefined> {
+    const name = parsed(segment);
+    const whole = await this.get(segment, { signal });
+    if (whole !== undefined || name.kind !== 'segment') return whole;
+    const streamed = await openStreamed(this.#context, { segment: name, endBytes, signal });
+    // Between the two looks it may have been stored whole, and its parts removed.
+    return streamed ?? this.get(segment, { signal });
+  }
+
+  async removeParts(
+    segment: string,
+    { known, sha256 }: Parameters<WalArchive['removeParts']>[1],
+    { signal }: Abortable = {},
+  ): Promise<readonly string[]> {
+    const name = parsed(segment);
+    if (name.kind !== 'segment') return [];
+    const equal: string[] = [];
+    const other: string[] = [];
+    for (const part of await listParts(this.#context, name, signal)) {
+      const isKnown = known.has(part.name);
+      if (!isKnown && sha256 === undefined) continue;
+      const isEqual = isKnown || (await this.#holds(part, (await sha256?.(part.start, part.end)) ?? '', signal));
+      (isEqual ? equal : other).push(part.name);
+    }
+    const keys = equal.map((each) => this.#key(each));
+    if (keys.length > 0) await this.#context.store.delete(keys, { signal });
+    return other;
+  }
+
+  async #holds(part: WalPartName, sha256: string, signal: AbortSignal | undefined): Promise<boolean> {
+    const header = await this.header(part.name, { signal });
+    return header === undefined || header.identity === (await this.identity(sha256, header.generation, { signal }));
+  }
+
+  #key(name: string): string {
+    return this.#context.prefix + (partKeyOf(name) ?? walKey(parsed(name)));
+  }
+
   async inventory(options: Abortable & { readonly segmentSizeBytes?: number | undefined } = {}): Promise<WalInventory> {
     const builder = new InventoryBuilder();
     const prefix = `${this.#context.prefix}wal/`;
     for await (const { key } of this.#context.store.list(prefix, { signal: options.signal })) {
       const name = parseWalFileName(key.slice(key.lastIndexOf('/') + 1));
-      // What lies elsewhere than its name says is not ours; parts of an open segment lie below `<segment>.parts/`.
+      const part = name === undefined ? partOfKey(key) : undefined;
+      // What lies elsewhere than its name says is not ours.
       if (name !== undefined && this.#context.prefix + walKey(name) === key) builder.add(name);
+      if (part !== undefined && this.#context.prefix + partKey(part) === key) builder.addPart(part);
     }
     const { segmentSizeBytes = await this.#segmentSize(builder.sample, options.signal) } = options;
     return builder.finish(segmentSizeBytes);
@@ -138,8 +203,8 @@ export class StoredWal implements WalArchive {
   }
 
   #describe(
-    file: WalFile,
-    name: WalFileName,
+    file: Pick<WalFile, 'name' | 'facts' | 'adoption'>,
+    name: Pick<WalObjectHeader, 'kind' | 'timeline'>,
     { sizeBytes, sha256 }: KnownContent,
     keys: WritingKeys | undefined,
   ): WalObjectHeader {

@@ -21,11 +21,20 @@ export interface WalFile {
   readonly adoption?: string | undefined;
 }
 
+/** Bytes of a segment that is still being written, from `start` on. They stay as they are. */
+export interface WalPart {
+  /** Name of the segment. */
+  readonly segment: string;
+  readonly start: number;
+  readonly content: ByteSource & { readonly sizeBytes: number };
+  readonly facts: WalFacts & { readonly segmentSizeBytes: number };
+}
+
 /** The first part of a WAL object, readable with one small range read. */
 export interface WalObjectHeader {
   readonly format: number;
   readonly name: string;
-  readonly kind: 'segment' | 'history' | 'backup' | 'partial';
+  readonly kind: 'segment' | 'history' | 'backup' | 'partial' | 'part';
   readonly systemIdentifier: string;
   readonly timeline: TimelineId;
   /** Undefined for history and backup files whose origin did not tell. */
@@ -68,6 +77,34 @@ export interface WalArchive {
    */
   identity(sha256: string, generation: number, options?: Abortable): Promise<string>;
   has(name: string, options?: Abortable): Promise<boolean>;
+  /**
+   * Stores a part of an open segment, or confirms that the archive holds the same bytes already. What it is called is
+   * returned.
+   * @throws {KeyframeError} WAL_MISMATCH, WRONG_CLUSTER, WAL_INVALID, CORRUPT
+   */
+  putPart(part: WalPart, options?: Abortable): Promise<string>;
+  /**
+   * A segment as far as it is known: the whole one if it is archived, else its parts up to `endBytes`, with zeros behind
+   * them. For a recovery that ends before those, never for a standby. `undefined` when there is neither.
+   */
+  getStreamed(
+    segment: string,
+    endBytes: number,
+    options?: Abortable,
+  ): Promise<{ readonly header: WalObjectHeader; readonly content: ByteStream } | undefined>;
+  /**
+   * Removes the parts of a segment that is archived whole, each proven to hold the same bytes: by `known`, who stored it
+   * from these bytes, or by its hash. Names of parts with other bytes are returned; they stay.
+   */
+  removeParts(
+    segment: string,
+    proof: {
+      readonly known: ReadonlySet<string>;
+      /** SHA-256, hexadecimal, of a range of the whole segment; undefined: leave what is not known. */
+      readonly sha256?: ((start: number, end: number) => Promise<string>) | undefined;
+    },
+    options?: Abortable,
+  ): Promise<readonly string[]>;
   /** Lists the archive. The segment size is taken from an object's header when it is not given. */
   inventory(options?: Abortable & { readonly segmentSizeBytes?: number | undefined }): Promise<WalInventory>;
 }

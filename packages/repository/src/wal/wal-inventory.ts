@@ -9,11 +9,20 @@ import {
   type TimelineId,
   type WalFileName,
 } from '@keyframe/contracts';
+import { contiguousEnd, type WalPartName } from './part-name.ts';
 
 /** Whole segments `first` to `last` of one timeline, as running numbers (LSN divided by the segment size). */
 export interface SegmentRange {
   readonly first: bigint;
   readonly last: bigint;
+}
+
+/** A segment that is there in parts: `endBytes` from its beginning without a gap. */
+export interface StreamedSegment {
+  readonly timeline: TimelineId;
+  /** Running number (LSN divided by the segment size). */
+  readonly number: bigint;
+  readonly endBytes: number;
 }
 
 /** Which WAL files an archive holds, at one moment. Built from names alone; small however long the archive is. */
@@ -27,10 +36,14 @@ export interface WalInventory {
   readonly histories: readonly TimelineId[];
   /** Names of partial segments, sorted. */
   readonly partials: readonly string[];
+  /** Segments of which no whole one is there but parts that were streamed of them, ascending. */
+  readonly streamed: readonly StreamedSegment[];
   /** Names of backup history files, sorted. Not part of the text form: recovery never asks for them. */
   readonly backupHistories: readonly string[];
   /** Contiguous ranges of whole segments, ascending. */
   ranges(timeline: TimelineId): readonly SegmentRange[];
+  /** How many bytes of a segment are there in parts, without a gap from its beginning; 0 beside a whole one. */
+  streamedBytes(timeline: TimelineId, number: bigint): number;
   /** Whether the archive holds a file of that name: segment, history, partial or backup history. */
   has(name: string): boolean;
   /** One short line of `[0-9a-z.:+,-]` for a command line; {@link parseWalInventory} reads it back. */
@@ -39,7 +52,8 @@ export interface WalInventory {
 
 type Ranges = ReadonlyMap<TimelineId, readonly SegmentRange[]>;
 
-const VERSION = 'v1';
+/** The second one has streamed segments beside the rest, and is written only where there are some. */
+const VERSIONS = ['v1', 'v2'] as const;
 
 /** More segments than any log file number has: 4096 of 1 MiB. */
 const SEGMENTS_PER_LOG = 4096;
@@ -51,6 +65,14 @@ export class InventoryBuilder {
   readonly #places = { segment: new Map<TimelineId, number[]>(), partial: new Map<TimelineId, number[]>() };
   readonly #histories: TimelineId[] = [];
   readonly #backupHistories: string[] = [];
+  readonly #parts = new Map<string, WalPartName[]>();
+
+  addPart(part: WalPartName): void {
+    this.sample ??= part.name;
+    const parts = this.#parts.get(part.segment) ?? [];
+    parts.push(part);
+    this.#parts.set(part.segment, parts);
+  }
 
   add(name: WalFileName): void {
     if (name.kind === 'history') this.#histories.push(name.timeline);
@@ -64,10 +86,12 @@ export class InventoryBuilder {
   }
 
   finish(segmentSizeBytes: number): WalInventory {
+    const segments = rangesOf(this.#places.segment, segmentSizeBytes);
     const contents = {
-      segments: rangesOf(this.#places.segment, segmentSizeBytes),
+      segments,
       partials: rangesOf(this.#places.partial, segmentSizeBytes),
       histories: this.#histories,
+      streamed: [...this.#parts.values()].flatMap((parts) => streamedOf(parts, segments, segmentSizeBytes)),
     };
     return new Inventory(segmentSizeBytes, contents, this.#backupHistories.toSorted());
   }
@@ -75,9 +99,11 @@ export class InventoryBuilder {
 
 /** Reads the text form back. @throws {KeyframeError} INVALID_OPTION for anything else, a cut text included */
 export function parseWalInventory(text: string): WalInventory {
-  const [version, size = '', segments = '', histories = '', partials = '', checksum, ...more] = text.split('.');
-  const whole = checksum === checksumOf(text.slice(0, text.lastIndexOf('.')));
-  if (version !== VERSION || !whole || more.length > 0) throw unreadable(text);
+  const body = text.slice(0, Math.max(0, text.lastIndexOf('.')));
+  const [version, size = '', segments = '', histories = '', partials = '', streamed = '', ...more] = body.split('.');
+  const known = VERSIONS.find((each) => each === version);
+  const whole = text.slice(body.length + 1) === checksumOf(body) && more.length === 0;
+  if (!whole || known === undefined || (known === 'v1') !== (streamed === '')) throw unreadable(text);
   const segmentSizeBytes = Number(size);
   try {
     assertSegmentSize(segmentSizeBytes);
@@ -86,7 +112,8 @@ export function parseWalInventory(text: string): WalInventory {
       {
         segments: parseRanges(segments),
         partials: parseRanges(partials),
-        histories: histories === '' ? [] : histories.split(',').map((timeline) => Number.parseInt(timeline, 16)),
+        histories: itemsOf(histories).map((timeline) => Number.parseInt(timeline, 16)),
+        streamed: itemsOf(streamed).map(parseStreamed),
       },
       [],
     );
@@ -100,6 +127,7 @@ interface Contents {
   readonly segments: Ranges;
   readonly partials: Ranges;
   readonly histories: readonly TimelineId[];
+  readonly streamed: readonly StreamedSegment[];
 }
 
 class Inventory implements WalInventory {
@@ -109,6 +137,7 @@ class Inventory implements WalInventory {
   readonly histories: readonly TimelineId[];
   readonly partials: readonly string[];
   readonly backupHistories: readonly string[];
+  readonly streamed: readonly StreamedSegment[];
   readonly #contents: Contents;
   readonly #others: ReadonlySet<string>;
 
@@ -124,6 +153,9 @@ class Inventory implements WalInventory {
       .map((name) => `${name}.partial`)
       .toSorted();
     this.backupHistories = backupHistories;
+    this.streamed = contents.streamed.toSorted(
+      (one, other) => one.timeline - other.timeline || Number(one.number - other.number),
+    );
     this.segments = [...contents.segments.values()]
       .flat()
       .reduce((sum, { first, last }) => sum + Number(last - first) + 1, 0);
@@ -132,6 +164,11 @@ class Inventory implements WalInventory {
 
   ranges(timeline: TimelineId): readonly SegmentRange[] {
     return this.#contents.segments.get(timeline) ?? [];
+  }
+
+  streamedBytes(timeline: TimelineId, number: bigint): number {
+    const found = this.streamed.find((each) => each.timeline === timeline && each.number === number);
+    return found?.endBytes ?? 0;
   }
 
   has(name: string): boolean {
@@ -146,7 +183,9 @@ class Inventory implements WalInventory {
   toText(): string {
     const { segments, partials } = this.#contents;
     const histories = this.histories.map((timeline) => timeline.toString(16)).join(',');
-    const body = [VERSION, this.segmentSizeBytes, formatRanges(segments), histories, formatRanges(partials)].join('.');
+    const files = [this.segmentSizeBytes, formatRanges(segments), histories, formatRanges(partials)];
+    const streamed = this.streamed.map(formatStreamed).join(',');
+    const body = (streamed === '' ? [VERSIONS[0], ...files] : [VERSIONS[1], ...files, streamed]).join('.');
     return `${body}.${checksumOf(body)}`;
   }
 }
@@ -167,6 +206,31 @@ function rangesOf(places: ReadonlyMap<TimelineId, readonly number[]>, segmentSiz
   return ranges;
 }
 
+/** What the parts of one segment come to, unless it is there whole. */
+function streamedOf(parts: readonly WalPartName[], segments: Ranges, segmentSizeBytes: number): StreamedSegment[] {
+  const [part] = parts;
+  if (part === undefined) return [];
+  const { timeline, log, number: segment } = part;
+  const number = segmentNumberOf({ log, segment }, segmentSizeBytes);
+  if (segments.get(timeline)?.some(({ first, last }) => first <= number && number <= last) === true) return [];
+  const endBytes = contiguousEnd(parts);
+  return endBytes === 0 ? [] : [{ timeline, number, endBytes }];
+}
+
+/** `1:3+7f00`: timeline, number and bytes in hexadecimal. */
+function formatStreamed({ timeline, number, endBytes }: StreamedSegment): string {
+  return `${timeline.toString(16)}:${number.toString(16)}+${endBytes.toString(16)}`;
+}
+
+function parseStreamed(text: string): StreamedSegment {
+  const [timeline = '', number = '', endBytes = ''] = text.split(/[:+]/u);
+  return {
+    timeline: Number.parseInt(timeline, 16),
+    number: BigInt(`0x${number}`),
+    endBytes: Number.parseInt(endBytes, 16),
+  };
+}
+
 function* numbersOf(ranges: readonly SegmentRange[]): Generator<bigint> {
   for (const { first, last } of ranges) for (let number = first; number <= last; number += 1n) yield number;
 }
@@ -183,10 +247,13 @@ function span({ first, last }: SegmentRange): string {
   return first === last ? first.toString(16) : `${first.toString(16)}-${last.toString(16)}`;
 }
 
+function itemsOf(list: string): readonly string[] {
+  return list === '' ? [] : list.split(',');
+}
+
 function parseRanges(text: string): Ranges {
-  if (text === '') return new Map();
   return new Map(
-    text.split(',').map((part) => {
+    itemsOf(text).map((part) => {
       const [timeline = '', ranges = ''] = part.split(':');
       const parsed = ranges.split('+').map((range) => {
         const [first = '', last = first] = range.split('-');

@@ -13,7 +13,7 @@ import { damaged } from '../objects/damage.ts';
 import type { WalObjectHeader } from './wal-archive.ts';
 import type { KnownContent } from './wal-pieces.ts';
 
-const KINDS = ['segment', 'history', 'backup', 'partial'] as const;
+const KINDS = ['segment', 'history', 'backup', 'partial', 'part'] as const;
 
 /** A range read of this size from the start holds the whole header. */
 export const HEADER_READ_BYTES = 4096;
