@@ -112,6 +112,10 @@ test(
 
     // The signed chain names what was removed: nothing of it is taken for a loss.
     expect(await site.keyframe(['verify'])).toMatchObject({ status: 0 });
+    // Nor does a rebuilding take it for one.
+    expect(await site.report(['repository', 'rebuild'])).toMatchObject({
+      backups: [oldest, second].map((label) => ({ label, verdict: 'removed', outcome: 'left-out' })),
+    });
     expect(await recovered(site, ['--time', moments[2] ?? ''])).toBe('one two three');
     expect(await recovered(site, ['--time', moments[3] ?? ''])).toBe('one two three four');
     expect(await recovered(site, ['--latest'])).toBe('one two three four five');

@@ -53,6 +53,16 @@ function placeIn(error: unknown): string {
   return IDENTITY_KEY;
 }
 
+/** The bytes of `keyframe.json`. */
+export function identityJson({
+  id,
+  createdAt,
+  encrypted,
+}: Pick<RepositoryIdentity, 'id' | 'createdAt' | 'encrypted'>): Buffer {
+  const parameters = { frameBytes: FRAME_BYTES, walFrameBytes: WAL_FRAME_BYTES };
+  return sealJson({ id, createdAt, parameters, ...(encrypted && { encrypted }) });
+}
+
 /** Writes `keyframe.json` unless it is there. */
 export async function createIdentity(
   store: Store,
@@ -65,14 +75,9 @@ export async function createIdentity(
     if (!hasCode(error, 'REPOSITORY_MISSING')) throw error;
   }
   for await (const { key } of store.list('clusters/', { signal }))
-    throw damaged(IDENTITY_KEY, `it is missing, yet ${key} exists`); // a new id would make old objects strangers
-  const parameters = { frameBytes: FRAME_BYTES, walFrameBytes: WAL_FRAME_BYTES };
-  const content = sealJson({
-    id: randomUUID(),
-    createdAt: now.toISOString(),
-    parameters,
-    ...(encrypted && { encrypted }),
-  });
+    // A new id would make old objects strangers.
+    throw damaged(IDENTITY_KEY, `it is missing, yet ${key} exists: \`keyframe repository rebuild\` can bring it back`);
+  const content = identityJson({ id: randomUUID(), createdAt: now.toISOString(), encrypted });
   await createOnly(store, IDENTITY_KEY, bytesOf(content), signal); // another init may have been first: then it counts
   return readIdentity(store, signal);
 }

@@ -58,6 +58,7 @@ export { defaultQuorum, isWriteSet, type WriteRule } from './mirror/write-rule.t
 export { openRepository } from './open-repository.ts';
 export type { Repository, RepositoryContext } from './repository.ts';
 export type { ReadOptions, ReadReport, RestoreSink } from './backup/restore-sink.ts';
+export type { LostRoot, LostRoots } from './roots/lost-roots.ts';
 export type { Hold } from './retention/hold.ts';
 export type { LostBackup, RebuildVerdict } from './retention/rebuild.ts';
 export type { Retention } from './retention/retention.ts';

@@ -8,6 +8,7 @@ import { createIdentity, readIdentity, type RepositoryIdentity } from './identit
 import { assertLeaseName } from './keys.ts';
 import { checkObject } from './objects/check-object.ts';
 import { Codecs } from './objects/codecs.ts';
+import { createRoots } from './roots/stored-roots.ts';
 import { Signatures } from './signing/signatures.ts';
 import type { Repository, RepositoryContext } from './repository.ts';
 import { type ClusterContext, StoredCluster } from './stored-cluster.ts';
@@ -71,6 +72,7 @@ export function openRepository(context: RepositoryContext): Repository {
     },
     cluster: (name) => new StoredCluster(name, open),
     keys,
+    roots: createRoots(store, open),
     // Without keys: it serves copying, which has to prove that bytes are the stored ones, on hosts that cannot read.
     check: (key, { signal } = {}) => checkObject(store, codecs, key, signal),
     signers: {

@@ -3,6 +3,7 @@ import type { ClusterHistory } from './cluster.ts';
 import type { EncryptionContext, RepositoryKeys } from './encryption/encryption.ts';
 import type { RepositoryIdentity } from './identity.ts';
 import type { Lease, LeaseHolder, LeaseOptions } from './lease.ts';
+import type { LostRoots } from './roots/lost-roots.ts';
 import type { Signers } from './signing/signers.ts';
 import type { SigningContext } from './signing/signing.ts';
 import type { RepositoryTuning } from './tuning.ts';
@@ -52,6 +53,8 @@ export interface Repository {
   check(key: string, options?: Abortable): Promise<void>;
   /** What opens the repository, and what it is written with. */
   readonly keys: RepositoryKeys;
+  /** What says who the repository and its clusters are, when it is lost. */
+  readonly roots: LostRoots;
   /** The writers whose public keys the repository holds. */
   readonly signers: Signers;
   /**

@@ -16,6 +16,11 @@ import { StoredWal } from './wal/stored-wal.ts';
 /** What an epoch's context has beyond the epoch itself. */
 export type ClusterContext = Omit<EpochContext, 'cluster' | 'epoch' | 'prefix'>;
 
+/** The bytes of an epoch's record. */
+export function epochJson({ number, systemIdentifier, postgresVersion, createdAt }: Epoch): Buffer {
+  return sealJson({ number, systemIdentifier, postgresVersion, createdAt });
+}
+
 const EPOCH_FILE = /^[1-9][0-9]*\.json$/u;
 
 /** Epochs as objects that are only ever created, numbered from 1. */
@@ -48,7 +53,7 @@ export class StoredCluster implements ClusterHistory {
       const number = (newest?.number ?? 0) + 1;
       const { systemIdentifier, postgresVersion } = epoch;
       const createdAt = context.now().toISOString();
-      const content = sealJson({ number, systemIdentifier, postgresVersion, createdAt });
+      const content = epochJson({ number, systemIdentifier, postgresVersion, createdAt });
       if (await createOnly(context.store, this.#key(number), bytesOf(content), options.signal))
         return this.#archive(context, { number, systemIdentifier, postgresVersion, createdAt });
     }

@@ -5,7 +5,9 @@ export const command: Command = defineCommand({
   summary: 'Find backups whose record or manifest is lost, and bring back those of which a copy survives',
   description: `Every backup keeps its manifest twice: as an object, and in the tail of the pack that was written last. This looks at every label of the cluster, and with --apply writes what is lost anew, the record last. A backup comes back when its manifest, all packs and the WAL from its start to its stop are there.
 
-What is damaged under the name of a record or manifest is replaced; nothing else is touched. What \`keyframe expire\` has marked is left alone.`,
+Where keyframe.json or the record of an epoch is lost, of this cluster or of another, it is made anew first, from what packs, manifests and WAL files say of the repository and the server they belong to; what they do not say is named.
+
+What is damaged under the name of a record or manifest is replaced; nothing else is touched. A backup that \`keyframe expire\` has marked or removed is no loss: it is named and left out, although packs of it may live on for younger ones.`,
   examples: [
     { run: 'keyframe repository rebuild', note: 'say what is lost and what can return' },
     { run: 'keyframe repository rebuild --apply' },
@@ -20,25 +22,37 @@ What is damaged under the name of a record or manifest is replaced; nothing else
   async run({ openApp, options, signal }) {
     const { rebuild } = await import('@keyframe/engine');
     const app = await openApp();
-    await app.repository.identity({ signal });
-    const history = app.repository.cluster(app.clusterName);
-    const backups = await rebuild({ history }, { apply: options.apply }, { signal });
-    const left = backups.some(({ outcome }) => outcome !== 'brought-back');
-    return { exit: left ? 3 : 0, report: { cluster: app.clusterName, applied: options.apply, backups } };
+    const { repository, clusterName } = app;
+    const history = repository.cluster(clusterName);
+    const rebuilt = await rebuild({ repository, history }, { apply: options.apply }, { signal });
+    const isLost = ({ outcome }: { readonly outcome: string }): boolean =>
+      outcome !== 'brought-back' && outcome !== 'left-out';
+    const left = [...rebuilt.roots, ...rebuilt.backups].some(isLost);
+    return { exit: left ? 3 : 0, report: { cluster: clusterName, applied: options.apply, ...rebuilt } };
   },
-  renderText({ applied, backups }, out) {
-    if (backups.length === 0) out.line('nothing is lost: every backup has its record and its manifest');
+  renderText({ applied, roots, backups, notes }, out) {
+    for (const { key, lost, detail, assumed, outcome, fault } of roots) {
+      out.line(`${key} ${outcome === 'brought-back' ? 'is back' : `is ${lost}`}: ${fault ?? detail}`);
+      for (const each of assumed) out.line(`  not known any more: ${each}`);
+    }
+    const lost = backups.filter(({ outcome }) => outcome !== 'left-out');
+    if (lost.length === 0 && roots.length === 0)
+      out.line('nothing is lost: every backup has its record and its manifest');
     out.table(
       ['backup', 'lost', 'verdict'],
-      backups.map(({ label, lost, verdict, detail, outcome, fault }) => [
+      lost.map(({ label, lost: what, verdict, detail, outcome, fault }) => [
         label,
-        lost.join(', '),
+        what.join(', '),
         outcome === 'brought-back'
           ? 'is back'
           : (fault ?? detail ?? (verdict === 'can-return' ? 'can return' : verdict)),
       ]),
     );
-    if (!applied && backups.some(({ verdict }) => verdict === 'can-return'))
-      out.line('bring back what can return with: keyframe repository rebuild --apply');
+    for (const { label, detail, outcome } of backups)
+      if (outcome === 'left-out') out.line(out.style('dim', `left out: ${label}: ${detail}`));
+    for (const note of notes) out.line(`${out.style('warning', 'note')}: ${note}`);
+    const canReturn =
+      backups.some(({ verdict }) => verdict === 'can-return') || roots.some(({ outcome }) => outcome === 'found');
+    if (!applied && canReturn) out.line('bring back what can return with: keyframe repository rebuild --apply');
   },
 });

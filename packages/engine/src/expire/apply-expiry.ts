@@ -11,7 +11,7 @@ import { isKeyframeError, KeyframeError } from '@keyframe/contracts';
 import type { Repository, Retention, Tombstone, TombstoneState, WalTombstone } from '@keyframe/repository';
 import { type StageOptions, warnOf } from '../events.ts';
 import { type Due, type DueRemoval, dueRemoval } from './due-removal.ts';
-import { type ExpiryFacts, nameOf } from './facts.ts';
+import { type ExpiryFacts, type LabelFact, nameOf } from './facts.ts';
 import { type FactsContext, gatherFacts } from './gather-facts.ts';
 import { isSameState, nextTombstones, withRange } from './next-tombstones.ts';
 import { evaluate, type ExpiryPlan, planExpiry } from './plan-expiry.ts';
@@ -52,6 +52,8 @@ export interface ExpiryOutcome {
 const NOTHING: RemovedThings = { backups: [], packs: 0, segments: 0, sizeBytes: 0 };
 const LEASE_MS = 60_000;
 const TRIES = 10;
+/** From the mark on. */
+const REMEMBERED_MS = 180 * 86_400_000;
 
 /** Plans an expiry of a cluster. Changes nothing. @throws {KeyframeError} as {@link applyExpiry} */
 export async function previewExpiry(
@@ -63,7 +65,8 @@ export async function previewExpiry(
   const facts = await gatherFacts(context, retention, options);
   const now = context.now();
   const plan = planExpiry(facts, policy, now);
-  const marking = { markedAt: now.toISOString(), since: facts.tombstoneNumber + 1, isKnown: () => true };
+  const since = facts.tombstoneNumber + 1;
+  const marking = { markedAt: now.toISOString(), since, isKnown: () => true, isForgotten: () => false };
   const next = nextTombstones(facts.tombstones, plan, marking);
   return { plan, waiting: waitingOf(next, policy), removed: NOTHING };
 }
@@ -146,6 +149,7 @@ class Expiry {
         markedAt: now.toISOString(),
         since: facts.tombstoneNumber + 1,
         isKnown: (since) => ages.get(since) !== undefined,
+        isForgotten: (entry) => isForgotten(entry, facts, now),
       });
       if (isSameState(facts.tombstones, next)) return { facts, plan };
       if (await tombstones.follow(facts.tombstoneNumber, next, this.#options))
@@ -201,7 +205,7 @@ class Expiry {
     await this.#retention.remove(removal, this.#options);
     await this.#amend(
       own,
-      (entry) => (entry.kind === 'unfinished' ? fenced(entry) : undefined),
+      (entry) => (entry.kind === 'packs' ? undefined : fenced(entry)),
       (wal) =>
         wal.flatMap((each) => {
           const gone = removal.walRanges.filter(
@@ -277,10 +281,23 @@ class Expiry {
 }
 
 /** What another run decided and did not finish, or a fenced backup whose objects came back. */
-function isInherited({ phase, epoch, label }: Tombstone, { epochs }: ExpiryFacts): boolean {
+function isInherited({ phase, epoch, label, kind }: Tombstone, { epochs }: ExpiryFacts): boolean {
   if (phase === 'removing' || phase === 'deciding') return true;
   if (phase !== 'fenced') return false;
-  return epochs.some((each) => each.epoch === epoch && each.labels.some((other) => other.label === label));
+  // Packs alone are no return: younger backups may need them, and those that nobody needs are marked by themselves.
+  const isBack = (other: LabelFact): boolean =>
+    other.label === label && (kind === 'backup' ? other.otherBytes > 0 : true);
+  return epochs.some((each) => each.epoch === epoch && each.labels.some(isBack));
+}
+
+/**
+ * A removed backup is remembered as long as anything of it is there, and for months after: a store that was away may bring
+ * back what was removed meanwhile. What became of an unfinished one is never forgotten: its process may sleep for ever.
+ */
+function isForgotten({ kind, phase, epoch, label, markedAt }: Tombstone, { epochs }: ExpiryFacts, now: Date): boolean {
+  if (kind !== 'backup' || phase !== 'fenced') return false;
+  if (now.getTime() - Date.parse(markedAt) < REMEMBERED_MS) return false;
+  return !epochs.some((each) => each.epoch === epoch && each.labels.some((other) => other.label === label));
 }
 
 /** Marks that stay: those not due, and of those that are the packs that somebody still needs. */

@@ -166,7 +166,9 @@ async function unhold(world: World): Promise<void> {
 
 async function undeleteOldest(world: World): Promise<boolean> {
   const { tombstones } = await world.context().history.retention();
-  const entry = (await tombstones.read()).state.backups.find(({ kind }) => kind === 'backup');
+  const entry = (await tombstones.read()).state.backups.find(
+    ({ kind, phase }) => kind === 'backup' && phase !== 'fenced',
+  );
   if (entry === undefined) return false;
   const until = new Date(world.nowMs + 2 * DAY_MS).toISOString();
   try {

@@ -1,4 +1,12 @@
-import type { ClusterHistory, EpochSurvey, LabelSurvey, LeaseHolder, LeaseView, Retention } from '@keyframe/repository';
+import type {
+  ClusterHistory,
+  EpochSurvey,
+  LabelSurvey,
+  LeaseHolder,
+  LeaseView,
+  Retention,
+  Tombstone,
+} from '@keyframe/repository';
 import { readHistories } from '../archive/histories.ts';
 import type { StageOptions } from '../events.ts';
 import type { BackupFact, EpochFacts, ExpiryFacts, UnfinishedFact } from './facts.ts';
@@ -48,9 +56,14 @@ export async function gatherFacts(
 
   function isGoing(epoch: number, label: string): boolean {
     return tombstones.backups.some(
-      (each) => each.epoch === epoch && each.label === label && each.kind !== 'packs' && each.phase === 'removing',
+      (each) => each.epoch === epoch && each.label === label && each.kind !== 'packs' && isDecided(each),
     );
   }
+}
+
+/** For good: whatever lies under that label keeps nothing from going. */
+function isDecided({ phase }: Tombstone): boolean {
+  return phase === 'removing' || phase === 'fenced';
 }
 
 function isHeld({ released, expiresAt }: LeaseView, now: Date): boolean {

@@ -5,7 +5,6 @@ import { announceRestore } from '../recovery/announce-restore.ts';
 import { expiredBackups } from './expired-backups.ts';
 import { DAY_MS, HOUR_MS, World } from './expiry-model.fixture.ts';
 import { addHold, listHolds, removeHold } from './holds.ts';
-import { rebuild } from './rebuild.ts';
 
 const POLICY = { count: 1, graceMs: HOUR_MS, wal: 'window' } as const;
 const HOLDER = { host: 'h', bootId: 'b', pid: 2, processStart: '1', command: 'keyframe restore' };
@@ -93,15 +92,6 @@ it('damaged tombstones let nothing be removed, and list nothing as expired', asy
   expect(await expiredBackups(world.context().history)).toEqual([]);
   world.advance(DAY_MS);
   await expect(world.expire()).rejects.toMatchObject({ code: 'CORRUPT' });
-});
-
-it('a lost record is found, and comes back when it is told to', async () => {
-  const { world, old } = await twoBackups();
-  await world.store.delete([`clusters/main/1/backups/${old}/backup.json`]);
-  expect(await rebuild(world.context(), { apply: false })).toMatchObject([{ label: old, outcome: 'found' }]);
-  expect(await rebuild(world.context(), { apply: true })).toMatchObject([{ label: old, outcome: 'brought-back' }]);
-  expect(await rebuild(world.context(), { apply: true })).toEqual([]);
-  expect((await world.epoch.backups.list()).map(({ label }) => label)).toContain(old);
 });
 
 it('a repository that cannot be listed stops the expiry', async () => {

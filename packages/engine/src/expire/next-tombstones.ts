@@ -12,6 +12,8 @@ export interface Marking {
   readonly since: number;
   /** False for an object whose age the store cannot tell any more: what stood in it is marked anew. */
   readonly isKnown: (since: number) => boolean;
+  /** True for what was removed so long ago that nothing can bring it back. */
+  readonly isForgotten: (entry: Tombstone) => boolean;
 }
 
 /**
@@ -20,7 +22,7 @@ export interface Marking {
  */
 export function nextTombstones(state: TombstoneState, plan: ExpiryPlan, marking: Marking): TombstoneState {
   const marked = state.backups.filter(({ phase, since }) => phase === 'marked' && marking.isKnown(since));
-  const decided = state.backups.filter(({ phase }) => phase !== 'marked');
+  const decided = state.backups.filter((each) => each.phase !== 'marked' && !marking.isForgotten(each));
   const next = plan.goes.flatMap((going) => entriesOf(going, marked, decided, marking));
   return { backups: [...decided, ...next], wal: nextWal(state.wal, plan.wal, marking) };
 }

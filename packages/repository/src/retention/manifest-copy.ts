@@ -1,5 +1,5 @@
 import { createHash, hash } from 'node:crypto';
-import { type Abortable, hasCode } from '@keyframe/contracts';
+import { type Abortable, hasCode, type Store } from '@keyframe/contracts';
 import { ManifestSource, readManifestIndex } from '../backup/manifest-source.ts';
 import { decodeDescription, type DescribedBackup } from '../backup/record-json.ts';
 import type { ManifestReference } from '../backup/record.ts';
@@ -10,6 +10,7 @@ import { decodePacks } from '../format/manifest-tables.ts';
 import { packName } from '../keys.ts';
 import { damaged } from '../objects/damage.ts';
 import { readRange } from '../objects/read-range.ts';
+import { withCopies } from '../objects/with-copies.ts';
 import type { PackName } from './tombstones.ts';
 
 /** The directory of a tail with a dozen sections. */
@@ -41,17 +42,8 @@ export async function findCopy(
     const key = prefix + packName(number);
     try {
       if (sizeBytes < FOOTER_BYTES) continue;
-      const footer = decodeFooter(
-        await readRange(store, key, sizeBytes - FOOTER_BYTES, sizeBytes, signal),
-        sizeBytes,
-        key,
-      );
-      if (footer.tailBytes === 0) continue;
-      const end = footer.tailOffset + footer.tailBytes;
-      const tail = await readRange(store, key, Math.max(footer.tailOffset, end - DIRECTORY_BYTES), end, signal);
-      const section = decodeDirectory(tail, key).find(({ id }) => id === SECTION.manifestCopy);
-      if (section !== undefined)
-        return { key, offset: footer.tailOffset + section.offset, sizeBytes: section.sizeBytes };
+      const found = await withCopies(store, key, (copy) => copyIn(copy, key, sizeBytes, signal));
+      if (found !== undefined) return found;
     } catch (error) {
       if (!hasCode(error, 'CORRUPT')) throw error; // the next pack may be whole
     }
@@ -59,11 +51,34 @@ export async function findCopy(
   return undefined;
 }
 
+async function copyIn(
+  store: Store,
+  key: string,
+  sizeBytes: number,
+  signal: AbortSignal | undefined,
+): Promise<ManifestPlace | undefined> {
+  const footer = decodeFooter(await readRange(store, key, sizeBytes - FOOTER_BYTES, sizeBytes, signal), sizeBytes, key);
+  if (footer.tailBytes === 0) return undefined;
+  const end = footer.tailOffset + footer.tailBytes;
+  const tail = await readRange(store, key, Math.max(footer.tailOffset, end - DIRECTORY_BYTES), end, signal);
+  const section = decodeDirectory(tail, key).find(({ id }) => id === SECTION.manifestCopy);
+  return section && { key, offset: footer.tailOffset + section.offset, sizeBytes: section.sizeBytes };
+}
+
 /**
  * Reads index, facts and packs of the manifest at a place, proving each from its footer.
  * @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT
  */
-export async function readManifestAt(
+export function readManifestAt(
+  context: EpochContext,
+  label: string,
+  place: ManifestPlace,
+  options: Abortable,
+): Promise<ReadManifest> {
+  return withCopies(context.store, place.key, (store) => readWhole({ ...context, store }, label, place, options));
+}
+
+async function readWhole(
   context: EpochContext,
   label: string,
   place: ManifestPlace,
@@ -105,7 +120,7 @@ export async function readManifestAt(
 
 /** Hash of the footer at the end of a place. @throws {KeyframeError} CORRUPT */
 export async function rootAt(
-  { store }: EpochContext,
+  { store }: Pick<EpochContext, 'store'>,
   { key, offset, sizeBytes }: ManifestPlace,
   { signal }: Abortable,
 ): Promise<string> {
@@ -116,7 +131,7 @@ export async function rootAt(
 
 /** Hash of all bytes at a place. @throws {KeyframeError} CORRUPT */
 export async function sha256At(
-  { store }: EpochContext,
+  { store }: Pick<EpochContext, 'store'>,
   { key, offset, sizeBytes }: ManifestPlace,
   { signal }: Abortable,
 ): Promise<string> {

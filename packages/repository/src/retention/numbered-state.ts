@@ -57,6 +57,21 @@ export class NumberedState<State> {
     return (await this.#highest(signal)) === next;
   }
 
+  /** Every state that is still there, the newest first; what cannot be read of them is told as a fault. */
+  async *history(signal: AbortSignal | undefined): AsyncGenerator<Numbered<State> | KeyframeError> {
+    for (const number of (await this.#numbers(signal)).toReversed()) {
+      const key = this.#key(number);
+      try {
+        const bytes = await readSealed(this.#store, key, signal);
+        yield { number, state: this.#form.decode(openSealedJson(bytes, key), key) };
+      } catch (error) {
+        if (hasCode(error, 'NOT_FOUND')) continue; // trimmed since it was listed
+        if (!hasCode(error, 'CORRUPT', 'REPOSITORY_FORMAT')) throw error;
+        yield error;
+      }
+    }
+  }
+
   /** When, by the store's clock, the object of that number was written; undefined once it is gone. */
   async writtenAt(number: number, signal: AbortSignal | undefined): Promise<Date | undefined> {
     return (await this.#store.stat(this.#key(number), { signal }))?.modifiedAt;
@@ -67,12 +82,17 @@ export class NumberedState<State> {
   }
 
   async #highest(signal: AbortSignal | undefined): Promise<number> {
-    let highest = 0;
+    return (await this.#numbers(signal)).at(-1) ?? 0;
+  }
+
+  /** Ascending. */
+  async #numbers(signal: AbortSignal | undefined): Promise<number[]> {
+    const numbers: number[] = [];
     for await (const { key } of this.#store.list(this.#prefix, { signal })) {
       const digits = key.slice(this.#prefix.length);
-      if (DIGITS.test(digits)) highest = Math.max(highest, Number(digits));
+      if (DIGITS.test(digits)) numbers.push(Number(digits));
     }
-    return highest;
+    return numbers.toSorted((one, other) => one - other);
   }
 
   async #load(key: string, signal: AbortSignal | undefined): Promise<Buffer> {

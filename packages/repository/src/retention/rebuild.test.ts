@@ -1,4 +1,4 @@
-import { createMemoryStore } from '@keyframe/testkit';
+import { contentOf, createMemoryStore } from '@keyframe/testkit';
 import { beforeEach, expect, test } from 'vitest';
 import {
   backUp,
@@ -19,6 +19,7 @@ import {
 import { bytesOf } from '@keyframe/contracts/streams';
 import type { EpochArchive } from '../cluster.ts';
 import { encrypted, KEY } from '../encryption/encrypted.fixture.ts';
+import { newSigningKey } from '../signing/keys.ts';
 import type { Retention } from './retention.ts';
 
 const OTHER: Tree = new Map([['base/1', compressible(1_300_000)]]);
@@ -40,6 +41,11 @@ beforeEach(async () => {
 });
 
 const named = async (name: RegExp): Promise<string[]> => (await keysOf(store)).filter((key) => name.test(key));
+
+async function expire(label: string, phase: 'marked' | 'fenced'): Promise<void> {
+  const entry = { epoch: 1, label, kind: 'backup', packs: [], since: 1, reason: '' } as const;
+  await retention.tombstones.follow(0, { backups: [{ ...entry, phase, markedAt: now().toISOString() }], wal: [] });
+}
 
 async function bringBackAll(): Promise<void> {
   for (const lost of await retention.rebuild.find()) await retention.rebuild.bringBack(lost);
@@ -125,9 +131,65 @@ test('what was interrupted before its manifest, and what is expired, is no loss'
   const { label } = await backUp(archive, OTHER);
   await store.delete(await named(new RegExp(`${label}/backup\\.json$`, 'u')));
   expect((await retention.rebuild.find()).map((each) => each.label)).toEqual([label]);
-  const entry = { epoch: 1, label, kind: 'backup', packs: [], phase: 'marked', since: 1, reason: '' } as const;
-  await retention.tombstones.follow(0, { backups: [{ ...entry, markedAt: now().toISOString() }], wal: [] });
-  expect(await retention.rebuild.find()).toEqual([]);
+  await expire(label, 'marked');
+  expect(await retention.rebuild.find()).toMatchObject([{ label, lost: ['record'], verdict: 'expired' }]);
+});
+
+test('what an expiry removed stays away when all manifests and all but an older tombstone are gone', async () => {
+  const removed = await backUp(archive, OTHER);
+  nowMs += 60_000;
+  const kept = await backUp(archive, OTHER);
+  await expire(removed.label, 'fenced');
+  await retention.tombstones.follow(1, { backups: [], wal: [] });
+  await store.delete(await named(/\/(?:manifest|backup\.json|intent)$/u));
+  const found = await retention.rebuild.find();
+  expect(found.map(({ label, verdict }) => ({ label, verdict }))).toEqual([
+    { label: removed.label, verdict: 'removed' },
+    { label: kept.label, verdict: 'can-return' },
+  ]);
+  const [gone, lost] = found;
+  if (gone === undefined || lost === undefined) throw new Error('two were found');
+  await expect(retention.rebuild.bringBack(gone)).rejects.toMatchObject({ code: 'CORRUPT' });
+  await retention.rebuild.bringBack(lost);
+  expect(await archive.backups.list()).toEqual([kept]);
+});
+
+test('where no tombstone is left, the signed chain tells what an expiry removed', async () => {
+  const { pem } = newSigningKey();
+  const signed = { tuning: SMALL, now, signing: { key: () => pem, trusted: [] } };
+  const vault = createMemoryStore({ now });
+  const own = await openArchive(vault, signed);
+  await open(vault, signed).signers.announce();
+  const facts = { systemIdentifier: SYSTEM_IDENTIFIER, timeline: 1, segmentSizeBytes: SEGMENT };
+  await own.wal.put({ name: '000000010000000000000003', content: bytesOf(Buffer.alloc(SEGMENT)), facts });
+  const { label } = await backUp(own, OTHER);
+  await own.chain.checkpoint();
+  await own.chain.expire({ backups: [label], wal: [] });
+  await vault.delete((await keysOf(vault)).filter((key) => /\/(?:manifest|backup\.json|intent)$/u.test(key)));
+  const { rebuild } = await open(vault, signed).cluster('main').retention();
+  expect(await rebuild.find()).toMatchObject([{ label, verdict: 'removed' }]);
+});
+
+test('a copy of the mirror that is damaged does not keep a backup away', async () => {
+  const record = await backUp(archive, OTHER);
+  const { key } = record.manifest.copy;
+  const bytes = await contentOf(store, key);
+  await store.delete(await named(/\/(?:manifest|backup\.json)$/u));
+  const bad = createMemoryStore({ now });
+  for (const each of await keysOf(store))
+    await bad.put(each, bytesOf((await contentOf(store, each)) ?? Buffer.alloc(0)));
+  await bad.put(key, bytesOf(Buffer.alloc(bytes?.length ?? 0, 7)));
+  const distrusted: string[] = [];
+  const copies = { of: () => [bad, store], distrust: (each: string) => void distrusted.push(each) };
+  // Reads meet the bad copy first; what is written goes to the good one.
+  const both = { ...store, get: bad.get.bind(bad), copies };
+  const { rebuild } = await open(both, { tuning: SMALL, now }).cluster('main').retention();
+  const [lost] = await rebuild.find();
+  expect(lost).toMatchObject({ verdict: 'can-return' });
+  if (lost !== undefined) await rebuild.bringBack(lost);
+  expect(await archive.backups.list()).toEqual([record]);
+  expect(digestOf((await restoreTree(archive, record)).tree)).toEqual(digestOf(OTHER));
+  expect(new Set(distrusted)).toEqual(new Set([key]));
 });
 
 test('an encrypted backup comes back as well, from its encrypted copy', async () => {

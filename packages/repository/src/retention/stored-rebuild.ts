@@ -1,14 +1,15 @@
-import { type Abortable, hasCode, KeyframeError } from '@keyframe/contracts';
+import { type Abortable, hasCode, KeyframeError, type Store } from '@keyframe/contracts';
 import { bytesOf } from '@keyframe/contracts/streams';
 import { encodeRecord } from '../backup/record-json.ts';
 import type { BackupRecord } from '../backup/record.ts';
 import type { EpochContext } from '../epoch-context.ts';
 import { damaged } from '../objects/damage.ts';
 import { putOnce } from '../objects/put-once.ts';
+import { withCopies } from '../objects/with-copies.ts';
 import { findCopy, type ManifestPlace, readManifestAt, type ReadManifest, rootAt, sha256At } from './manifest-copy.ts';
 import type { LostBackup, Rebuild } from './rebuild.ts';
 import type { EpochSurvey, LabelSurvey } from './survey.ts';
-import type { PackName, Tombstones } from './tombstones.ts';
+import type { PackName, RememberedLabel, Tombstones } from './tombstones.ts';
 
 /** What rebuilding works with. */
 export interface RebuildParts {
@@ -25,22 +26,29 @@ export class StoredRebuild implements Rebuild {
     this.#parts = parts;
   }
 
-  async find(options: Abortable = {}): Promise<LostBackup[]> {
-    const { state } = await this.#parts.tombstones.read(options);
+  async find(
+    options: Abortable & { readonly onFault?: ((fault: KeyframeError) => void) | undefined } = {},
+  ): Promise<LostBackup[]> {
     const epochs = await this.#parts.survey(options);
+    // After the listing: what was removed since it is known as such.
+    const remembered = await this.#parts.tombstones.remembered(options);
+    for (const fault of remembered.faults) options.onFault?.(fault);
     const lost: LostBackup[] = [];
-    for (const survey of epochs)
+    for (const survey of epochs) {
+      const { number: epoch } = survey.archive.epoch;
+      const signed = await signedExpiries(survey, options);
+      const context = this.#parts.context(epoch);
       for (const label of survey.labels) {
-        const epoch = survey.archive.epoch.number;
-        // What is expired is meant to go; what is left of it is no loss.
-        if (state.backups.some((each) => each.epoch === epoch && each.label === label.label)) continue;
-        const context = this.#parts.context(epoch);
+        const state = remembered.of(epoch, label.label) ?? (signed.has(label.label) ? SIGNED_OFF : undefined);
         const found =
-          label.record === undefined
-            ? await this.#withoutRecord(context, survey, label, epochs, options)
-            : await this.#withRecord(context, label.record, label, options);
+          state !== undefined
+            ? leftOut(epoch, label, state)
+            : label.record === undefined
+              ? await this.#withoutRecord(context, survey, label, epochs, options)
+              : await this.#withRecord(context, label.record, label, options);
         if (found !== undefined) lost.push(found);
       }
+    }
     return lost;
   }
 
@@ -137,6 +145,35 @@ export class StoredRebuild implements Rebuild {
   }
 }
 
+const SIGNED_OFF = { state: 'removed', kind: 'backup', markedAt: undefined } as const;
+
+/** Labels that the signed chain says were removed: asked only where a record is missing. */
+async function signedExpiries({ archive, labels }: EpochSurvey, options: Abortable): Promise<ReadonlySet<string>> {
+  if (labels.every(({ record }) => record !== undefined)) return new Set();
+  return (await archive.chain.audit(options)).expired;
+}
+
+/** What an expiry has taken does not come back by its packs; nor is what is left of it a loss. */
+function leftOut(
+  epoch: number,
+  { label, record, packs, hasManifest, fault }: LabelSurvey,
+  { state, kind, markedAt }: RememberedLabel | typeof SIGNED_OFF,
+): LostBackup | undefined {
+  // Begun, never finished, and given up: nothing that ever counted.
+  if (kind === 'unfinished' && state === 'marked') return undefined;
+  const isWhole = record !== undefined && hasManifest && fault === undefined;
+  if (isWhole || (record === undefined && !hasManifest && packs.size === 0)) return undefined;
+  const lost = [
+    ...(hasManifest ? [] : (['manifest'] as const)),
+    ...(record === undefined ? (['record'] as const) : []),
+  ];
+  const since = markedAt === undefined ? 'as the signed chain says' : `marked ${markedAt}`;
+  const base = { epoch, label, lost, source: undefined, record: undefined };
+  return state === 'marked'
+    ? { ...base, verdict: 'expired', detail: `it is expired, ${since}: bring it back with \`keyframe undelete\` first` }
+    : { ...base, verdict: 'removed', detail: `an expiry removed it, ${since}; ${packs.size} packs of it are left` };
+}
+
 const prefixOf = (context: EpochContext, label: string): string => `${context.prefix}backups/${label}/`;
 
 const placeOf = (lost: LostBackup, copy: ManifestPlace): ManifestPlace =>
@@ -173,7 +210,10 @@ async function hasRoot(
   options: Abortable,
 ): Promise<boolean> {
   try {
-    return (await rootAt(context, place, options)) === root;
+    await withCopies(context.store, place.key, async (store) => {
+      if ((await rootAt({ store }, place, options)) !== root) throw damaged(place.key, 'it is another manifest');
+    });
+    return true;
   } catch (error) {
     if (!hasCode(error, 'CORRUPT')) throw error;
     return false;
@@ -195,11 +235,25 @@ async function recordOf(
     manifest: {
       key: `${prefixOf(context, label)}manifest`,
       sizeBytes: place.sizeBytes,
-      sha256: await sha256At(context, place, options),
+      sha256: await provenSha256(context, place, root, options),
       root,
       copy: { key: copy.key, offset: copy.offset },
     },
   };
+}
+
+/** Of bytes whose footer is the one that the rest was proven by. */
+function provenSha256(
+  { store }: EpochContext,
+  place: ManifestPlace,
+  root: string,
+  options: Abortable,
+): Promise<string> {
+  return withCopies(store, place.key, async (copy) => {
+    if ((await rootAt({ store: copy }, place, options)) !== root)
+      throw damaged(place.key, 'its manifest changed while it was read');
+    return sha256At({ store: copy }, place, options);
+  });
 }
 
 function missingPacks(epochs: readonly EpochSurvey[], packs: readonly PackName[]): number {
@@ -228,15 +282,17 @@ async function putManifest(
   copy: ManifestPlace,
   options: Abortable,
 ): Promise<void> {
-  // Proven first: what is put below its key must not be another piece of damage.
-  if ((await sha256At(context, copy, options)) !== manifest.sha256)
-    throw damaged(copy.key, 'the copy of the manifest in it fails its hash');
   const { key, offset, sizeBytes } = copy;
   const range = { start: offset, end: offset + sizeBytes };
-  const open = async function* (): AsyncGenerator<Uint8Array> {
-    yield* await context.store.get(key, { range, signal: options.signal });
-  };
-  await replace(context, manifest.key, { sizeBytes, open }, options);
+  await withCopies(context.store, key, async (store: Store) => {
+    // Proven first, in the very place it is read from: what is put below its key must not be another piece of damage.
+    if ((await sha256At({ store }, copy, options)) !== manifest.sha256)
+      throw damaged(key, 'the copy of the manifest in it fails its hash');
+    const open = async function* (): AsyncGenerator<Uint8Array> {
+      yield* await store.get(key, { range, signal: options.signal });
+    };
+    await replace(context, manifest.key, { sizeBytes, open }, options);
+  });
 }
 
 /** What lies there is damaged: it is taken away first, since nothing is ever replaced. */

@@ -9,7 +9,8 @@ export type TombstoneKind = 'backup' | 'unfinished' | 'packs';
 /**
  * `marked`: the grace period runs, everything is still there. `deciding`: it is over, and a run asks once more who needs it;
  * everything is still there. `removing`: decided for good, objects may be gone.
- * `fenced`: an unfinished backup whose objects are gone; should its process wake up, what it publishes does not count.
+ * `fenced`: a backup whose record is gone, remembered: should the process of an unfinished one wake up, what it publishes
+ * does not count; and packs of a removed one that live on, with the copy of its manifest in them, do not bring it back.
  */
 export type TombstonePhase = 'marked' | 'deciding' | 'removing' | 'fenced';
 
@@ -83,7 +84,7 @@ function readTombstone(fields: Fields, key: string): Tombstone {
 }
 
 /** Whether nothing brings it back any more. */
-function isFinal({ phase }: Tombstone): boolean {
+export function isFinal({ phase }: Tombstone): boolean {
   return phase === 'removing' || phase === 'fenced';
 }
 

@@ -1,7 +1,7 @@
-import { type Abortable, hasCode, KeyframeError, type Store } from '@keyframe/contracts';
+import { type Abortable, hasCode, isKeyframeError, KeyframeError, type Store } from '@keyframe/contracts';
 import { tombstonePrefix } from './retention-keys.ts';
 import { type Numbered, NumberedState } from './numbered-state.ts';
-import { isHidden, type Tombstone, TOMBSTONE_FORM, type TombstoneState } from './tombstone.ts';
+import { isFinal, isHidden, type Tombstone, TOMBSTONE_FORM, type TombstoneState } from './tombstone.ts';
 
 /** A pack as a manifest names it. */
 export interface PackName {
@@ -15,6 +15,21 @@ export interface Publication {
   readonly epoch: number;
   readonly label: string;
   readonly packs: Iterable<PackName>;
+}
+
+/** What tombstones say of a label that has no record. */
+export interface RememberedLabel {
+  /** `marked`: it can still be brought back by `undelete`. `removed`: for good. */
+  readonly state: 'marked' | 'removed';
+  readonly kind: 'backup' | 'unfinished';
+  readonly markedAt: string;
+}
+
+/** What all tombstones that are left say together. */
+export interface RememberedLabels {
+  of(epoch: number, label: string): RememberedLabel | undefined;
+  /** Tombstones that cannot be read: what they alone say is not known. */
+  readonly faults: readonly KeyframeError[];
 }
 
 /**
@@ -34,6 +49,32 @@ export class Tombstones {
   /** @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
   read({ signal }: Abortable = {}): Promise<Numbered<TombstoneState>> {
     return this.#state.read(signal);
+  }
+
+  /**
+   * Which backups are expired or removed, by the newest tombstones and by all older ones that are left: should the newest be
+   * lost or damaged, what was removed before is known still.
+   */
+  async remembered({ signal }: Abortable = {}): Promise<RememberedLabels> {
+    const known = new Map<string, RememberedLabel>();
+    const faults: KeyframeError[] = [];
+    let isNewest = true;
+    for await (const each of this.#state.history(signal)) {
+      if (isKeyframeError(each)) {
+        faults.push(each);
+        continue;
+      }
+      for (const entry of each.state.backups) {
+        const { epoch, label, kind, markedAt } = entry;
+        const name = `${epoch}/${label}`;
+        if (kind === 'packs') continue;
+        if (isFinal(entry)) known.set(name, { state: 'removed', kind, markedAt });
+        // What only an older one has marked was taken back.
+        else if (isNewest && !known.has(name)) known.set(name, { state: 'marked', kind, markedAt });
+      }
+      isNewest = false;
+    }
+    return { of: (epoch, label) => known.get(`${epoch}/${label}`), faults };
   }
 
   /** False when somebody else changed them since that number was read. */

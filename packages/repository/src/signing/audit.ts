@@ -96,6 +96,7 @@ class ChainWalk {
       faults: this.#faults,
       known: known.toSorted((one, other) => other.number - one.number)[0],
       backups: this.#backups,
+      expired: this.#expired,
       walFiles: this.#wal.size,
       walIdentity: (name) => this.#wal.identity(name),
       walNames: () => this.#wal.names(),

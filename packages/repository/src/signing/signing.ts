@@ -79,6 +79,8 @@ export interface ChainAudit {
   readonly known: ChainHead | undefined;
   /** Backups that the chain vouches for and that no expiry removed. */
   readonly backups: ReadonlyMap<string, string>;
+  /** Labels of backups that an expiry removed. */
+  readonly expired: ReadonlySet<string>;
   /** WAL files that the chain vouches for and that no expiry removed. */
   readonly walFiles: number;
   /** Identity of a WAL file as it was signed, hexadecimal; `undefined` when the chain does not name it. */
