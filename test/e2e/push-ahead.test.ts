@@ -19,6 +19,13 @@ test('a backlog is archived by few processes, one of them killed, and every segm
     segments.push(await switchWal(origin));
   }
 
+  await site.report(['wal', 'push', join(origin.data, 'pg_wal', segments[0] ?? '')]);
+  const waiting = await site.text(['wal', 'status']);
+  expect(waiting).toMatch(
+    /waiting: +[0-9]+ files \(.*\) in pg_wal, 0\.0 archived and .* a second: it does not get less/,
+  );
+  expect(waiting).toMatch(/pg_wal: +.* free/);
+
   // Stands for Node: writes down that it was started, and the second time dies in the middle.
   const starts = join(site.directory, 'starts');
   const node = join(site.directory, 'node');

@@ -1,11 +1,12 @@
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
-import { formatSize } from '../output/format.ts';
+import type { ArchiverStatus } from '@keyframe/engine';
+import { formatDuration, formatSize } from '../output/format.ts';
 
 export const command: Command = defineCommand({
   name: 'wal status',
   summary: 'Show what the WAL archive holds, its gaps, and the newest recoverable moment',
   description:
-    'Reads the repository, and the server too when it answers: its archiver, and what waits in pg_wal. Without the server the figures of the repository still stand.',
+    'Reads the repository, and the server too when it answers: its archiver, what waits in pg_wal and how fast that changes (measured over two seconds when something waits), and on the machine of the server the space left for it. Without the server the figures of the repository still stand.',
   examples: [{ run: 'keyframe wal status' }, { run: 'keyframe wal status --json' }],
   positionals: [],
   options: {},
@@ -34,7 +35,8 @@ export const command: Command = defineCommand({
         server.reachable ? `${server.lastArchived ?? 'never'} ${server.lastArchivedAt ?? ''}` : undefined,
       ],
       ['last failure', server.reachable && server.failing ? `${server.lastFailed} ${server.lastFailedAt}` : undefined],
-      ['waiting', server.reachable && server.waiting !== undefined ? `${server.waiting} files in pg_wal` : undefined],
+      ['waiting', server.reachable ? waiting(server) : undefined],
+      ['pg_wal', server.reachable ? room(server.walSpace) : undefined],
     ]);
     out.line();
     out.table(
@@ -56,6 +58,26 @@ export const command: Command = defineCommand({
       );
   },
 });
+
+type Archiver = Extract<ArchiverStatus, { readonly reachable: true }>;
+
+function waiting({ waiting: files, backlog }: Archiver): string | undefined {
+  if (backlog === undefined) return files === undefined ? undefined : `${files} files in pg_wal`;
+  const { archivedFilesPerSecond, writtenBytesPerSecond, secondsToCatchUp } = backlog;
+  const rates = `${archivedFilesPerSecond.toFixed(1)} archived and ${formatSize(writtenBytesPerSecond)} written a second`;
+  const end =
+    secondsToCatchUp === undefined ? 'it does not get less' : `caught up in ${formatDuration(secondsToCatchUp * 1000)}`;
+  return `${backlog.files} files (${formatSize(backlog.bytes)}) in pg_wal, ${rates}: ${end}`;
+}
+
+function room(space: Archiver['walSpace']): string | undefined {
+  if (space === undefined) return undefined;
+  const { freeBytes, hoursToFull } = space;
+  const free = `${formatSize(freeBytes)} free`;
+  if (hoursToFull === undefined) return free;
+  const time = hoursToFull < 48 ? `${hoursToFull.toFixed(1)} hours` : `${Math.round(hoursToFull / 24)} days`;
+  return `${free}, full in ${time} if nothing were archived from now on`;
+}
 
 /** Some nights from now the labels would fill the screen. */
 function recoverable(labels: readonly string[]): string {

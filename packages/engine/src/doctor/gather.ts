@@ -1,6 +1,5 @@
 /** Collects the evidence. A fault is evidence too; only an abort and a bug end it. @packageDocumentation */
-import { access, constants, realpath, stat, statfs } from 'node:fs/promises';
-import path from 'node:path';
+import { access, constants, realpath, stat } from 'node:fs/promises';
 import { type Abortable, hasCode, isKeyframeError, KeyframeError, type Store } from '@keyframe/contracts';
 import {
   connectReplication,
@@ -11,6 +10,7 @@ import {
 } from '@keyframe/postgres';
 import type { Repository, WriteRule } from '@keyframe/repository';
 import { isLocalTarget, patient } from '../setup/look-around.ts';
+import { walFreeBytes } from '../server/wal-space.ts';
 import { readArchiveCommand } from './archive-command.ts';
 import type {
   ArchiveExpectation,
@@ -202,7 +202,6 @@ async function gatherHost(
   signal?.throwIfAborted();
   const command = readArchiveCommand(facts.archiveCommand ?? '');
   const config = command.config === undefined ? [] : [command.config];
-  const space = await absentAsUndefined(statfs(path.join(dataDirectory, 'pg_wal')));
   return {
     value: {
       files: await Promise.all([
@@ -212,7 +211,7 @@ async function gatherHost(
       sameConfig: command.config === undefined ? undefined : await isSameFile(command.config, expected.configFile),
       serverUid: directory.uid,
       ourUid: process.getuid?.(),
-      walFreeBytes: space === undefined ? undefined : space.bavail * space.bsize,
+      walFreeBytes: await walFreeBytes(target, dataDirectory),
     },
   };
 }

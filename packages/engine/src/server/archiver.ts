@@ -1,5 +1,7 @@
 import { type Abortable, isKeyframeError } from '@keyframe/contracts';
 import { connectSql, type ConnectionTarget, inspectServer } from '@keyframe/postgres';
+import { type Backlog, measureBacklog, type WalSpace, walSpace } from './backlog.ts';
+import { walFreeBytes } from './wal-space.ts';
 
 /** The server's own view of archiving. The archive can be judged without it, so an unreachable server is an answer, not a fault. */
 export type ArchiverStatus =
@@ -14,6 +16,10 @@ export type ArchiverStatus =
       readonly lastFailedAt: string | undefined;
       /** WAL files marked ready and not archived yet; absent without the right to look. */
       readonly waiting: number | undefined;
+      /** What waits and how it changes; absent when nothing waits. */
+      readonly backlog: Backlog | undefined;
+      /** Absent on another machine than the server's. */
+      readonly walSpace: WalSpace | undefined;
     };
 
 /** Asks the server how its archiver fares; tells too when the server cannot be asked. */
@@ -25,7 +31,9 @@ export async function readArchiver(
   try {
     const sql = await connectSql(target, options);
     try {
-      const { archiver, wal } = await inspectServer(sql, { now, ...options });
+      const { archiver, wal, walSegmentSizeBytes, dataDirectory } = await inspectServer(sql, { now, ...options });
+      const waits = (wal.readyFiles ?? 0) > 0 && walSegmentSizeBytes !== undefined;
+      const backlog = waits ? await measureBacklog(sql, walSegmentSizeBytes, options) : undefined;
       return {
         reachable: true,
         lastArchived: archiver?.lastArchivedWal,
@@ -35,6 +43,8 @@ export async function readArchiver(
         lastFailed: archiver?.lastFailedWal,
         lastFailedAt: archiver?.lastFailedTime,
         waiting: wal.readyFiles,
+        backlog,
+        walSpace: walSpace(await walFreeBytes(target, dataDirectory), wal, backlog),
       };
     } finally {
       await sql.close();
