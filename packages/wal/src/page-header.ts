@@ -52,7 +52,7 @@ export interface SegmentHeader {
 }
 
 /** The PostgreSQL major that writes pages of this magic, if known. */
-function majorOfMagic(magic: number): PostgresMajor | undefined {
+export function majorOfMagic(magic: number): PostgresMajor | undefined {
   const majors = [14, 15, 16, 17, 18] as const;
   return majors.find((major) => PAGE_MAGIC[major] === magic);
 }

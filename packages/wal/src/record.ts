@@ -46,7 +46,7 @@ const XINFO = {
 const EPOCH_MICROS = 946_684_800_000_000;
 
 /** A timestamptz. Numbers are exact until the year 2255, and quicker than big integers. */
-function unixMicros(view: DataView, at: number): bigint {
+export function unixMicros(view: DataView, at: number): bigint {
   const micros = view.getInt32(at + 4, true) * 2 ** 32 + view.getUint32(at, true) + EPOCH_MICROS;
   return Number.isSafeInteger(micros) ? BigInt(micros) : view.getBigInt64(at, true) + BigInt(EPOCH_MICROS);
 }
@@ -96,7 +96,7 @@ export function readFact(record: RecordBody, place: RecordPlace, major: Postgres
  * The main data is the last part of a record, after its block references, of which telling records have none.
  * Before it may stand a replication origin and a top-level xid.
  */
-function mainDataStart({ view, start, end }: RecordBody): number | undefined {
+export function mainDataStart({ view, start, end }: RecordBody): number | undefined {
   let at = start;
   while (at + 2 <= end) {
     const id = view.getUint8(at);
@@ -135,17 +135,30 @@ function readTransaction(
   };
 }
 
-interface TransactionParts {
+/** The optional parts of a commit or abort. */
+export interface TransactionParts {
+  /** 0: not told. */
+  readonly database: number;
   readonly subtransactions: number;
   /** Where the list of their xids begins. */
   readonly subtransactionsAt: number;
+  /** Files that are removed, and where their list begins. */
+  readonly relations: number;
+  readonly relationsAt: number;
   readonly twoPhaseXid: number | undefined;
 }
 
-const NO_PARTS: TransactionParts = { subtransactions: 0, subtransactionsAt: 0, twoPhaseXid: undefined };
+const NO_PARTS: TransactionParts = {
+  database: 0,
+  subtransactions: 0,
+  subtransactionsAt: 0,
+  relations: 0,
+  relationsAt: 0,
+  twoPhaseXid: undefined,
+};
 
 /** The optional parts stand one after the other, each present when its bit of `xinfo` is set. */
-function readParts(
+export function readParts(
   record: RecordBody,
   from: number,
   commits: boolean,
@@ -156,6 +169,8 @@ function readParts(
   if (from + 4 > end) return undefined;
   const xinfo = view.getUint32(from, true);
   let at = from + 4;
+  const hasDatabase = (xinfo & XINFO.database) !== 0 && at + 8 <= end;
+  const database = hasDatabase ? view.getUint32(at, true) : 0;
   if ((xinfo & XINFO.database) !== 0) at += 8;
   const countAt = (bit: number, itemBytes: number): number => {
     if ((xinfo & bit) === 0) return 0;
@@ -169,12 +184,14 @@ function readParts(
   };
   const subtransactionsAt = at + 4;
   const subtransactions = countAt(XINFO.subtransactions, 4);
-  countAt(XINFO.relations, 12);
+  const relationsAt = at + 4;
+  const relations = countAt(XINFO.relations, 12);
   countAt(XINFO.statistics, major >= 18 ? 16 : 12);
   if (commits) countAt(XINFO.invalidations, 16);
   const twoPhase = (xinfo & XINFO.twoPhase) !== 0;
   if (at + (twoPhase ? 4 : 0) > end) return undefined;
-  return { subtransactions, subtransactionsAt, twoPhaseXid: twoPhase ? view.getUint32(at, true) : undefined };
+  const twoPhaseXid = twoPhase ? view.getUint32(at, true) : undefined;
+  return { database, subtransactions, subtransactionsAt, relations, relationsAt, twoPhaseXid };
 }
 
 /** True when a transaction's end names `xid` among its subtransactions. */

@@ -16,6 +16,8 @@ declare function blocksAreFull(): void;
 const TABLES: u32 = 0;
 /** Records by resource manager and the upper half of their info. */
 export const COUNTS: u32 = 0x8000;
+/** What finish() found beside the effects: how many, the top-level xid, LSN of the first. */
+export const FOUND: u32 = 0x7ff0;
 export const PIECE: u32 = 0x10000;
 export const PIECE_BYTES: u32 = 0x100000;
 export const SCRATCH: u32 = PIECE + PIECE_BYTES;
@@ -55,14 +57,11 @@ export let records: u32 = 0;
 export let lost: u32 = 0;
 /** PostgreSQL's major version, which the shape of images depends on. */
 export let major: u32 = 18;
+/** Every record is an event. */
+export let everything: bool = false;
 /** Start of the last record that was walked over. */
 export let previousLow: u32 = 0;
 export let previousHigh: u32 = 0;
-// What finish() found beside the effects.
-export let foundEffects: u32 = 0;
-export let foundTop: u32 = 0;
-export let foundFirst: u32 = 0;
-
 let effectsUsed: u32 = 0;
 let freeEffect: u32 = 0;
 let cachedXid: u32 = 0;
@@ -121,7 +120,7 @@ export function walk(from: u32, end: u32, low: u32, high: u32, beforeLow: u32, b
     if (total < 24 || total > ((end - at) as u32)) break;
     const manager = load<u8>(at, 17) as u32;
     const info = load<u8>(at, 16) as u32;
-    if (manager > 21 || load<u64>(at, 8) != before || (manager == 0 && (info & 0xf0) == 0x40)) break;
+    if (manager > 21 || load<u64>(at, 8) != before || (manager == 0 && isForScanner(info & 0xf0))) break;
     const sum = crc(crc(-1, at + 24, at + total), at, at + 20);
     if (~sum != load<u32>(at, 20)) break;
     const lsn = shift + (at as u64);
@@ -143,7 +142,7 @@ export function digest(record: u32, total: u32, low: u32, high: u32): bool {
   let rest: u32 = total - 24;
   // Bytes of images and data that the headers read so far announce; the headers end where these begin.
   let announced: u32 = 0;
-  let isEvent: bool = isTelling(manager, info);
+  let isEvent: bool = everything || isTelling(manager, info);
   let relation: u32 = NONE;
   let first: u32 = NONE;
   let firstBlock: u32 = 0;
@@ -213,6 +212,12 @@ export function digest(record: u32, total: u32, low: u32, high: u32): bool {
   const counter = COUNTS + (manager << 6) + ((info >> 4) << 2);
   store<u32>(counter, load<u32>(counter) + 1);
   return true;
+}
+
+/** A switch of segments, and what replaces a record that was never finished: they change where records are looked for. */
+@inline
+function isForScanner(operation: u32): bool {
+  return operation == 0x40 || operation == 0xd0;
 }
 
 /** Records that TypeScript sees whatever they name. */
@@ -436,18 +441,15 @@ function makeEffect(relation: u32): u32 {
   return effect;
 }
 
-/** Takes a transaction out. Returns its first effect, 0 for none: to be given back by release(). Sets the found… globals. */
+/** Takes a transaction out. Returns its first effect, 0 for none: to be given back by release(). Fills FOUND. */
 export function finish(xid: u32): u32 {
-  foundEffects = 0;
-  foundTop = 0;
-  foundFirst = 0;
+  memory.fill(FOUND, 0, 16);
   const slot = findSlot(xid);
   if (slot == 0) return 0;
   const effect = load<u32>(slot, 4);
-  foundTop = load<u32>(slot, 16);
-  foundEffects = load<u32>(slot, 20);
-  store<u64>(COUNTS - 8, load<u64>(slot, 8));
-  foundFirst = COUNTS - 8;
+  store<u32>(FOUND, load<u32>(slot, 20));
+  store<u32>(FOUND, load<u32>(slot, 16), 4);
+  store<u64>(FOUND, load<u64>(slot, 8), 8);
   cachedXid = 0;
   cachedRelation = NONE;
   removeSlot(slot);

@@ -56,11 +56,10 @@ interface Shared {
   readonly records: Global;
   readonly lost: Global;
   readonly major: Global;
+  readonly everything: Global;
   readonly previousLow: Global;
   readonly previousHigh: Global;
-  readonly foundEffects: Global;
-  readonly foundTop: Global;
-  readonly foundFirst: Global;
+  readonly FOUND: Global;
   readonly MEMORY_BYTES: Global;
 }
 
@@ -128,6 +127,11 @@ export class WasmWalker implements RecordWalker {
   /** A variable or constant of the module. */
   number(name: keyof Shared): number {
     return Number(this.shared[name].value) >>> 0;
+  }
+
+  /** Make every record an event. */
+  set everything(all: boolean) {
+    this.shared.everything.value = all ? 1 : 0;
   }
 
   set major(major: PostgresMajor) {

@@ -1,0 +1,116 @@
+import type { FoundEffects, OpenEffects } from './open-effects.ts';
+import type { FoldedTransactions, TransactionEffect } from './segment-index.ts';
+import { lsn } from '@keyframe/contracts';
+
+/** So many that are alike in a segment become one line. */
+export const FOLDED_FROM = 32;
+/** A transaction with more rows in a table is never one of many. */
+export const LARGEST_FOLDED = 100;
+
+/** When and where an ordinary transaction ended, in numbers: most transactions are of this kind. */
+export interface OrdinaryEnd {
+  readonly commits: boolean;
+  readonly xid: number;
+  readonly start: number;
+  readonly end: number;
+  readonly firstLsn: number;
+  readonly timeMicros: bigint;
+  readonly database: number;
+}
+
+interface Shape {
+  readonly words: Uint32Array;
+  readonly commits: boolean;
+  count: number;
+  /** The first of them, until they are too many to be told one by one. */
+  readonly ends: OrdinaryEnd[];
+  last: OrdinaryEnd;
+  lowestXid: number;
+  highestXid: number;
+}
+
+/** Gathers the transactions of a segment that are alike. */
+export class OrdinaryTransactions {
+  readonly #effects: OpenEffects;
+  #shapes = new Map<number, Shape[]>();
+
+  constructor(effects: OpenEffects) {
+    this.#effects = effects;
+  }
+
+  /** Takes one in; false for one that must be told by itself. */
+  take(found: FoundEffects, end: OrdinaryEnd): boolean {
+    const hash = this.#effects.shapeHash(found.first, LARGEST_FOLDED);
+    if (hash < 0) return false;
+    const shapes = this.#shapes.get(hash) ?? [];
+    const known = shapes.find(
+      (shape) => shape.commits === end.commits && this.#effects.hasShape(found.first, found.count, shape.words),
+    );
+    if (known === undefined) {
+      const words = this.#effects.shape(found.first, found.count);
+      const { commits, xid } = end;
+      shapes.push({ words, commits, count: 1, ends: [end], last: end, lowestXid: xid, highestXid: xid });
+      if (shapes.length === 1) this.#shapes.set(hash, shapes);
+      return true;
+    }
+    known.count += 1;
+    known.last = end;
+    if (known.count < FOLDED_FROM) known.ends.push(end);
+    if (precedes(end.xid, known.lowestXid)) known.lowestXid = end.xid;
+    else if (precedes(known.highestXid, end.xid)) known.highestXid = end.xid;
+    return true;
+  }
+
+  /** Those that are many, and those that are not. Begins anew. */
+  finish(): { readonly folded: FoldedTransactions[]; readonly single: TransactionEffect[] } {
+    const folded: FoldedTransactions[] = [];
+    const single: TransactionEffect[] = [];
+    for (const shape of [...this.#shapes.values()].flat()) {
+      const tables = this.#effects.tablesOf(shape.words);
+      const outcome = shape.commits ? 'commit' : 'abort';
+      const [first] = shape.ends;
+      if (shape.count < FOLDED_FROM || first === undefined)
+        for (const end of shape.ends) single.push(singleOf(end, tables));
+      else
+        folded.push({
+          outcome,
+          count: shape.count,
+          tables,
+          firstLsn: lsn(BigInt(first.start)),
+          lastLsn: lsn(BigInt(shape.last.start)),
+          firstTimeMicros: first.timeMicros,
+          lastTimeMicros: shape.last.timeMicros,
+          lowestXid: shape.lowestXid,
+          highestXid: shape.highestXid,
+        });
+    }
+    this.#shapes = new Map();
+    return { folded, single };
+  }
+}
+
+/** Whether a transaction id comes before another one; they go round. */
+export function precedes(xid: number, other: number): boolean {
+  return ((xid - other) | 0) < 0;
+}
+
+function singleOf(end: OrdinaryEnd, tables: TransactionEffect['tables']): TransactionEffect {
+  return {
+    xid: end.xid,
+    topXid: 0,
+    outcome: end.commits ? 'commit' : 'abort',
+    prepared: false,
+    lsn: lsn(BigInt(end.start)),
+    endLsn: lsn(BigInt(end.end)),
+    firstLsn: lsn(BigInt(end.firstLsn)),
+    timeMicros: end.timeMicros,
+    database: end.database || (tables.find(({ relation }) => relation.database !== 0)?.relation.database ?? 0),
+    subtransactions: [],
+    tables,
+    created: [],
+    dropped: [],
+    truncated: [],
+    messages: [],
+    partial: false,
+  };
+}

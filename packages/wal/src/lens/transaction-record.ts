@@ -1,0 +1,60 @@
+import type { RelationId } from '../facts.ts';
+import type { PostgresMajor } from '../page-header.ts';
+import { mainDataStart, readParts, type RecordBody, unixMicros } from '../record.ts';
+
+const OPCODE_MASK = 0x70;
+const HAS_INFO = 0x80;
+const XACT = { commit: 0x00, abort: 0x20, commitPrepared: 0x30, abortPrepared: 0x40 } as const;
+
+/** The end of a transaction as its record tells it. */
+export interface TransactionEnd {
+  readonly outcome: 'commit' | 'abort';
+  readonly prepared: boolean;
+  readonly xid: number;
+  readonly timeMicros: bigint;
+  /** 0: not told. */
+  readonly database: number;
+  readonly subtransactions: readonly number[];
+  readonly dropped: readonly RelationId[];
+}
+
+/** True for a commit or abort that tells nothing but its time: most of them. */
+export function isPlainEnd(info: number): boolean {
+  return (info & HAS_INFO) === 0 && ((info & OPCODE_MASK) === XACT.commit || (info & OPCODE_MASK) === XACT.abort);
+}
+
+/** True for the record of a transaction's end. */
+export function isEnd(info: number): boolean {
+  const opcode = info & OPCODE_MASK;
+  return Object.values(XACT).some((each) => each === opcode);
+}
+
+/** Reads the end of a transaction; `undefined` for one that cannot be read. */
+export function readEnd(record: RecordBody, major: PostgresMajor): TransactionEnd | undefined {
+  const data = mainDataStart(record);
+  const { view, info, end } = record;
+  if (data === undefined || data + 8 > end) return undefined;
+  const opcode = info & OPCODE_MASK;
+  const commits = opcode === XACT.commit || opcode === XACT.commitPrepared;
+  const parts = readParts(record, data + 8, commits, major);
+  if (parts === undefined) return undefined;
+  const { subtransactionsAt, relationsAt } = parts;
+  return {
+    outcome: commits ? 'commit' : 'abort',
+    prepared: opcode === XACT.commitPrepared || opcode === XACT.abortPrepared,
+    xid: parts.twoPhaseXid ?? record.xid,
+    timeMicros: unixMicros(view, data),
+    database: parts.database,
+    subtransactions: Array.from({ length: parts.subtransactions }, (_, index) =>
+      view.getUint32(subtransactionsAt + index * 4, true),
+    ),
+    dropped: Array.from({ length: parts.relations }, (_, index) => {
+      const at = relationsAt + index * 12;
+      return {
+        tablespace: view.getUint32(at, true),
+        database: view.getUint32(at + 4, true),
+        relfilenode: view.getUint32(at + 8, true),
+      };
+    }),
+  };
+}
