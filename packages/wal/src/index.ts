@@ -2,6 +2,15 @@
  * Reads PostgreSQL's WAL: bytes in, facts out.
  * @packageDocumentation
  */
+export { beginCatalogue, type CatalogueFiles, resumeCatalogue } from './catalogue/begin.ts';
+export {
+  type Action,
+  type ActionVerb,
+  decodeNotes,
+  type NamedRelation,
+  type SegmentNotes,
+  type TransactionNotes,
+} from './catalogue/notes.ts';
 export { crc32c } from './crc32c.ts';
 export type {
   BackupEndFact,
@@ -28,6 +37,8 @@ export type {
   WatchOptions,
 } from './facts.ts';
 export type { CatalogueTracker, DecodedBlock, DecodedRecord } from './lens/decoded-record.ts';
+export { type LensState, NO_LENS_STATE, type OpenTransaction } from './lens/lens-state.ts';
+export { createWalLens, type LensPiece, type WalLens, type WalLensOptions } from './lens/wal-lens.ts';
 export {
   type ChangedBlocks,
   type FoldedTransactions,
