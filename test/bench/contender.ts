@@ -18,6 +18,8 @@ export interface Site {
 export interface Prepared {
   /** Setting of the server, with `%p` and `%f`. */
   readonly archiveCommand: string;
+  /** The same of another server on a copy of the data, where the setting names the data directory. */
+  readonly archiveCommandIn?: ((dataDirectory: string) => string) | undefined;
   /** Setting of a server that recovers in `dataDirectory`. */
   restoreCommand(dataDirectory: string): string;
   readonly backup: Command;

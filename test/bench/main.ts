@@ -10,7 +10,7 @@ import type { Contender } from './contender.ts';
 import { barman, type Barman, barmanIncrements, ensureBarman } from './contenders/barman.ts';
 import { bundled, fromSource, keyframe, keyframeIncrements, type Variant } from './contenders/keyframe.ts';
 import { combined, compressedTar, copiedWal, plainCopy, zstdFault } from './contenders/pg-basebackup.ts';
-import { pgBackRest, pgBackRestFault, pgBackRestVersion } from './contenders/pgbackrest.ts';
+import { pgBackRest, pgBackRestAsync, pgBackRestFault, pgBackRestVersion } from './contenders/pgbackrest.ts';
 import { copyDirectory, type Dataset, type DatasetParameters, ensureDataset } from './data/dataset.ts';
 import { contents, run } from './measure.ts';
 import { type BenchOptions, HELP, parseOptions } from './options.ts';
@@ -21,6 +21,7 @@ import { days, incrementsOf } from './scenarios/increments.ts';
 import { limits } from './scenarios/limits.ts';
 import { memory } from './scenarios/memory.ts';
 import { starts } from './scenarios/start.ts';
+import { backlogs } from './scenarios/backlog.ts';
 import { pushAndReplay, SEGMENTS_AGAIN } from './scenarios/wal.ts';
 
 const CACHE = path.join(process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache'), 'keyframe');
@@ -71,6 +72,7 @@ async function contendersOf(
       keyframe(level, bundle),
       ...(level === first ? [keyframe(level, fromSource())] : []),
       pgBackRest(level, peers.pgBackRest, missing),
+      ...(level === first ? [pgBackRestAsync(level, peers.pgBackRest, missing)] : []),
       barman(level, peers.barman, peers.zstdFault),
       compressedTar(level, peers.zstdFault),
       ...VARIANTS.map((variant) => keyframeIncrements(level, bundle, major, variant)),
@@ -118,6 +120,7 @@ async function measureAll(options: BenchOptions, dataset: Dataset): Promise<Meas
     if (wants('increment')) await incrementsOf(bench);
     if (wants('days')) await days(bench);
     if (wants('memory')) await memory(bench, options.major, options.gigabytes);
+    if (wants('backlog')) await backlogs(bench);
     if (wants('wal')) await pushAndReplay(bench);
     if (wants('start'))
       await starts(bench, {

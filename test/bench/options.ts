@@ -24,7 +24,8 @@ export const HELP = `Runs Keyframe and its peers on the same data and prints a t
   --rounds N         runs of each contender, of which the median counts (default 3)
   --levels LIST      zstd levels of backups; WAL uses the first (default 1,3)
   --only LIST        of: limits, backup (with restore), increment, days (ten increments, restores),
-                     memory (generated data of --size), wal (push and replay), start
+                     memory (generated data of --size), backlog (archived by
+                     a server), wal (push by hand, and replay), start
   --contenders RE    only those whose title matches
   --update FILE      put the tables between the marks of this file, too
   --mark NAME        which marks: <!-- NAME: begin --> and <!-- NAME: end --> (default figures)

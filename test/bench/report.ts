@@ -48,6 +48,9 @@ const against = (heading: string, scenario: ScenarioName, invert = false): Colum
   },
 ];
 
+const rate = (count: number, value: number | undefined): string =>
+  value === undefined ? '' : (count / value).toFixed(1);
+
 const per = (heading: string, count: number, figure: 'wallSeconds' | 'cpuSeconds'): Column => [
   heading,
   (samples) => {
@@ -118,6 +121,20 @@ const tables = (segments: number, again: number): readonly Table[] => [
     scenario: 'memory',
     heading: 'Memory, by the size of the database',
     columns: [WALL, CPU, RSS, STORED, OBJECTS],
+  },
+  {
+    scenario: 'backlog',
+    heading: `Backlog of ${segments} segments, archived by a server that starts with it`,
+    columns: [
+      WALL,
+      CPU,
+      ['segments a second', (samples) => rate(segments, figureOf(samples, 'wallSeconds'))],
+      per('CPU ms a segment', segments, 'cpuSeconds'),
+      RSS,
+      STORED,
+      WALL_RATIO,
+      CPU_RATIO,
+    ],
   },
   {
     scenario: 'push',

@@ -12,6 +12,7 @@ export type ScenarioName =
   | 'restore-days'
   | `delta-${'random' | 'clustered'}`
   | 'memory'
+  | 'backlog'
   | 'push'
   | 'push-again'
   | 'replay'

@@ -25,7 +25,18 @@ export function pgBackRestFault(version: string | undefined, major: number): str
     : undefined;
 }
 
-export function pgBackRest(level: number, version: string | undefined, missing: string | undefined): Contender {
+/** Its asynchronous form, which pushes and gets WAL ahead: a row of its own in the scenarios about WAL. */
+export function pgBackRestAsync(level: number, version: string | undefined, missing: string | undefined): Contender {
+  const row = pgBackRest(level, version, missing, { 'archive-async': 'y' });
+  return { ...row, title: `${row.title}, asynchronous`, backups: false, increments: false };
+}
+
+export function pgBackRest(
+  level: number,
+  version: string | undefined,
+  missing: string | undefined,
+  more: Readonly<Record<string, string>> = {},
+): Contender {
   return {
     title: `pgBackRest ${version ?? ''} zst ${level}, 2 processes`,
     missing,
@@ -48,6 +59,7 @@ export function pgBackRest(level: number, version: string | undefined, missing: 
         'compress-level': level,
         'process-max': 2,
         'start-fast': 'y',
+        ...more,
       };
       const stanza = {
         'pg1-path': cluster.data,
@@ -65,6 +77,7 @@ export function pgBackRest(level: number, version: string | undefined, missing: 
       await run({ argv: [...argv, 'stanza-create'] });
       return {
         archiveCommand: `${words} archive-push %p`,
+        archiveCommandIn: (data) => `${words} --pg1-path=${word(data)} archive-push %p`,
         restoreCommand: (data) => `${words} --pg1-path=${word(data)} archive-get %f "%p"`,
         backup: { argv: [...argv, '--type=full', 'backup'] },
         restore: (target) => ({ argv: [...argv, `--pg1-path=${target}`, '--type=immediate', 'restore'] }),
