@@ -45,9 +45,14 @@ const XINFO = {
 /** PostgreSQL counts from 2000-01-01. */
 const EPOCH_MICROS = 946_684_800_000_000;
 
-/** A timestamptz. Numbers are exact until the year 2255, and quicker than big integers. */
-export function unixMicros(view: DataView, at: number): bigint {
-  const micros = view.getInt32(at + 4, true) * 2 ** 32 + view.getUint32(at, true) + EPOCH_MICROS;
+/** A timestamptz as a number, which is exact until the year 2255. */
+export function unixMicrosNumber(view: DataView, at: number): number {
+  return view.getInt32(at + 4, true) * 2 ** 32 + view.getUint32(at, true) + EPOCH_MICROS;
+}
+
+/** A timestamptz. Numbers are quicker than big integers. */
+function unixMicros(view: DataView, at: number): bigint {
+  const micros = unixMicrosNumber(view, at);
   return Number.isSafeInteger(micros) ? BigInt(micros) : view.getBigInt64(at, true) + BigInt(EPOCH_MICROS);
 }
 

@@ -352,8 +352,13 @@ class Scanner implements WalScanner {
       return false;
     }
     this.#facts.push(...this.#watch.report(record, place, next, pages.start, pages.major));
-    if (!isTelling(resourceManager, info, this.#watch.files)) return true;
-    const fact = readFact(record, place, this.#pages.major);
+    return !isTelling(resourceManager, info, this.#watch.files) || this.#tell(record, place, offset);
+  }
+
+  /** Adds what a telling record says. */
+  #tell(record: RecordBody, place: RecordPlace, offset: number): boolean {
+    const pages = this.#pages;
+    const fact = readFact(record, place, pages.major);
     const abandoned = this.#abandoned;
     if (fact?.kind === 'overwrite') this.#abandoned = undefined;
     const isRight =
@@ -365,7 +370,7 @@ class Scanner implements WalScanner {
     this.#facts.push(fact);
     const isEnd = fact.kind === 'commit' || fact.kind === 'abort';
     const watched = this.#watch.xid;
-    if (isEnd && watched !== 0 && endsSubtransaction(record, watched, this.#pages.major))
+    if (isEnd && watched !== 0 && endsSubtransaction(record, watched, pages.major))
       this.#facts.push({ ...place, kind: 'subtransaction', xid: watched, topXid: fact.xid });
     return true;
   }

@@ -4,13 +4,10 @@
 // See src/include/access/xlogrecord.h, heapam_xlog.h and src/backend/access/transam/xlogreader.c of PostgreSQL.
 
 /** Hands a record to TypeScript; false ends the walk before it. */
-@external("lens", "event")
 declare function event(record: u32, total: u32): bool;
 /** A relation was met for the first time. Returns whether records that name it are events. */
-@external("lens", "relation")
 declare function newRelation(index: u32): u32;
 /** The table of blocks is full and must be emptied. */
-@external("lens", "blocks")
 declare function blocksAreFull(): void;
 
 const TABLES: u32 = 0;

@@ -30,7 +30,9 @@ interface BlockHeader extends Id {
   readonly flags: number;
   readonly block: number;
   readonly dataBytes: number;
-  readonly image: (Omit<StoredImage, 'stored'> & { readonly storedBytes: number; readonly applies: boolean }) | undefined;
+  readonly image:
+    | (Omit<StoredImage, 'stored'> & { readonly storedBytes: number; readonly applies: boolean })
+    | undefined;
 }
 
 /** Reads the headers one after the other. */

@@ -14,7 +14,7 @@ export interface OrdinaryEnd {
   readonly start: number;
   readonly end: number;
   readonly firstLsn: number;
-  readonly timeMicros: bigint;
+  readonly timeMicros: number;
   readonly database: number;
 }
 
@@ -24,7 +24,7 @@ interface Shape {
   count: number;
   /** The first of them, until they are too many to be told one by one. */
   readonly ends: OrdinaryEnd[];
-  last: OrdinaryEnd;
+  readonly last: { start: number; timeMicros: number };
   lowestXid: number;
   highestXid: number;
 }
@@ -38,27 +38,37 @@ export class OrdinaryTransactions {
     this.#effects = effects;
   }
 
-  /** Takes one in; false for one that must be told by itself. */
+  /** Takes one in, which is copied if it is kept; false for one that must be told by itself. */
   take(found: FoundEffects, end: OrdinaryEnd): boolean {
     const hash = this.#effects.shapeHash(found.first, LARGEST_FOLDED);
     if (hash < 0) return false;
-    const shapes = this.#shapes.get(hash) ?? [];
-    const known = shapes.find(
-      (shape) => shape.commits === end.commits && this.#effects.hasShape(found.first, found.count, shape.words),
-    );
+    const known = this.#find(hash, found, end.commits);
     if (known === undefined) {
       const words = this.#effects.shape(found.first, found.count);
       const { commits, xid } = end;
-      shapes.push({ words, commits, count: 1, ends: [end], last: end, lowestXid: xid, highestXid: xid });
-      if (shapes.length === 1) this.#shapes.set(hash, shapes);
+      const first = { ...end };
+      const shape = { words, commits, count: 1, ends: [first], last: { ...end }, lowestXid: xid, highestXid: xid };
+      const shapes = this.#shapes.get(hash);
+      if (shapes === undefined) this.#shapes.set(hash, [shape]);
+      else shapes.push(shape);
       return true;
     }
     known.count += 1;
-    known.last = end;
-    if (known.count < FOLDED_FROM) known.ends.push(end);
+    if (known.count < FOLDED_FROM) known.ends.push({ ...end });
+    const { last } = known;
+    last.start = end.start;
+    last.timeMicros = end.timeMicros;
     if (precedes(end.xid, known.lowestXid)) known.lowestXid = end.xid;
     else if (precedes(known.highestXid, end.xid)) known.highestXid = end.xid;
     return true;
+  }
+
+  #find(hash: number, { first, count }: FoundEffects, commits: boolean): Shape | undefined {
+    const shapes = this.#shapes.get(hash);
+    if (shapes === undefined) return undefined;
+    for (const shape of shapes)
+      if (shape.commits === commits && this.#effects.hasShape(first, count, shape.words)) return shape;
+    return undefined;
   }
 
   /** Those that are many, and those that are not. Begins anew. */
@@ -78,8 +88,8 @@ export class OrdinaryTransactions {
           tables,
           firstLsn: lsn(BigInt(first.start)),
           lastLsn: lsn(BigInt(shape.last.start)),
-          firstTimeMicros: first.timeMicros,
-          lastTimeMicros: shape.last.timeMicros,
+          firstTimeMicros: BigInt(first.timeMicros),
+          lastTimeMicros: BigInt(shape.last.timeMicros),
           lowestXid: shape.lowestXid,
           highestXid: shape.highestXid,
         });
@@ -103,7 +113,7 @@ function singleOf(end: OrdinaryEnd, tables: TransactionEffect['tables']): Transa
     lsn: lsn(BigInt(end.start)),
     endLsn: lsn(BigInt(end.end)),
     firstLsn: lsn(BigInt(end.firstLsn)),
-    timeMicros: end.timeMicros,
+    timeMicros: BigInt(end.timeMicros),
     database: end.database || (tables.find(({ relation }) => relation.database !== 0)?.relation.database ?? 0),
     subtransactions: [],
     tables,

@@ -28,16 +28,9 @@ export function restoreImage(image: StoredImage, pageBytes: number): Uint8Array 
 }
 
 function expand({ compression, stored }: StoredImage, size: number): Uint8Array | undefined {
-  switch (compression) {
-    case 'none':
-      return stored;
-    case 'pglz':
-      return expandPglz(stored, size);
-    case 'lz4':
-      return expandLz4(stored, size);
-    case 'zstd':
-      return expandZstd(stored, size);
-  }
+  if (compression === 'none') return stored;
+  if (compression === 'pglz') return expandPglz(stored, size);
+  return compression === 'lz4' ? expandLz4(stored, size) : expandZstd(stored, size);
 }
 
 function expandZstd(stored: Uint8Array, size: number): Uint8Array | undefined {
@@ -62,22 +55,20 @@ function expandPglz(stored: Uint8Array, size: number): Uint8Array | undefined {
   const out = new Uint8Array(size);
   let from = 0;
   let to = 0;
-  while (from < stored.length && to < size) {
-    let flags = stored[from++] ?? 0;
-    for (let item = 0; item < 8 && from < stored.length && to < size; item++, flags >>= 1) {
-      const first = stored[from++] ?? 0;
-      if ((flags & 1) === 0) {
-        out[to++] = first;
-        continue;
-      }
-      let length = (first & 0x0f) + 3;
-      const distance = ((first & 0xf0) << 4) | (stored[from++] ?? 0);
-      if (length === 18) length += stored[from++] ?? 0;
-      if (from > stored.length || !repeat(out, to, distance, Math.min(length, size - to))) return undefined;
-      to += length;
+  for (let item = 0, flags = 0; from < stored.length && to < size; item++, flags >>= 1) {
+    if (item % 8 === 0) flags = stored[from++] ?? 0;
+    const first = stored[from++] ?? 0;
+    if ((flags & 1) === 0) {
+      out[to++] = first;
+      continue;
     }
+    let length = (first & 0x0f) + 3;
+    const distance = ((first & 0xf0) << 4) | (stored[from++] ?? 0);
+    if (length === 18) length += stored[from++] ?? 0;
+    if (from > stored.length || !repeat(out, to, distance, Math.min(length, size - to))) return undefined;
+    to += length;
   }
-  return to === size && from === stored.length ? out : undefined;
+  return to >= size && from === stored.length ? out : undefined;
 }
 
 /** A block of LZ4: literals and repetitions in turn, lengths above 14 in further bytes. */

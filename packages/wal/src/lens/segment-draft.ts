@@ -37,7 +37,7 @@ export class SegmentDraft {
   #end = 0;
   #commits = 0;
   #aborts = 0;
-  #times: { first: bigint; last: bigint } | undefined;
+  #times: { first: number; last: number } | undefined;
   #xids: { lowest: number; highest: number } | undefined;
   #transactions: TransactionEffect[] = [];
   #facts: LensFact[] = [];
@@ -89,7 +89,8 @@ export class SegmentDraft {
   says(record: RecordBody, start: number): void {
     const at = mainDataStart(record);
     const { view, bytes, end, xid } = record;
-    if (at === undefined || at + MESSAGE.text > end || xid === 0 || view.getUint8(at + MESSAGE.transactional) === 0) return;
+    if (at === undefined || at + MESSAGE.text > end || xid === 0 || view.getUint8(at + MESSAGE.transactional) === 0)
+      return;
     const prefixBytes = Number(view.getBigUint64(at + MESSAGE.prefix, true));
     const text = at + MESSAGE.text;
     if (text + prefixBytes > end) return;
@@ -100,8 +101,8 @@ export class SegmentDraft {
   }
 
   /** Counts the end of any transaction. */
-  ended({ outcome, xid, timeMicros }: TransactionEnd): void {
-    if (outcome === 'commit') this.#commits += 1;
+  ended(commits: boolean, xid: number, timeMicros: number): void {
+    if (commits) this.#commits += 1;
     else this.#aborts += 1;
     if (this.#times === undefined) this.#times = { first: timeMicros, last: timeMicros };
     else if (timeMicros < this.#times.first) this.#times.first = timeMicros;
@@ -132,7 +133,7 @@ export class SegmentDraft {
       lsn: lsn(BigInt(place.start)),
       endLsn: lsn(BigInt(place.end)),
       firstLsn: lsn(BigInt(firstLsn || place.start)),
-      timeMicros: end.timeMicros,
+      timeMicros: BigInt(end.timeMicros),
       database: end.database || databaseOf(tables),
       subtransactions: end.subtransactions,
       tables,
@@ -159,7 +160,7 @@ export class SegmentDraft {
       records,
       commits: this.#commits,
       aborts: this.#aborts,
-      times: this.#times,
+      times: this.#times && { first: BigInt(this.#times.first), last: BigInt(this.#times.last) },
       xids: this.#xids,
       transactions: transactions.toSorted((a, b) => Number(a.lsn) - Number(b.lsn)),
       folded: ordinary.folded.toSorted((a, b) => Number(a.firstLsn) - Number(b.firstLsn)),
@@ -181,17 +182,19 @@ export class SegmentDraft {
   /** The transactions that have not ended. */
   open(xids: readonly number[], isTracked: (xid: number) => boolean): OpenTransaction[] {
     const all = new Set([...xids, ...this.#special.keys()]);
-    return [...all].toSorted((a, b) => a - b).map((xid) => {
-      const found = this.#effects.finish(xid);
-      const tables = this.#effects.tablesOf(this.#effects.shape(found.first, found.count));
-      this.#effects.release(found.first);
-      const { topXid } = found;
-      // It was only looked at.
-      if (found.firstLsn !== 0) this.#effects.restore(xid, topXid, found.firstLsn, tables);
-      const { created, truncated, messages } = this.#special.get(xid) ?? NOTHING;
-      const firstLsn = lsn(BigInt(found.firstLsn));
-      return { xid, topXid, firstLsn, tables, created, truncated, messages, tracked: isTracked(xid) };
-    });
+    return [...all]
+      .toSorted((a, b) => a - b)
+      .map((xid) => {
+        const found = this.#effects.finish(xid);
+        const tables = this.#effects.tablesOf(this.#effects.shape(found.first, found.count));
+        this.#effects.release(found.first);
+        const { topXid } = found;
+        // It was only looked at.
+        if (found.firstLsn !== 0) this.#effects.restore(xid, topXid, found.firstLsn, tables);
+        const { created, truncated, messages } = this.#special.get(xid) ?? NOTHING;
+        const firstLsn = lsn(BigInt(found.firstLsn));
+        return { xid, topXid, firstLsn, tables, created, truncated, messages, tracked: isTracked(xid) };
+      });
   }
 
   restore(open: readonly OpenTransaction[]): void {

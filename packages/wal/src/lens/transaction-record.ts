@@ -1,6 +1,6 @@
 import type { RelationId } from '../facts.ts';
 import type { PostgresMajor } from '../page-header.ts';
-import { mainDataStart, readParts, type RecordBody, unixMicros } from '../record.ts';
+import { mainDataStart, readParts, type RecordBody, unixMicrosNumber } from '../record.ts';
 
 const OPCODE_MASK = 0x70;
 const HAS_INFO = 0x80;
@@ -11,7 +11,8 @@ export interface TransactionEnd {
   readonly outcome: 'commit' | 'abort';
   readonly prepared: boolean;
   readonly xid: number;
-  readonly timeMicros: bigint;
+  /** Exact until the year 2255. */
+  readonly timeMicros: number;
   /** 0: not told. */
   readonly database: number;
   readonly subtransactions: readonly number[];
@@ -21,6 +22,11 @@ export interface TransactionEnd {
 /** True for a commit or abort that tells nothing but its time: most of them. */
 export function isPlainEnd(info: number): boolean {
   return (info & HAS_INFO) === 0 && ((info & OPCODE_MASK) === XACT.commit || (info & OPCODE_MASK) === XACT.abort);
+}
+
+/** Where the time of a plain end stands when its record holds nothing else; 0 when it does. */
+export function plainTimeAt({ view, info, start, end }: RecordBody): number {
+  return isPlainEnd(info) && end - start === 10 && view.getUint8(start) === 255 ? start + 2 : 0;
 }
 
 /** True for the record of a transaction's end. */
@@ -43,7 +49,7 @@ export function readEnd(record: RecordBody, major: PostgresMajor): TransactionEn
     outcome: commits ? 'commit' : 'abort',
     prepared: opcode === XACT.commitPrepared || opcode === XACT.abortPrepared,
     xid: parts.twoPhaseXid ?? record.xid,
-    timeMicros: unixMicros(view, data),
+    timeMicros: unixMicrosNumber(view, data),
     database: parts.database,
     subtransactions: Array.from({ length: parts.subtransactions }, (_, index) =>
       view.getUint32(subtransactionsAt + index * 4, true),

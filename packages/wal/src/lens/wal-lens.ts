@@ -1,18 +1,18 @@
-import { type Lsn, lsn, type TimelineId } from '@keyframe/contracts';
+import type { Lsn, TimelineId } from '@keyframe/contracts';
 import type { RelationId } from '../facts.ts';
 import { majorOfMagic, type SegmentHeader } from '../page-header.ts';
-import { mainDataStart, type RecordBody } from '../record.ts';
+import { mainDataStart, type RecordBody, unixMicrosNumber } from '../record.ts';
 import { createWalScanner } from '../scanner.ts';
 import type { WalScanner } from '../wal-scanner.ts';
 import { decodeRecord } from './decode-record.ts';
 import type { CatalogueTracker, DecodedRecord } from './decoded-record.ts';
 import { type LensState, NO_LENS_STATE } from './lens-state.ts';
 import { readLensFact, UNREADABLE } from './lens-fact.ts';
-import { OpenEffects } from './open-effects.ts';
+import { type FoundEffects, OpenEffects } from './open-effects.ts';
 import { OrdinaryTransactions, precedes } from './ordinary.ts';
 import type { ChangedBlocks, SegmentIndex } from './segment-index.ts';
 import { SegmentDraft } from './segment-draft.ts';
-import { isEnd, isPlainEnd, readEnd, type TransactionEnd } from './transaction-record.ts';
+import { isEnd, isPlainEnd, plainTimeAt, readEnd, type TransactionEnd } from './transaction-record.ts';
 import { type NumberPlace, WasmWalker } from './walker.ts';
 
 /** What a lens reads. */
@@ -64,6 +64,8 @@ const XACT_ASSIGNMENT = 0x50;
 const RUNNING_XACTS = 0x10;
 const SMGR_CREATE = 0x10;
 const HEAP_TRUNCATE = 0x30;
+/** What a plain end does not tell. */
+const PLAIN = { prepared: false, database: 0, subtransactions: [], dropped: [] } as const;
 const COUNTERS = 256 * 16;
 /** From so many on the transactions that a crash took are looked for. */
 const MANY_OPEN = 4096;
@@ -81,6 +83,8 @@ class Lens implements WalLens {
   /** Transactions of which the tracker was given records. */
   readonly #tracked = new Set<number>();
   #hasMajor = false;
+  /** Written anew for each ordinary transaction, which makes no object. */
+  readonly #last = { commits: false, xid: 0, start: 0, end: 0, firstLsn: 0, timeMicros: 0, database: 0 };
 
   constructor(options: WalLensOptions) {
     this.#options = options;
@@ -237,37 +241,68 @@ class Lens implements WalLens {
 
   #transaction(record: RecordBody, place: NumberPlace): boolean {
     const { info, xid } = record;
+    const timeAt = plainTimeAt(record);
+    if (timeAt !== 0 && !this.#tracked.has(xid)) {
+      this.#plainEnd((info & 0x70) === 0, xid, unixMicrosNumber(record.view, timeAt), place);
+      return true;
+    }
     if ((info & 0x70) === XACT_ASSIGNMENT) return this.#assign(record, place);
     if (!isEnd(info)) return this.#track(record, place);
     const end = readEnd(record, this.#major);
     if (end === undefined) return false;
-    const isTracked = this.#tracker !== undefined && (!isPlainEnd(info) || this.#tracked.has(xid));
-    if (isTracked && !this.#track(record, place)) return false;
+    const isForTracker = !isPlainEnd(info) || this.#tracked.has(xid);
+    if (isForTracker && !this.#track(record, place)) return false;
     this.#end(end, place);
     return true;
   }
 
-  #end(end: TransactionEnd, place: NumberPlace): void {
-    const { xid } = end;
+  /** Most transactions end so. */
+  #plainEnd(commits: boolean, xid: number, timeMicros: number, place: NumberPlace): void {
     const found = this.#effects.finish(xid);
-    const isPartial = this.#knownFrom === undefined || precedes(xid, this.#knownFrom);
-    const isOrdinary =
-      !isPartial &&
-      !end.prepared &&
-      end.subtransactions.length === 0 &&
-      end.dropped.length === 0 &&
-      found.topXid === 0 &&
-      (found.firstLsn === 0 || this.#draft.holds(found.firstLsn)) &&
-      !this.#draft.isSpecial(xid) &&
-      !this.#tracked.has(xid);
-    this.#draft.ended(end);
-    const { start } = place;
-    const ordinary = { commits: end.outcome === 'commit', xid, start, end: place.end, firstLsn: found.firstLsn || start };
-    if (!isOrdinary || !this.#ordinary.take(found, { ...ordinary, timeMicros: end.timeMicros, database: end.database }))
-      this.#draft.add(end, found, { ...place, isPartial });
+    if (!this.#takeOrdinary(found, xid, place, { commits, timeMicros, database: 0 })) {
+      const outcome = commits ? 'commit' : 'abort';
+      this.#draft.add({ outcome, xid, timeMicros, ...PLAIN }, found, { ...place, isPartial: this.#isPartial(xid) });
+    }
+    this.#draft.ended(commits, xid, timeMicros);
+    this.#effects.release(found.first);
+  }
+
+  #end(end: TransactionEnd, place: NumberPlace): void {
+    const { xid, timeMicros, database } = end;
+    const commits = end.outcome === 'commit';
+    const found = this.#effects.finish(xid);
+    const isPlain = !end.prepared && end.subtransactions.length === 0 && end.dropped.length === 0;
+    if (!isPlain || this.#tracked.has(xid) || !this.#takeOrdinary(found, xid, place, { commits, timeMicros, database }))
+      this.#draft.add(end, found, { ...place, isPartial: this.#isPartial(xid) });
+    this.#draft.ended(commits, xid, timeMicros);
     this.#effects.release(found.first);
     this.#tracked.delete(xid);
     for (const each of end.subtransactions) this.#tracked.delete(each);
+  }
+
+  #isPartial(xid: number): boolean {
+    return this.#knownFrom === undefined || precedes(xid, this.#knownFrom);
+  }
+
+  /** Takes it for one of many that are alike; false when it is not. */
+  #takeOrdinary(
+    found: FoundEffects,
+    xid: number,
+    { start, end }: NumberPlace,
+    { commits, timeMicros, database }: { readonly commits: boolean; timeMicros: number; database: number },
+  ): boolean {
+    const { firstLsn, topXid } = found;
+    if (topXid !== 0 || this.#isPartial(xid) || this.#draft.isSpecial(xid)) return false;
+    if (firstLsn !== 0 && !this.#draft.holds(firstLsn)) return false;
+    const last = this.#last;
+    last.commits = commits;
+    last.xid = xid;
+    last.start = start;
+    last.end = end;
+    last.firstLsn = firstLsn || start;
+    last.timeMicros = timeMicros;
+    last.database = database;
+    return this.#ordinary.take(found, last);
   }
 
   #assign(record: RecordBody, place: NumberPlace): boolean {
@@ -279,7 +314,12 @@ class Lens implements WalLens {
     if (count < 0 || at + 8 + count * 4 > end) return false;
     const { walker } = this.#walker;
     for (let index = 0; index < count; index++)
-      walker.noteTop(view.getUint32(at + 8 + index * 4, true), top, place.start % 2 ** 32, Math.floor(place.start / 2 ** 32));
+      walker.noteTop(
+        view.getUint32(at + 8 + index * 4, true),
+        top,
+        place.start % 2 ** 32,
+        Math.floor(place.start / 2 ** 32),
+      );
     return true;
   }
 }

@@ -110,12 +110,12 @@ export class WasmWalker implements RecordWalker {
     this.bytes = new Uint8Array(memory.buffer);
     this.view = new DataView(memory.buffer);
     this.words = new Uint32Array(memory.buffer);
-    const lens = {
+    const walk = {
       event: (record: number, total: number): number => (this.#event(record, total) ? 1 : 0),
-      relation: (index: number): number => (events.relation(this.relation(index)) ? 1 : 0),
-      blocks: () => events.blocks(),
+      newRelation: (index: number): number => (events.relation(this.relation(index)) ? 1 : 0),
+      blocksAreFull: () => events.blocks(),
     };
-    const { exports } = new api.Instance(compiled, { env: { memory }, lens });
+    const { exports } = new api.Instance(compiled, { env: { memory }, walk });
     this.walker = exports as Walk;
     this.shared = exports as Shared;
     this.walker.prepare();
@@ -126,7 +126,7 @@ export class WasmWalker implements RecordWalker {
 
   /** A variable or constant of the module. */
   number(name: keyof Shared): number {
-    return Number(this.shared[name].value) >>> 0;
+    return this.shared[name].value >>> 0;
   }
 
   /** Make every record an event. */
