@@ -1,6 +1,7 @@
 import type { Abortable } from '@keyframe/contracts';
 import type { ArchiveChecks } from './checks/checks.ts';
 import type { BackupCatalogue } from './backup/catalogue.ts';
+import type { KnownDamage } from './damage/known-damage.ts';
 import type { Retention } from './retention/retention.ts';
 import type { SignedChain } from './signing/signing.ts';
 import type { WalArchive } from './wal/wal-archive.ts';
@@ -36,6 +37,8 @@ export interface ClusterHistory {
   newest(options?: Abortable): Promise<EpochArchive | undefined>;
   /** What of this cluster is kept and what goes, in all epochs. @throws {KeyframeError} REPOSITORY_MISSING */
   retention(options?: Abortable): Promise<Retention>;
+  /** What verifications found wrong of its packs, in all epochs. @throws {KeyframeError} REPOSITORY_MISSING */
+  damage(options?: Abortable): Promise<KnownDamage>;
   /** @throws {KeyframeError} NOT_FOUND */
   at(number: number, options?: Abortable): Promise<EpochArchive>;
 }

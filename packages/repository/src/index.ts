@@ -35,6 +35,8 @@ export type {
   RepositoryKeys,
   SlotProof,
 } from './encryption/encryption.ts';
+export type { DamagedPack, PackFault, ReadLevel } from './damage/damaged-pack.ts';
+export type { KnownDamage } from './damage/known-damage.ts';
 export type { RepositoryIdentity } from './identity.ts';
 export type { Lease, LeaseHolder, LeaseOptions } from './lease.ts';
 export type { Extent, FrameReference, ManifestEntry, ManifestReader, PackUse } from './backup/manifest.ts';

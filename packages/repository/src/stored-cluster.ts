@@ -3,6 +3,7 @@ import { bytesOf } from '@keyframe/contracts/streams';
 import { StoredCatalogue } from './backup/stored-catalogue.ts';
 import { StoredChecks } from './checks/stored-checks.ts';
 import type { ClusterHistory, Epoch, EpochArchive } from './cluster.ts';
+import { KnownDamage } from './damage/known-damage.ts';
 import type { EpochContext } from './epoch-context.ts';
 import { openSealedJson, sealJson } from './format/sealed-json.ts';
 import { archivePrefix, assertClusterName, epochPrefix } from './keys.ts';
@@ -99,6 +100,10 @@ export class StoredCluster implements ClusterHistory {
       const known = await this.#list(common, each);
       return known.map((epoch) => ({ context: this.#context(common, epoch), archive: this.#archive(common, epoch) }));
     });
+  }
+
+  async damage(options: Abortable = {}): Promise<KnownDamage> {
+    return new KnownDamage((await this.#open(options)).store, this.name);
   }
 
   #another(systemIdentifier: string, newest: Epoch): KeyframeError {

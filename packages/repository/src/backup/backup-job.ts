@@ -4,7 +4,8 @@ import type { EpochContext } from '../epoch-context.ts';
 import type { WritingKeys } from '../encryption/writing-keys.ts';
 import { isPlainPath } from '../objects/damage.ts';
 import { putOnce } from '../objects/put-once.ts';
-import { type PackName, type Publication, Tombstones } from '../retention/tombstones.ts';
+import type { NamedPack } from '../damage/suspect-packs.ts';
+import { type Publication, Tombstones } from '../retention/tombstones.ts';
 import type { BaseFile } from './base-files.ts';
 import type { BaseMap } from './base-map.ts';
 import { DataSink } from './data-sink.ts';
@@ -233,12 +234,14 @@ export class BackupJob implements BackupWriter {
   }
 
   /** This backup with every pack it needs. */
-  #publication(): Publication & { readonly packs: readonly PackName[] } {
+  #publication(): Publication & { readonly packs: readonly NamedPack[] } {
     const { epoch } = this.#context;
     const packs = this.#series.table.lines().map((line) => ({
       epoch: line.epoch === 0 ? epoch.number : line.epoch,
       label: line.label === '' ? this.label : line.label,
       number: line.number,
+      tableOffset: line.tableOffset,
+      frames: line.frames,
     }));
     return { epoch: epoch.number, label: this.label, packs };
   }
@@ -265,7 +268,9 @@ export class BackupJob implements BackupWriter {
     const place = { cluster, epoch: epoch.number, systemIdentifier: epoch.systemIdentifier };
     const { files, plainBytes } = this.#written;
     const built = parent === undefined ? {} : { parent };
-    const content = { files, sizeBytes: plainBytes, packs, ...this.#ledger.figures };
+    const { renewedBytes } = this.#reuse;
+    const renewed = renewedBytes === 0 ? {} : { renewedBytes };
+    const content = { files, sizeBytes: plainBytes, packs, ...this.#ledger.figures, ...renewed };
     const damaged = named === undefined ? {} : { damagedPages: named };
     return { format: 1, label, type, method, ...built, ...place, ...rest, ...damaged, ...content, tool };
   }

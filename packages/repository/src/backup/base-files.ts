@@ -11,6 +11,8 @@ export interface BaseFile {
 /** The files of the backup to build on. Memory does not grow with the backup. */
 export interface BaseFiles {
   readonly record: BackupRecord;
+  /** Packs that it needs and that are damaged or gone, by key, with the reason: what lay there is stored anew. */
+  readonly suspects: ReadonlyMap<string, string>;
   /**
    * Looks a file up with the places of its bytes. Fast in the order in which that backup was taken; any other order
    * works. Call it for few files at a time: what it returns holds a few bytes for each 256 KiB of the file.

@@ -39,6 +39,8 @@ export class DataSink implements FileSink {
   /** Bytes that stand in the window's buffer, to be stored or not. */
   #known = 0;
   #kept: BasePiece[] = [];
+  /** What could be kept and is stored anew all the same. */
+  #spent: BasePiece[] = [];
   /** Whether the base has this window in too many pieces; undefined until that matters. */
   #isSplit: boolean | undefined;
   #dense: Dense | undefined;
@@ -121,6 +123,7 @@ export class DataSink implements FileSink {
     this.#written.clear();
     this.#known = 0;
     this.#kept = [];
+    this.#spent = [];
     this.#isSplit = undefined;
   }
 
@@ -139,13 +142,17 @@ export class DataSink implements FileSink {
       const isSpent = piece.frame !== undefined && (this.#isSplit || reuse.isWorn(piece.frame));
       // What can be neither seen nor read is referenced, worn as it is.
       if (!isSpent || (part === undefined && !reuse.canRead)) {
+        reuse.assertNamable([piece]);
         this.#kept.push(piece);
         if (part !== undefined && !isUnchanged) this.#know(part, at);
-      } else if (part !== undefined) this.#put(part, at);
-      else {
+      } else if (part !== undefined) {
+        this.#put(part, at);
+        this.#spent.push(piece);
+      } else {
         reads.push(reuse.read(piece, this.#buffer().subarray(at, at + sizeBytes)));
         this.#written.add(at, at + sizeBytes);
         this.#known += sizeBytes;
+        this.#spent.push(piece);
       }
     }
     return reads.length === 0 ? undefined : Promise.all(reads).then(() => undefined);
@@ -165,6 +172,7 @@ export class DataSink implements FileSink {
   }
 
   #close(): void {
+    this.#target.reuse.renew(this.#spent);
     if (this.#written.totalBytes === this.#length) {
       this.#closeWhole();
       return;
@@ -191,16 +199,22 @@ export class DataSink implements FileSink {
     }
     this.#window = undefined;
     const extent = { file: this.#file, fileOffset: start, sizeBytes: length, frameOffset: 0 };
-    const prepare = (plain: Uint8Array): Promise<readonly WrittenContent[] | undefined> => this.#compare(start, plain);
+    const isCounted = this.#spent.length > 0;
+    const prepare = (plain: Uint8Array): Promise<readonly WrittenContent[] | undefined> =>
+      this.#compare(start, plain, isCounted);
     this.#target.pipeline.submit({ role: 'data', buffer, plainBytes: length, extents: [extent], prepare });
   }
 
   /** What is to be told of a new frame; undefined when another backup has its content, which is then referenced. */
-  async #compare(fileOffset: number, plain: Uint8Array): Promise<readonly WrittenContent[] | undefined> {
+  async #compare(
+    fileOffset: number,
+    plain: Uint8Array,
+    isCounted: boolean,
+  ): Promise<readonly WrittenContent[] | undefined> {
     const { reuse } = this.#target;
     const hash = reuse.hash(plain);
     this.#earlier ??= reuse.earlier(this.#entry);
-    const pieces = reuse.match(await this.#earlier, fileOffset, plain.length, hash);
+    const pieces = reuse.match(await this.#earlier, fileOffset, plain.length, hash, isCounted);
     if (pieces === undefined) return [{ file: this.#file, fileOffset, sizeBytes: plain.length, hash }];
     this.#references.add(pieces);
     this.#references.content(fileOffset, plain.length, hash);

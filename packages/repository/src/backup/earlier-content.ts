@@ -1,4 +1,5 @@
 import { hasCode } from '@keyframe/contracts';
+import { KnownDamage } from '../damage/known-damage.ts';
 import type { EpochContext } from '../epoch-context.ts';
 import { Tombstones } from '../retention/tombstones.ts';
 import type { BaseMap } from './base-map.ts';
@@ -47,7 +48,11 @@ export class EarlierContent {
     signal: AbortSignal | undefined,
   ): Promise<EarlierContent> {
     const unfinished: UnfinishedContent[] = [];
-    for (const label of labels.toReversed()) unfinished.push(await UnfinishedContent.open(context, label, signal));
+    const damage =
+      labels.length === 0 ? new Map() : await new KnownDamage(context.store, context.cluster).read({ signal });
+    const isSuspect = (key: string): boolean => damage.has(key);
+    for (const label of labels.toReversed())
+      unfinished.push(await UnfinishedContent.open(context, label, signal, isSuspect));
     return new EarlierContent(base, unfinished);
   }
 

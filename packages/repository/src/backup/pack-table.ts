@@ -5,6 +5,8 @@ export interface OtherPack {
   readonly key: string;
   /** As the manifest that named it first, or the pack itself, says; with the epoch and the label spelled out. */
   readonly line: PackLine;
+  /** It is known to be damaged or gone: nothing in it is named by a new backup. */
+  readonly isSuspect?: boolean | undefined;
 }
 
 /** The packs that a manifest names: those of its own backup as they are begun, those of others as they are referenced. */

@@ -109,6 +109,11 @@ export interface BackupRecord extends Omit<BackupFacts, 'serverManifest' | 'tabl
   readonly packs: number;
   /** Bytes of files that lie in packs of other backups: they were not stored again. */
   readonly reusedBytes: number;
+  /**
+   * Bytes of files that were stored anew although nothing of them changed, since the packs that held them were damaged or
+   * gone. Absent when there were none.
+   */
+  readonly renewedBytes?: number | undefined;
   /** Absent in records of early releases. */
   readonly fragmentation?: Fragmentation | undefined;
   readonly manifest: ManifestReference;

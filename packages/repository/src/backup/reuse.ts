@@ -1,4 +1,5 @@
 import { contentHash } from '../format/content-hash.ts';
+import { damaged } from '../objects/damage.ts';
 import type { RepositoryTuning } from '../tuning.ts';
 import { type BaseFrame, type BaseMap, type BasePiece, isWhole } from './base-map.ts';
 import type { FrameReader } from './frame-reader.ts';
@@ -23,6 +24,7 @@ export interface ReuseContext {
 /** Decides for one backup. */
 export class Reuse {
   readonly #context: ReuseContext;
+  #renewedBytes = 0;
 
   constructor(context: ReuseContext) {
     this.#context = context;
@@ -30,6 +32,26 @@ export class Reuse {
 
   get canRead(): boolean {
     return this.#context.canRead;
+  }
+
+  /** Bytes that other backups hold in packs that are damaged or gone, and that are stored anew for that. */
+  get renewedBytes(): number {
+    return this.#renewedBytes;
+  }
+
+  /** Counts what of these pieces is stored anew although nothing of it changed. */
+  renew(pieces: readonly BasePiece[]): void {
+    for (const { frame, sizeBytes } of pieces) if (frame?.pack.isSuspect === true) this.#renewedBytes += sizeBytes;
+  }
+
+  /**
+   * To be asked of pieces that would be named because their bytes are not at hand.
+   * @throws {KeyframeError} CORRUPT when they lie in a pack that is damaged or gone
+   */
+  assertNamable(pieces: readonly BasePiece[]): void {
+    for (const { frame } of pieces)
+      if (frame?.pack.isSuspect === true)
+        throw damaged(frame.pack.key, 'it is known to be, and nothing may be built on it');
   }
 
   hash(content: Uint8Array): Buffer {
@@ -40,9 +62,12 @@ export class Reuse {
     return this.#context.earlier(file);
   }
 
-  /** Bytes of a frame of which little is still needed are worth storing anew: a restore reads the frame whole. */
-  isWorn({ liveBytes, plainBytes }: BaseFrame): boolean {
-    return liveBytes < plainBytes * this.#context.limits.leastLiveShare;
+  /**
+   * Bytes of a frame of which little is still needed are worth storing anew: a restore reads the frame whole. So are those of
+   * a frame that no restore can read.
+   */
+  isWorn({ liveBytes, plainBytes, pack }: BaseFrame): boolean {
+    return pack.isSuspect === true || liveBytes < plainBytes * this.#context.limits.leastLiveShare;
   }
 
   /** Whether a range lies in too many pieces to be built on. */
@@ -50,14 +75,23 @@ export class Reuse {
     return pieces.length > Math.max(FEW, (sizeBytes / MIB) * this.#context.limits.mostExtentsPerMiB);
   }
 
-  /** Where exactly this content lies already, if it is good to read there. */
-  match(maps: readonly BaseMap[], fileOffset: number, sizeBytes: number, hash: Buffer): BasePiece[] | undefined {
+  /** Where exactly this content lies already, if it is good to read there. `isCounted`: {@link renew} was told already. */
+  match(
+    maps: readonly BaseMap[],
+    fileOffset: number,
+    sizeBytes: number,
+    hash: Buffer,
+    isCounted = false,
+  ): BasePiece[] | undefined {
+    let renewed: readonly BasePiece[] = [];
     for (const map of maps) {
       const known = map.hashOf(fileOffset, sizeBytes);
       if (known === undefined || !hash.equals(known)) continue;
       const pieces = map.pieces(fileOffset, fileOffset + sizeBytes);
       if (this.isSound(pieces, fileOffset, sizeBytes)) return pieces;
+      if (renewed.length === 0) renewed = pieces;
     }
+    if (!isCounted) this.renew(renewed);
     return undefined;
   }
 

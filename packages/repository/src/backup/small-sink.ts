@@ -111,6 +111,7 @@ export class SmallSink implements FileSink {
     else if (this.#isWorthKeeping(base) || !this.#canComplete) this.#keepParts(base);
     else {
       for (const [from, to] of this.#missing) await this.#fill(base, from, to);
+      this.#target.reuse.renew(this.#keptOf(base));
       this.#store(this.#target.reuse.hash(this.#buffer()));
     }
     await pipeline.pressure();
@@ -138,16 +139,22 @@ export class SmallSink implements FileSink {
   #keepParts(base: BaseMap): void {
     const { bundle } = this.#target;
     const { sizeBytes } = this.#file;
+    const pieces = this.#keptOf(base);
+    this.#target.reuse.assertNamable(pieces);
+    for (const [from, to] of this.#written) bundle.append(this.#file, this.#buffer().subarray(from, to), from);
+    const isUnchanged = this.#written.totalBytes === 0 && base.sizeBytes === sizeBytes;
+    this.#refer(pieces, isUnchanged ? base.hashOf(0, sizeBytes) : this.#hashIfKnown());
+  }
+
+  /** Where the base has what was not written. */
+  #keptOf(base: BaseMap): BasePiece[] {
     const pieces: BasePiece[] = [];
     let at = 0;
     for (const [from, to] of this.#written) {
       pieces.push(...base.pieces(at, from));
-      bundle.append(this.#file, this.#buffer().subarray(from, to), from);
       at = to;
     }
-    pieces.push(...base.pieces(at, sizeBytes));
-    const isUnchanged = this.#written.totalBytes === 0 && base.sizeBytes === sizeBytes;
-    this.#refer(pieces, isUnchanged ? base.hashOf(0, sizeBytes) : this.#hashIfKnown());
+    return [...pieces, ...base.pieces(at, this.#file.sizeBytes)];
   }
 
   #hashIfKnown(): Buffer | undefined {

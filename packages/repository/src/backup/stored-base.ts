@@ -8,6 +8,7 @@ import type { BaseFile, BaseFiles } from './base-files.ts';
 import { type BaseMap, BaseMapBuilder } from './base-map.ts';
 import { ChunkView } from './chunk-view.ts';
 import type { ManifestEntry } from './manifest.ts';
+import type { OtherPack } from './pack-table.ts';
 import type { BackupRecord } from './record.ts';
 import type { StoredManifest } from './stored-manifest.ts';
 
@@ -36,6 +37,7 @@ interface Chunk {
 
 /** A published backup to build on. Keeps the chunks of its manifest that were needed last. */
 export class StoredBase implements BaseFiles {
+  readonly suspects: ReadonlyMap<string, string>;
   readonly #manifest: StoredManifest;
   /** False after a rotation of keys: hashes under another key say nothing, and must not be handed on. */
   readonly #tellsContent: boolean;
@@ -44,9 +46,10 @@ export class StoredBase implements BaseFiles {
   readonly #paths = new Recent<number, Buffer>(KEPT.paths);
   readonly #extents = new Recent<number, ChunkView>(KEPT.extents);
 
-  /** `contentKey`: of the backup that builds on it. */
-  constructor(manifest: StoredManifest, contentKey: Uint8Array) {
+  /** `contentKey`: of the backup that builds on it. `suspects`: keys of packs that are not built on. */
+  constructor(manifest: StoredManifest, contentKey: Uint8Array, suspects: ReadonlyMap<string, string> = new Map()) {
     this.#manifest = manifest;
+    this.suspects = suspects;
     this.#tellsContent = Buffer.compare(manifest.contentKey, contentKey) === 0;
     this.#chunks = {
       entries: manifest.chunksOf(CHUNK.entries),
@@ -98,6 +101,11 @@ export class StoredBase implements BaseFiles {
     return undefined;
   }
 
+  #pack(index: number): OtherPack {
+    const pack = this.#manifest.pack(index);
+    return this.suspects.has(pack.key) ? { ...pack, isSuspect: true } : pack;
+  }
+
   async #map({ ordinal, path, sizeBytes }: ManifestEntry, signal: AbortSignal | undefined): Promise<BaseMap> {
     const { key } = this.#manifest.record.manifest;
     const builder = new BaseMapBuilder();
@@ -106,7 +114,7 @@ export class StoredBase implements BaseFiles {
       const load = async (): Promise<ChunkView> => {
         const chunk = decodeExtents(await this.#manifest.chunk(number, signal), key);
         const told = this.#tellsContent ? chunk : { ...chunk, contents: [] };
-        return new ChunkView(told, (index) => this.#manifest.pack(index), key);
+        return new ChunkView(told, (index) => this.#pack(index), key);
       };
       bytes += (await this.#extents.get(number, load)).collect(ordinal, builder);
     }

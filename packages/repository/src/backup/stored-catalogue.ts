@@ -1,5 +1,6 @@
 import { type Abortable, hasCode, ignoring, KeyframeError } from '@keyframe/contracts';
 import { bytesOf } from '@keyframe/contracts/streams';
+import { suspectPacks } from '../damage/suspect-packs.ts';
 import type { EpochContext } from '../epoch-context.ts';
 import { tuningWithin } from '../memory-budget.ts';
 import { damaged } from '../objects/damage.ts';
@@ -163,7 +164,9 @@ export class StoredCatalogue implements BackupCatalogue {
   async base(record: BackupRecord, options: Abortable = {}): Promise<BaseFiles> {
     const keys = await this.#context.keyring.writing(options);
     const contentKey = keys?.index.contentKey ?? this.#context.contentKey;
-    return new StoredBase(await this.manifest(record, options), contentKey);
+    const manifest = await this.manifest(record, options);
+    const suspects = await suspectPacks(this.#context, manifest.packs(), options.signal);
+    return new StoredBase(manifest, contentKey, suspects);
   }
 
   /** The base as we made it; its packs are safe only under an intent that names it. */

@@ -43,11 +43,16 @@ export class UnfinishedContent {
   }
 
   /** Reads the tails of its packs. Call it when an intent names the label: then nobody removes them. */
-  static async open(context: EpochContext, label: string, signal: AbortSignal | undefined): Promise<UnfinishedContent> {
+  static async open(
+    context: EpochContext,
+    label: string,
+    signal: AbortSignal | undefined,
+    isSuspect: (key: string) => boolean = () => false,
+  ): Promise<UnfinishedContent> {
     const content = new UnfinishedContent(context);
     const found: { readonly key: string; readonly sizeBytes: number }[] = [];
     for await (const { key, sizeBytes } of context.store.list(`${context.prefix}backups/${label}/`, { signal }))
-      if (PACK.test(key)) found.push({ key, sizeBytes });
+      if (PACK.test(key) && !isSuspect(key)) found.push({ key, sizeBytes });
     for (let at = 0; at < found.length; at += READS) {
       const group = found.slice(at, at + READS);
       const opened = await Promise.all(group.map((each) => usable(openPack(context, label, each, signal))));

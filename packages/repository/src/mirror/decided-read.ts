@@ -13,7 +13,7 @@ import { within } from './waiting.ts';
 /** A store that has not answered after this long is not waited for when another has, milliseconds. */
 const GRACE_MS = 1_000;
 
-const DECISION = /^(?:leases|keys|signers)\/|\.json$|\/intent$|\/(?:holds|tombstones|chain)\//u;
+const DECISION = /^(?:leases|keys|signers)\/|\.json$|\/intent$|\/(?:holds|tombstones|damage|chain)\//u;
 
 /** Whether writers could have met at that key. */
 export function isDecision(key: string): boolean {

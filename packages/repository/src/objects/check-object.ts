@@ -21,7 +21,7 @@ const TAIL_PIECE_BYTES = 1 << 20;
 /** What a frame table may be long: that of the manifest of a petabyte is shorter. */
 const TABLE_LIMIT_BYTES = 64 << 20;
 
-const SEALED = /(?:\.json|\/intent|\/chain\/\d{10}|^leases\/.*|^keys\/.*)$/u;
+const SEALED = /(?:\.json|\/intent|\/(?:chain|tombstones|holds|damage)\/\d{10}|^leases\/.*|^keys\/.*)$/u;
 const PACK = /\/pack-\d+$/u;
 const MANIFEST = /\/manifest$/u;
 const WAL = /\/wal\//u;

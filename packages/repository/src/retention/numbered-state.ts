@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { hasCode, KeyframeError, type Store } from '@keyframe/contracts';
+import { hasCode, isKeyframeError, KeyframeError, type Store } from '@keyframe/contracts';
 import { bytesOf } from '@keyframe/contracts/streams';
 import { type Fields, type Json, openSealedJson, sealJson } from '../format/sealed-json.ts';
 import { createOnly } from '../objects/put-once.ts';
 import { readSealed } from '../objects/with-copies.ts';
 
 const DIGITS = /^\d{10}$/u;
+/** Keys in one request: what S3 takes at once. */
+const TRIMMED_AT_ONCE = 1000;
 
 /** How a state becomes JSON and back. */
 export interface StateForm<State> {
@@ -39,10 +41,46 @@ export class NumberedState<State> {
 
   /** @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
   async read(signal: AbortSignal | undefined): Promise<Numbered<State>> {
-    const number = await this.#highest(signal);
-    if (number === 0) return { number, state: this.#form.empty };
-    const key = this.#key(number);
-    return { number, state: this.#form.decode(openSealedJson(await this.#load(key, signal), key), key) };
+    for (let number = await this.newest(signal); ;) {
+      if (number === 0) return { number, state: this.#form.empty };
+      const key = this.#key(number);
+      try {
+        const bytes = await readSealed(this.#store, key, signal);
+        return { number, state: this.#form.decode(openSealedJson(bytes, key), key) };
+      } catch (error) {
+        if (!hasCode(error, 'NOT_FOUND')) throw error;
+        // Superseded and trimmed since the listing: then there is a higher one.
+        const higher = await this.newest(signal);
+        if (higher <= number) throw listedAndGone(key, error);
+        number = higher;
+      }
+    }
+  }
+
+  /** The highest number, whether or not what it holds can be read; 0 when there is none. */
+  async newest(signal: AbortSignal | undefined): Promise<number> {
+    return (await this.#numbers(signal)).at(-1) ?? 0;
+  }
+
+  /**
+   * Removes what was superseded, but the last `keep` and the numbers for which `isNeeded` holds. The highest is never
+   * removed, so no state is lost, and none before it counts again. Who reads one while it goes reads the highest instead;
+   * who follows one that went is refused as before. What cannot be removed stays.
+   */
+  async trim(
+    { keep, isNeeded = () => false }: { readonly keep: number; readonly isNeeded?: (number: number) => boolean },
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const superseded = (await this.#numbers(signal)).slice(0, -Math.max(keep, 1)).filter((number) => !isNeeded(number));
+    if (superseded.length === 0) return;
+    try {
+      await this.#store.delete(
+        superseded.slice(0, TRIMMED_AT_ONCE).map((number) => this.#key(number)),
+        { signal },
+      );
+    } catch (error) {
+      if (!isKeyframeError(error)) throw error;
+    }
   }
 
   /**
@@ -54,7 +92,7 @@ export class NumberedState<State> {
     // Two writers of equal states must not both find their own bytes.
     const content = sealJson({ ...this.#form.encode(state), token: randomUUID() });
     if (!(await createOnly(this.#store, this.#key(next), bytesOf(content), signal))) return false;
-    return (await this.#highest(signal)) === next;
+    return (await this.newest(signal)) === next;
   }
 
   /** Every state that is still there, the newest first; what cannot be read of them is told as a fault. */
@@ -81,10 +119,6 @@ export class NumberedState<State> {
     return this.#prefix + String(number).padStart(10, '0');
   }
 
-  async #highest(signal: AbortSignal | undefined): Promise<number> {
-    return (await this.#numbers(signal)).at(-1) ?? 0;
-  }
-
   /** Ascending. */
   async #numbers(signal: AbortSignal | undefined): Promise<number[]> {
     const numbers: number[] = [];
@@ -94,17 +128,12 @@ export class NumberedState<State> {
     }
     return numbers.toSorted((one, other) => one - other);
   }
+}
 
-  async #load(key: string, signal: AbortSignal | undefined): Promise<Buffer> {
-    try {
-      return await readSealed(this.#store, key, signal);
-    } catch (error) {
-      if (!hasCode(error, 'NOT_FOUND')) throw error;
-      throw new KeyframeError('CORRUPT', `the object ${key} was listed and is gone`, {
-        cause: error,
-        hint: 'Run the command again; when it stays so, check what else deletes objects of this repository.',
-        details: { key },
-      });
-    }
-  }
+function listedAndGone(key: string, cause: unknown): KeyframeError {
+  return new KeyframeError('CORRUPT', `the object ${key} was listed and is gone`, {
+    cause,
+    hint: 'Run the command again; when it stays so, check what else deletes objects of this repository.',
+    details: { key },
+  });
 }
