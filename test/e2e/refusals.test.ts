@@ -113,7 +113,7 @@ describe('refusals', () => {
   });
 
   test('of a cluster that is another one than the repository knows', async () => {
-    await using other = await Site.create(18, { settings: { archive_command: 'true' } });
+    await using other = await Site.create(18, { template: false, settings: { archive_command: 'true' } });
     const config = join(site.directory, 'other.yaml');
     await site.writeConfig({}, other.origin.url, config);
     const before = await site.objects('clusters');

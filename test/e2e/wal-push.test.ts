@@ -24,7 +24,7 @@ describe('wal push', () => {
 
   beforeAll(async () => {
     site = stack.use(await Site.create(18));
-    other = stack.use(await Site.create(18, { settings: { archive_command: 'true' } }));
+    other = stack.use(await Site.create(18, { template: false, settings: { archive_command: 'true' } }));
     segment = join(site.origin.data, 'pg_wal', await site.archiveAll());
   });
   afterAll(() => stack.disposeAsync());

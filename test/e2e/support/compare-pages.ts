@@ -1,5 +1,5 @@
 /** Compares data directories page by page. @packageDocumentation */
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Lsn, lsn, parseLsn } from '@keyframe/contracts';
 import { parseRelationPath } from '@keyframe/postgres';
@@ -25,7 +25,7 @@ export async function relationFiles(dataDirectory: string): Promise<Map<string, 
       if (!entry.isFile()) continue;
       const file = join(entry.parentPath, entry.name);
       const path = file.slice(dataDirectory.length + 1);
-      if (parseRelationPath(path) !== undefined) found.set(path, (await readFile(file)).length);
+      if (parseRelationPath(path) !== undefined) found.set(path, (await stat(file)).size);
     }
   return new Map([...found].toSorted(([one], [other]) => (one < other ? -1 : 1)));
 }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,6 +17,8 @@ import {
 import type { BackupFacts, ListReport, RestoreFacts } from './reports.ts';
 
 export interface SiteOptions extends ClusterOptions {
+  /** Default true here: `false` for a cluster that must be known from that of another site. */
+  readonly template?: boolean;
   /** Where the repository lies. Default: a directory of the site. */
   readonly repository?: string;
   /** Default `2min`: tests run on slow machines. */
@@ -70,7 +73,7 @@ export class Site implements AsyncDisposable {
     stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
     const archive = archiveCommand(join(directory, 'keyframe.yaml'));
     const settings = { ...SITE_SETTINGS, archive_command: archive, ...options.settings };
-    const origin = stack.use(await Cluster.create(major, { ...options, settings }));
+    const origin = stack.use(await Cluster.create(major, { template: true, ...options, settings }));
     const repository = options.repository ?? join(directory, 'repository');
     const site = new Site({ directory, origin, repository }, stack.move());
     try {
@@ -191,6 +194,9 @@ export class Site implements AsyncDisposable {
   async archiveAll(cluster: Cluster = this.origin, timeoutMs: number = PATIENCE_MS): Promise<string> {
     const segment = await switchWal(cluster);
     const deadline = performance.now() + timeoutMs;
+    // Looking costs nothing, asking starts a psql: the mark goes away when the segment was archived.
+    const mark = join(cluster.data, 'pg_wal', 'archive_status', `${segment}.ready`);
+    while (existsSync(mark) && performance.now() < deadline) await sleep(10);
     while ((await cluster.sql("select coalesce(last_archived_wal, '') from pg_stat_archiver")).slice(0, 24) < segment) {
       if (performance.now() > deadline) throw new Error(`${segment} was not archived:\n${await cluster.log()}`);
       await sleep(50);
