@@ -105,6 +105,9 @@ describe('an encrypted repository', () => {
     await site.archiveAll();
     await site.writeConfig({ encrypt: `[${await passphraseSlot('office', 'correct horse battery')}]` });
     expect(await site.fault(['backup'])).toMatchObject({ code: 'NOT_ENCRYPTED' });
+    const untested = await site.keyframe(['key', 'test']);
+    expect([untested.status, JSON.parse(untested.stdout)]).toMatchObject([3, { encrypted: false, slots: [] }]);
+    expect(await site.report(['key', 'list'])).toMatchObject({ encrypted: false });
     await site.report(['key', 'add']);
     await origin.sql(`insert into t select i from generate_series(1001, 2000) i`);
     await site.backup(['--type', 'incremental']);

@@ -1,12 +1,14 @@
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
-import { renderSlots } from '../output/key-table.ts';
+import { renderNoKeys, renderSlots } from '../output/key-table.ts';
 
 export const command: Command = defineCommand({
   name: 'key list',
   summary: 'List the keys that open a repository',
   description: `A generation is what objects are written with from one moment on: a key pair and an index key. A slot holds the secrets of a generation, and of all before it, wrapped by one key of \`repositories.<name>.encrypt\`. Any one slot opens the repository.
 
-Slots of a passphrase are read-write by nature: whoever can write by it can read. Slots for gpg and age recipients let a host write that has the public key and the index key, and read nothing.`,
+Slots of a passphrase are read-write by nature: whoever can write by it can read. Slots for gpg and age recipients let a host write that has the public key and the index key, and read nothing.
+
+The last column says what this host can do. Passphrases are tried; private keys are tried by \`keyframe key test\` alone, since that may ask for a PIN.`,
   examples: [{ run: 'keyframe key list' }, { run: 'keyframe key list --json' }],
   positionals: [],
   options: {},
@@ -22,7 +24,7 @@ Slots of a passphrase are read-write by nature: whoever can write by it can read
   },
   renderText({ repository, encrypted, generations, slots }, out) {
     if (!encrypted) {
-      out.line(`${repository} is not encrypted: name a key under \`encrypt\` and run keyframe key add`);
+      renderNoKeys(repository, out);
       return;
     }
     renderSlots(slots, out);

@@ -1,4 +1,5 @@
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
+import { renderNoKeys } from '../output/key-table.ts';
 
 export const command: Command = defineCommand({
   name: 'key test',
@@ -10,7 +11,7 @@ export const command: Command = defineCommand({
   options: {},
   exits: {
     0: 'every slot that could be tried opens the repository, and at least one was',
-    3: 'the repository has slots, and none of them could be tried here',
+    3: 'nothing is proven: no slot could be tried here, or the repository has no keys at all',
     4: 'a slot fails',
     ...FAULT_EXITS,
   },
@@ -19,11 +20,15 @@ export const command: Command = defineCommand({
     await app.repository.identity({ signal });
     const slots = await app.repository.keys.test({ signal });
     const count = (result: string): number => slots.filter((each) => each.result === result).length;
-    const exit = slots.length > 0 && count('opens') === 0 ? 3 : 0;
-    return { exit: count('fails') > 0 ? 4 : exit, report: { repository: app.repositoryName, slots } };
+    const exit = count('opens') === 0 ? 3 : 0;
+    const report = { repository: app.repositoryName, encrypted: slots.length > 0, slots };
+    return { exit: count('fails') > 0 ? 4 : exit, report };
   },
-  renderText({ repository, slots }, out) {
-    if (slots.length === 0) out.line(`${repository} has no keys: it is not encrypted`);
+  renderText({ repository, encrypted, slots }, out) {
+    if (!encrypted) {
+      renderNoKeys(repository, out);
+      return;
+    }
     const styles = { opens: 'good', fails: 'bad', 'not-tested': 'warning' } as const;
     out.table(
       ['generation', 'slot', 'kind', 'key id', 'result'],

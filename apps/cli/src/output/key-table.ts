@@ -22,8 +22,18 @@ export function renderSlots(slots: readonly KeySlot[], out: TextOutput): void {
   );
 }
 
+/** What there is instead of keys, and how to get some. */
+export function renderNoKeys(repository: string, out: TextOutput): void {
+  out.line(
+    `${out.style('warning', 'not encrypted')}: ${repository} has no keys, and whoever reads its stores can read the database`,
+  );
+  out.line(`To encrypt it name a key under \`repositories.${repository}.encrypt\`, then run keyframe key add.`);
+}
+
 const HERE: Readonly<Record<KeySlot['here'], string>> = {
   'read-write': 'reads and writes',
+  'private-key': 'has its private key: `key test` tries it',
   'write-only': 'public key only',
+  fails: 'does not open it: a wrong passphrase, or a damaged slot',
   unknown: 'not in this configuration',
 };

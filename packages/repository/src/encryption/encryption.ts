@@ -29,8 +29,11 @@ export interface KeySlot {
   readonly createdAt: string;
   /** An encryptor of the config file has this kind and key id. */
   readonly configured: boolean;
-  /** What that encryptor can do on this host. */
-  readonly here: 'read-write' | 'write-only' | 'unknown';
+  /**
+   * What that encryptor can do on this host. `private-key`: it has one, which only `test` tries, since that may ask for a
+   * PIN. `fails`: it does not open the slot.
+   */
+  readonly here: 'read-write' | 'private-key' | 'write-only' | 'fails' | 'unknown';
 }
 
 /** Keys that are used from one moment on. */
@@ -57,7 +60,7 @@ export interface SlotProof
 
 /** Keys of a repository: what opens it, and what is written with. */
 export interface RepositoryKeys {
-  /** @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
+  /** Passphrases are tried. @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
   list(options?: Abortable): Promise<KeyState>;
   /**
    * Adds a slot for each encryptor of the configuration that has none. Begins the first generation where there is none:

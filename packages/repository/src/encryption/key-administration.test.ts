@@ -3,6 +3,7 @@ import { createMemoryStore, failing, faulty } from '@keyframe/testkit';
 import { expect, test } from 'vitest';
 import { keysOf, open, openArchive } from '../../test/support.ts';
 import { bytesAt, encrypted, KEY, overwrite, reopen, walFile } from './encrypted.fixture.ts';
+import type { NamedEncryptor } from './encryption.ts';
 import { age, OFFICE, passphrase, SAFE } from './keys.fixture.ts';
 
 const office = age([OFFICE.recipient], OFFICE.identity);
@@ -18,6 +19,40 @@ test('slots are listed with what they are and what they can do here', async () =
     { slot: 'passphrase', keyId: 'passphrase', asymmetric: false, here: 'read-write', configured: true },
   ]);
   expect((await open(store).keys.list()).slots).toMatchObject([{ here: 'unknown' }, { here: 'unknown' }]);
+});
+
+test('a slot is listed as open only when its passphrase was tried, in whatever generation', async () => {
+  const store = createMemoryStore();
+  await openArchive(store, encrypted(KEY, office));
+  await open(store, encrypted(KEY, office)).keys.rotate();
+  const here = async (...keys: readonly NamedEncryptor[]): Promise<string[]> =>
+    (await open(store, encrypted(...keys)).keys.list()).slots.map(
+      (each) => `${each.generation} ${each.slot} ${each.here}`,
+    );
+  expect(await here(KEY, office)).toEqual([
+    '1 age private-key',
+    '1 passphrase read-write',
+    '2 age private-key',
+    '2 passphrase read-write',
+  ]);
+  expect(await here(passphrase('incorrect horse battery'))).toEqual([
+    '1 age unknown',
+    '1 passphrase fails',
+    '2 age unknown',
+    '2 passphrase fails',
+  ]);
+});
+
+test('a passphrase with a name of its own has a slot of that name', async () => {
+  const store = createMemoryStore();
+  await openArchive(store, encrypted(KEY));
+  const second = passphrase('another horse battery', 'Team-B');
+  expect(await open(store, encrypted(KEY, second)).keys.add()).toMatchObject([{ slot: 'teamb', keyId: 'Team-B' }]);
+  await open(store, encrypted(second)).keys.remove('passphrase');
+  expect((await open(store, encrypted(second)).keys.rotate()).slots.map(({ slot }) => slot)).toEqual([
+    'teamb',
+    'teamb',
+  ]);
 });
 
 test('a slot is added by who can read, for every generation', async () => {

@@ -45,8 +45,17 @@ export class KeyAdministration implements RepositoryKeys {
   }
 
   async list(options: Abortable = {}): Promise<KeyState> {
-    const { generations, slots } = await this.#fresh(options);
-    const told = await Promise.all(slots.map((slot) => this.#describe(slot, options)));
+    const inventory = await this.#fresh(options);
+    const { generations, slots } = inventory;
+    const told: KeySlot[] = [];
+    const tried = new Map<string, KeySlot['here']>();
+    // The newest generation first: a slot has the same key in those before, and each try costs a tenth of a second.
+    for (const slot of slots.toReversed()) {
+      const described = await this.#describe(slot, options);
+      const here = tried.get(slot.slot) ?? (await this.#tried(slot, described, inventory, options));
+      if (!slot.asymmetric) tried.set(slot.slot, here);
+      told.unshift({ ...described, here });
+    }
     return {
       generations: generations.map(({ generation, createdAt, plainBefore }) => ({
         generation,
@@ -186,19 +195,20 @@ export class KeyAdministration implements RepositoryKeys {
   /** Wraps a new slot key and puts the bundle under it. `name`: the slot's own in another generation. */
   async #write(
     draft: Draft,
-    { kind, encryptor }: NamedEncryptor,
+    named: NamedEncryptor,
     name: string | undefined,
     { numbers }: KeyInventory,
     options: Abortable,
   ): Promise<SlotObject> {
     const { generation, publicKey, secrets } = draft;
+    const { kind, encryptor } = named;
     const { id: repositoryId } = await this.#context.identity(options);
     const slotKey = randomBytes(KEY_BYTES);
     const wrapped = Buffer.from(await encryptor.wrap(slotKey, options));
     const asymmetric = encryptor.asymmetric === true;
     const createdAt = this.#context.now().toISOString();
     const taken = new Set([...numbers.keys()].map((each) => each.slice(each.indexOf('/') + 1)));
-    const base = kind.toLowerCase().replaceAll(/[^a-z0-9]/gu, '') || 'key';
+    const base = slotName(named);
     for (let count = 1; ; count += 1) {
       const slot = name ?? (count === 1 ? base : `${base}${count}`);
       if (name === undefined && taken.has(slot)) continue;
@@ -275,7 +285,8 @@ export class KeyAdministration implements RepositoryKeys {
   async #describe(slot: SlotObject, options: Abortable): Promise<KeySlot> {
     const named = (this.#context.encryption?.encryptors ?? []).find((each) => isFor(slot, each));
     const { generation, encryptor, keyId, asymmetric, createdAt } = slot;
-    const here = named === undefined ? 'unknown' : (await unwrapsHere(named, options)) ? 'read-write' : 'write-only';
+    const able = asymmetric ? 'private-key' : 'read-write';
+    const here = named === undefined ? 'unknown' : (await unwrapsHere(named, options)) ? able : 'write-only';
     return {
       slot: slot.slot,
       generation,
@@ -286,6 +297,17 @@ export class KeyAdministration implements RepositoryKeys {
       configured: named !== undefined,
       here,
     };
+  }
+
+  async #tried(
+    slot: SlotObject,
+    { here }: KeySlot,
+    inventory: KeyInventory,
+    options: Abortable,
+  ): Promise<KeySlot['here']> {
+    if (here !== 'read-write') return here;
+    const { result } = await this.#try(slot, inventory, options);
+    return result === 'opens' ? here : 'fails';
   }
 
   async #try(
@@ -316,6 +338,12 @@ export class KeyAdministration implements RepositoryKeys {
     if (fitting.length === 0) reasons.push('this configuration has no such key');
     return { result: failed ? 'fails' : 'not-tested', reason: reasons.join('; ') };
   }
+}
+
+/** A passphrase has a name that its owner chose, a public key one that nobody types. */
+function slotName({ kind, encryptor }: NamedEncryptor): string {
+  const plain = (text: string): string => text.toLowerCase().replaceAll(/[^a-z0-9]/gu, '');
+  return (encryptor.asymmetric === true ? '' : plain(encryptor.keyId)) || plain(kind) || 'key';
 }
 
 function changedMeanwhile(): KeyframeError {
