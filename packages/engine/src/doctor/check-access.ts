@@ -102,12 +102,36 @@ function checkEncryption(encryption: Evidence['encryption']): Finding[] {
 
 /** Not signing is no fault; one should know what it leaves open. */
 function checkSigning(repository: Evidence['repository']): Finding[] {
-  const isSigned = 'value' in repository ? repository.value.isSigned : undefined;
-  if (isSigned === undefined) return [];
-  if (isSigned) return [ok('signing', 'backups and WAL are signed')];
-  const fix =
-    'Run `keyframe signer create`, so that nobody who can write to the store can replace or remove backups and WAL unnoticed.';
-  return [ok('signing', 'backups and WAL are not signed', fix)];
+  const kept = 'value' in repository ? repository.value : undefined;
+  const id = 'signing';
+  const refused = 'until then `keyframe restore` and `keyframe plan` refuse every backup';
+  switch (kept?.signing) {
+    case undefined:
+      return [];
+    case 'signed':
+      return [ok(id, 'backups and WAL are signed')];
+    case 'begins':
+      return kept?.backups === 0
+        ? [ok(id, 'the first backup will be signed')]
+        : [warn(id, 'nothing is signed yet', refused, 'Run `keyframe backup`: it signs itself and all before it.')];
+    case 'awaited':
+      return [
+        warn(
+          id,
+          'nothing is signed yet, and this host believes only what is',
+          refused,
+          'Run `keyframe backup` on the host that has `signing.key`.',
+        ),
+      ];
+    case 'none':
+      return [
+        ok(
+          id,
+          'backups and WAL are not signed',
+          'Run `keyframe signer create`, so that nobody who can write to the store can replace or remove backups and WAL unnoticed.',
+        ),
+      ];
+  }
 }
 
 function checkStore(store: Evidence['store']): Finding {

@@ -2,7 +2,7 @@ import { quoteForCommandSetting, type ServerFacts } from '@keyframe/postgres';
 import { describe, expect, it } from 'vitest';
 import { readArchiveCommand } from './archive-command.ts';
 import { judge } from './doctor.ts';
-import type { Evidence, HostEvidence } from './evidence.ts';
+import type { Evidence, HostEvidence, RepositoryEvidence } from './evidence.ts';
 import { argumentsOf, expected, healthy } from './healthy-server.fixture.ts';
 
 const healthyHost: HostEvidence = {
@@ -204,13 +204,19 @@ describe('judge', () => {
     expect(statusOf(evidence({}, {}, rest), id)).toBe(status);
   });
 
-  it('tells a repository that nobody signs how to, without calling it a fault', () => {
-    const of = (isSigned: boolean | undefined) => {
-      const kept = { id: 'r', systemIdentifiers: ['7'], backups: 2, damagedBackups: 0, newestBackup: 'b2', isSigned };
+  it('calls signed what is signed, and tells how to begin', () => {
+    const of = (signing: RepositoryEvidence['signing'], backups = 2) => {
+      const kept = { id: 'r', systemIdentifiers: ['7'], backups, damagedBackups: 0, newestBackup: 'b2', signing };
       const findings = judge(evidence({}, {}, { repository: { value: kept } }), expected);
-      return findings.filter(({ id }) => id === 'signing').map(({ status, fix }) => [status, fix?.includes('signer')]);
+      const found = findings.find(({ id }) => id === 'signing');
+      return found && [found.status, /`(.*?)`/.exec(found.fix ?? '')?.[1]];
     };
-    expect([of(false), of(true), of(undefined)]).toEqual([[['ok', true]], [['ok', undefined]], []]);
+    expect(of('none')).toEqual(['ok', 'keyframe signer create']);
+    expect(of('begins')).toEqual(['warn', 'keyframe backup']);
+    expect(of('begins', 0)).toEqual(['ok', undefined]);
+    expect(of('awaited')).toEqual(['warn', 'keyframe backup']);
+    expect(of('signed')).toEqual(['ok', undefined]);
+    expect(of(undefined)).toBeUndefined();
   });
 
   it('fails where no key of the configuration lets this host write', () => {

@@ -51,8 +51,11 @@ export interface RepositoryEvidence {
   /** Published backups whose record does not prove itself any more. */
   readonly damagedBackups: number;
   readonly newestBackup: string | undefined;
-  /** This host signs, or another has; `undefined`: there is nothing to sign yet. */
-  readonly isSigned?: boolean | undefined;
+  /**
+   * `signed`: somebody has. Nobody has yet: `begins` where this host will with its next backup, `awaited` where it believes
+   * only signed backups of others, `none` where signing is not configured. `undefined`: there is nothing to sign.
+   */
+  readonly signing?: 'signed' | 'begins' | 'awaited' | 'none' | undefined;
 }
 
 /** What came of writing, reading and removing an object. */

@@ -8,7 +8,7 @@ import {
   inspectServer,
   type ServerFacts,
 } from '@keyframe/postgres';
-import type { Repository, WriteRule } from '@keyframe/repository';
+import type { EpochArchive, Repository, WriteRule } from '@keyframe/repository';
 import { isLocalTarget, patient } from '../setup/look-around.ts';
 import { walFreeBytes } from '../server/wal-space.ts';
 import { readArchiveCommand } from './archive-command.ts';
@@ -183,8 +183,14 @@ async function readKept(repository: Repository, clusterName: string, options: Ab
     backups: records?.length ?? 0,
     damagedBackups,
     newestBackup: records?.at(-1)?.label,
-    isSigned: archive && (archive.chain.signs || (await archive.chain.head(options)) !== undefined),
+    signing: archive && (await signingOf(archive, options)),
   };
+}
+
+async function signingOf({ chain }: EpochArchive, options: Abortable): Promise<RepositoryEvidence['signing']> {
+  if ((await chain.head(options)) !== undefined) return 'signed';
+  if (chain.signs) return 'begins';
+  return chain.pinned ? 'awaited' : 'none';
 }
 
 /** We are on the server's machine when it is reached locally and its data directory is there. */

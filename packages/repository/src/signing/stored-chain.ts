@@ -115,6 +115,9 @@ export class StoredChain implements SignedChain {
     // A backup of the time before this repository was signed is vouched for by the first checkpoint.
     const vouched = last?.checkpoint?.backups.some((each) => each.label === label && each.sha256 === sha256);
     if (trust === 'unsigned' && vouched === true) return;
+    const { heads, signs } = this.#context.signatures;
+    if (trust === 'unsigned' && last === undefined && (await heads?.get(this.#name)) === undefined)
+      throw nothingSigned(label, signs);
     throw new KeyframeError('SIGNATURE_INVALID', `the backup ${label} is not signed by a trusted key: ${WHY[trust]}`, {
       hint: 'Run `keyframe verify`; if the signer is yours, name its public key under `repositories.<name>.signing.trusted`.',
       details: { label, trust, keyId },
@@ -243,5 +246,14 @@ const WHY = {
 function broken(why: string): KeyframeError {
   return new KeyframeError('CHAIN_BROKEN', `the signed chain was not continued: ${why}`, {
     hint: 'Run `keyframe verify`: the repository may be an older copy, or somebody wrote to it who should not.',
+  });
+}
+
+/** Signing was configured and no backup was taken since: there is nothing to find for `keyframe verify`. */
+function nothingSigned(label: string, signs: boolean): KeyframeError {
+  const where = signs ? '' : ' on the host that has `signing.key`';
+  return new KeyframeError('SIGNATURE_INVALID', `the backup ${label} is not signed: nothing is signed here yet`, {
+    hint: `Run \`keyframe backup\`${where}, which signs itself and every backup before it; until then remove \`signing\` from the config file to use what is not signed.`,
+    details: { label, trust: 'unsigned' },
   });
 }
