@@ -18,7 +18,9 @@ export function renderPlan(report: PlanReport, out: TextOutput): void {
       'WAL',
       report.wal.first === undefined
         ? 'none'
-        : `${report.wal.segments} segments, ${report.wal.first} to ${report.wal.last}`,
+        : report.wal.segments === 1
+          ? `1 segment (${formatSize(report.wal.bytes)}), ${report.wal.first}`
+          : `${report.wal.segments} segments (${formatSize(report.wal.bytes)}), ${report.wal.first} to ${report.wal.last}`,
     ],
     ['stops at', report.stopsAt],
     ['last kept', transaction(report.lastKept)],

@@ -28,6 +28,7 @@ import {
 import { type Branch, branchesBeside, withBranches } from './branches.ts';
 import { findMoment, stoppedMicros, walGap } from './find-moment.ts';
 import { walPathFrom, type WalPath } from './wal-path.ts';
+import { walToRead } from './wal-to-read.ts';
 
 export interface PlanContext {
   readonly history: ClusterHistory;
@@ -270,7 +271,13 @@ export interface PlanReport {
     readonly stopLsn: string;
     readonly sizeBytes: number;
   };
-  readonly wal: { readonly segments: number; readonly first: string | undefined; readonly last: string | undefined };
+  /** What the recovery reads: from the start of the backup to where it stops. */
+  readonly wal: {
+    readonly segments: number;
+    readonly bytes: number;
+    readonly first: string | undefined;
+    readonly last: string | undefined;
+  };
   readonly stopsAt: string | undefined;
   readonly lastKept: TransactionReport | undefined;
   readonly firstLost: TransactionReport | undefined;
@@ -278,7 +285,8 @@ export interface PlanReport {
 
 /** The plan as plain data, LSNs and times as text. */
 export function describePlan(plan: RecoveryPlan): PlanReport {
-  const { backup, moment, wal } = plan;
+  const { backup, moment } = plan;
+  const wal = walToRead(plan.wal, moment);
   const transaction = (each: Moment['lastKept']): TransactionReport | undefined =>
     each === undefined ? undefined : { xid: each.xid, time: formatMicros(each.timeMicros), lsn: formatLsn(each.lsn) };
   return {
@@ -292,7 +300,12 @@ export function describePlan(plan: RecoveryPlan): PlanReport {
       stopLsn: formatLsn(backup.stopLsn),
       sizeBytes: backup.sizeBytes,
     },
-    wal: { segments: wal.segments.length, first: wal.segments[0]?.name, last: wal.segments.at(-1)?.name },
+    wal: {
+      segments: wal.length,
+      bytes: wal.length * backup.walSegmentSizeBytes,
+      first: wal[0]?.name,
+      last: wal.at(-1)?.name,
+    },
     stopsAt: formatLsn(moment.stopsAt),
     lastKept: transaction(moment.lastKept),
     firstLost: transaction(moment.firstLost),

@@ -18,6 +18,7 @@ import {
 import type { EngineEvent, StageOptions } from '../events.ts';
 import { assertForked } from './assert-forked.ts';
 import type { RecoveryPlan } from './plan.ts';
+import { walToRead } from './wal-to-read.ts';
 
 /** Which restored directory to start, and how. */
 export interface StartRequest {
@@ -177,6 +178,6 @@ function replayEvent(progress: StartProgress, plan: RecoveryPlan): EngineEvent {
     lsn: progress.replayLsn,
     segment: progress.currentFile,
     done: progress.segmentsRestored,
-    total: plan.wal.segments.length,
+    total: walToRead(plan.wal, plan.moment).length,
   };
 }
