@@ -58,6 +58,8 @@ export interface CommandContext<Options, Positionals> {
   readonly log: Log;
   /** Plain lines on stderr, for a command that tells what it does step by step; silent with `--quiet` and `--json`. */
   readonly tell: (text: string) => void;
+  /** With `--json`, one line on stdout for something that has happened, before the report; else nothing. */
+  readonly emit: (event: object) => void;
   /** Bytes, rate and ETA on stderr; silent with `--quiet` and `--json`. */
   readonly progress: Progress;
   readonly environment: Environment;

@@ -1,6 +1,7 @@
 import type { Host, Log } from '@keyframe/contracts';
 import type { App, Configuration, Environment, StoreChoice } from '@keyframe/runtime';
 import type { CommandContext, GlobalOptions } from './command.ts';
+import { toJson } from './output/json.ts';
 import { createLog } from './output/log.ts';
 import { createProgress } from './output/progress.ts';
 import type { Talk } from './output/talk.ts';
@@ -11,6 +12,8 @@ export interface ContextParts {
   readonly environment: Environment;
   readonly cwd: string;
   readonly talk: Talk;
+  /** Standard output, for what is told as it happens. Default: nothing is. */
+  readonly write?: ((text: string) => void) | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -72,6 +75,7 @@ export function createContext(parts: ContextParts): OwnedContext {
     signal,
     log,
     tell: globals.quiet || globals.json ? () => undefined : (text) => talk.line(redact(text)),
+    emit: globals.json ? (event) => parts.write?.(`${redact(toJson(event, 0))}\n`) : () => undefined,
     progress: createProgress({ talk, silent: globals.quiet || globals.json, now: () => performance.now() }),
     configuration,
     openApp,

@@ -92,7 +92,7 @@ async function runCommand(
 ): Promise<number> {
   const { environment, cwd, stdout, signal } = surroundings;
   const talk = new Talk(surroundings.stderr);
-  const context = createContext({ globals, environment, cwd, talk, signal });
+  const context = createContext({ globals, environment, cwd, talk, write: (text) => stdout.write(text), signal });
   try {
     if (invocation.kind === 'fault') throw invocation.error;
     const { exit, report } = await execute(invocation, context);

@@ -28,6 +28,8 @@ export { describePlan, planRecovery, type PlanReport, type RecoveryPlan } from '
 export { restore, type RestoreReport, type RestoreRequest } from './recovery/restore.ts';
 export { checkStart, type StartedServer, startRestored, type StartRequest } from './recovery/start-restored.ts';
 export { parseTablespaceMap } from './recovery/tablespace-map.ts';
+export type { ReceiveEvent } from './receive/receive-event.ts';
+export { type ReceiveReport, receiveWal } from './receive/receive-wal.ts';
 export { type ArchiverStatus, readArchiver } from './server/archiver.ts';
 export { describeTarget, formatMicros, parseTarget, type RecoveryTarget, type TargetOptions } from './target/index.ts';
 export { openMemory, type VerifyMemory } from './verify/memory.ts';

@@ -29,7 +29,7 @@ class Gatherer implements WalStreamSink {
   }
 
   wal(view: Uint8Array, at: Lsn): void | Promise<void> {
-    expect(at).toBe(this.position);
+    if (at !== this.position) throw new Error(`WAL came at ${formatLsn(at)}, not at ${this.position}`);
     this.pieces.push(Buffer.from(view));
     this.position += BigInt(view.length);
     if (this.position >= this.stopAt) this.stream?.stop();
@@ -64,8 +64,8 @@ describe.each(allMajors)('WAL streamed by PostgreSQL %i', (major) => {
     );
     const slot = await readSlotState(sql, 'whole');
     expect(slot).toMatchObject({ physical: true, active: false, walStatus: 'reserved' });
-    if (major >= 15)
-      expect(await connection.readSlot('whole')).toEqual({ restartLsn: slot?.restartLsn, restartTimeline: timeline });
+    const known = { restartLsn: slot?.restartLsn, restartTimeline: timeline };
+    expect(major < 15 ? known : await connection.readSlot('whole')).toEqual(known);
     expect(await readSlotState(sql, 'none')).toBeUndefined();
     await cluster.sql(`create table heap as select x, repeat('x', 500) from generate_series(1, 50000) x`);
     const end = parseLsn(await cluster.sql('select pg_switch_wal()'));

@@ -6,6 +6,14 @@ import type { RetentionConfiguration } from './retention-schema.ts';
 /** Variables of the process, as `process.env` gives them. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** How `keyframe wal receive` works for a cluster. */
+export interface ReceiveConfiguration {
+  readonly slot: string;
+  readonly flushIntervalMs: number;
+  readonly flushBytes: number;
+  readonly synchronous: boolean;
+}
+
 /** A PostgreSQL database cluster, as the file describes it. */
 export interface ClusterConfiguration {
   readonly name: string;
@@ -23,6 +31,8 @@ export interface ClusterConfiguration {
   readonly walTimeoutMs: number;
   /** Most bytes per second that a backup reads from the server. */
   readonly maxRateBytes: number | undefined;
+  /** How WAL of it is streamed. */
+  readonly receive: ReceiveConfiguration;
   /** What is kept of this cluster, where it is not what its repository says. */
   readonly retention: RetentionConfiguration | undefined;
 }

@@ -55,6 +55,7 @@ describe('a config file', () => {
       repository: 'vault',
       walTimeoutMs: 60_000,
       maxRateBytes: undefined,
+      receive: { slot: 'keyframe_main', flushIntervalMs: 5000, flushBytes: 4 << 20, synchronous: false },
     });
     expect(repositories.get('vault')).toMatchObject({
       stores: [{ use: 'fs', pluginName: 'store-fs' }],
@@ -72,6 +73,7 @@ clusters:
     repository: vault
     walTimeout: 5min
     maxRate: 50MiB/s
+    receive: { slot: kf, flushInterval: 10s, flushBytes: 1MiB, synchronous: true }
 repositories:
   vault: { stores: [{ use: fs, directory: "\${env:DIR}/b" }], compress: { use: zstd, level: 3 } }
   other: { stores: [{ use: "@keyframe/store-fs", directory: /c }], compress: zstd }
@@ -80,6 +82,7 @@ repositories:
     const configuration = await load({ environment: { PW: 'hunter2', DIR: '/backups' } });
     const main = configuration.clusters.get('main');
     expect(main).toMatchObject({ repository: 'vault', walTimeoutMs: 300_000, maxRateBytes: 50 * 1024 ** 2 });
+    expect(main?.receive).toEqual({ slot: 'kf', flushIntervalMs: 10_000, flushBytes: 1 << 20, synchronous: true });
     expect(main?.source.url?.reveal()).toBe('postgresql://kf:hunter2@db/postgres');
     expect(main?.source.displayUrl).toBe('postgresql://kf:***@db/postgres');
     expect(JSON.stringify([...configuration.clusters])).not.toContain('hunter2');

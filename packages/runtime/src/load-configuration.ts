@@ -130,6 +130,9 @@ function build(
   };
 }
 
+/** PostgreSQL's names are no longer. */
+const SLOT_CHARACTERS = 63;
+
 function buildCluster(name: string, raw: RawCluster, onlyRepository: string): ClusterConfiguration {
   const { url, dataDirectory } = raw.source;
   return {
@@ -142,6 +145,12 @@ function buildCluster(name: string, raw: RawCluster, onlyRepository: string): Cl
     repository: raw.repository ?? onlyRepository,
     walTimeoutMs: raw.walTimeout,
     maxRateBytes: raw.maxRate,
+    receive: {
+      slot: raw.receive.slot ?? `keyframe_${name.replaceAll('-', '_')}`.slice(0, SLOT_CHARACTERS),
+      flushIntervalMs: raw.receive.flushInterval,
+      flushBytes: raw.receive.flushBytes,
+      synchronous: raw.receive.synchronous,
+    },
     retention: raw.retention,
   };
 }

@@ -25,6 +25,15 @@ export interface RawCluster {
   readonly walTimeout: number;
   readonly retention?: RetentionConfiguration | undefined;
   readonly maxRate?: number | undefined;
+  readonly receive: RawReceive;
+}
+
+/** How `keyframe wal receive` works for one cluster. */
+export interface RawReceive {
+  readonly slot?: string | undefined;
+  readonly flushInterval: number;
+  readonly flushBytes: number;
+  readonly synchronous: boolean;
 }
 
 export interface RawRepository {
@@ -101,6 +110,30 @@ const source = z.strictObject({ url: url.optional(), dataDirectory: dataDirector
 
 const retention = retentionSchema((description) => unit(parseDuration, 'duration', DURATION_PATTERN, description));
 
+const receive = z.strictObject({
+  slot: z
+    .string()
+    .regex(/^[a-z0-9_]{1,63}$/, { error: 'must be 1 to 63 of a-z, 0-9 and _' })
+    .optional()
+    .describe('Physical replication slot, made if it is not there. Default: keyframe_ and the name of the cluster.'),
+  flushInterval: unit(
+    parseDuration,
+    'duration',
+    DURATION_PATTERN,
+    'How old WAL gets at most before it is stored: what a lost host may cost. Default 5s.',
+  ).prefault('5s'),
+  flushBytes: unit(
+    parseSize,
+    'size',
+    SIZE_PATTERN,
+    'How much WAL gathers at most before it is stored. Default 4MiB.',
+  ).prefault('4MiB'),
+  synchronous: z
+    .boolean()
+    .prefault(false)
+    .describe('Store everything at once, so that commits may wait for it (synchronous_standby_names). Default false.'),
+});
+
 const cluster = z.strictObject({
   source: source.prefault({}).describe('Where PostgreSQL is.'),
   repository: z.string().optional().describe('Name of its repository. May be left out when there is exactly one.'),
@@ -111,6 +144,7 @@ const cluster = z.strictObject({
     'How long a backup waits for its last WAL segment to be archived. Default 60s.',
   ).prefault('60s'),
   maxRate: rate.optional(),
+  receive: receive.prefault({}).describe('How `keyframe wal receive` streams WAL.'),
   retention: retention
     .optional()
     .describe('What `keyframe expire` keeps of this cluster. Default: that of its repository.'),
@@ -179,6 +213,7 @@ export interface KnownKeys {
 
 const ROOT: KnownKeys = { known: ['clusters', 'repositories', 'state'], later: ['notify', 'metrics'] };
 const CLUSTER: KnownKeys = { known: Object.keys(cluster.shape), later: ['schedule', 'objectives'] };
+const RECEIVE: KnownKeys = { known: Object.keys(receive.shape), later: [] };
 const SOURCE: KnownKeys = { known: Object.keys(source.shape), later: [] };
 const REPOSITORY: KnownKeys = {
   known: Object.keys(repository.shape),
@@ -193,6 +228,7 @@ export function knownKeysAt(path: KeyPath): KnownKeys | undefined {
   const [section] = path;
   if (section === undefined) return ROOT;
   if (path.length === 3 && path[2] === 'retention') return RETENTION;
+  if (path.length === 3 && path[2] === 'receive') return RECEIVE;
   if (section === 'clusters') return path.length === 2 ? CLUSTER : SOURCE;
   if (section !== 'repositories') return undefined;
   if (path.length === 3 && path[2] === 'signing') return SIGNING;

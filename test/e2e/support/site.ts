@@ -26,6 +26,8 @@ export interface SiteOptions extends ClusterOptions {
   readonly compress?: string;
   /** Slots of `encrypt`. */
   readonly encrypt?: string;
+  /** The map `receive` of the cluster. */
+  readonly receive?: string;
   /** How many stores the repository has, of which more than half must have what is acknowledged. Default 1. */
   readonly stores?: number;
   /** Tell where the server's files lie, so that they can be read here. Default false. */
@@ -90,7 +92,7 @@ export class Site implements AsyncDisposable {
 
   /** Writes the config file, for the origin or for the server at another URL. */
   async writeConfig(
-    options: Pick<SiteOptions, 'walTimeout' | 'compress' | 'dataDirectory' | 'encrypt' | 'stores'> = {},
+    options: Pick<SiteOptions, 'walTimeout' | 'compress' | 'dataDirectory' | 'encrypt' | 'stores' | 'receive'> = {},
     url?: string,
     file: string = this.config,
   ): Promise<void> {
@@ -107,6 +109,7 @@ export class Site implements AsyncDisposable {
       `    source: { url: ${JSON.stringify(url ?? this.origin.url)}${directory} }`,
       '    repository: vault',
       `    walTimeout: ${options.walTimeout ?? '2min'}`,
+      ...(options.receive === undefined ? [] : [`    receive: ${options.receive}`]),
       'repositories:',
       '  vault:',
       `    stores: [${stores.join(', ')}]`,

@@ -1,4 +1,6 @@
 /** What the two commands of restore_command have in common: whose WAL is fetched. @packageDocumentation */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Abortable } from '@keyframe/contracts';
 import type { App } from '@keyframe/runtime';
 import type { FetchContext } from '@keyframe/engine/wal';
@@ -57,5 +59,5 @@ export async function fetchContext(
     epoch === undefined
       ? await ownArchive(repository, clusterName, cwd, { signal })
       : await archiveAt(repository, clusterName, epoch, { signal });
-  return { repository, archive, frozen };
+  return { repository, archive, frozen, standby: existsSync(join(cwd, 'standby.signal')) };
 }

@@ -22,6 +22,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command:
   'wal push': () => import('./wal-push.ts'),
   'wal fetch': () => import('./wal-fetch.ts'),
   'wal prefetch': () => import('./wal-prefetch.ts'),
+  'wal receive': () => import('./wal-receive.ts'),
   'wal status': () => import('./wal-status.ts'),
   'wal timelines': () => import('./wal-timelines.ts'),
   'wal verify': () => import('./wal-verify.ts'),

@@ -26,7 +26,12 @@ export const command: Command = defineCommand({
     out.fields([
       ['cluster', `${report.cluster} (epoch ${report.epoch}, system identifier ${report.systemIdentifier})`],
       ['archive', `${report.segments} segments of ${formatSize(report.segmentSizeBytes)}`],
-      ['newest', newest === undefined ? 'nothing archived yet' : `${newest.segment}, up to ${newest.lsn}`],
+      [
+        'newest',
+        newest === undefined
+          ? 'nothing archived yet'
+          : `${newest.segment}${streamedText(newest.streamedBytes)}, up to ${newest.lsn}`,
+      ],
       ['last commit', newest?.commitTime],
       ['recoverable', recoverable(report.recoverableFrom)],
       ['server', server.reachable ? undefined : `not asked: ${server.reason}`],
@@ -77,6 +82,11 @@ function room(space: Archiver['walSpace']): string | undefined {
   if (hoursToFull === undefined) return free;
   const time = hoursToFull < 48 ? `${hoursToFull.toFixed(1)} hours` : `${Math.round(hoursToFull / 24)} days`;
   return `${free}, full in ${time} if nothing were archived from now on`;
+}
+
+/** Of the segment that is still being written. */
+function streamedText(bytes: number | undefined): string {
+  return bytes === undefined ? '' : ` (${formatSize(bytes)} of it streamed)`;
 }
 
 /** Some nights from now the labels would fill the screen. */

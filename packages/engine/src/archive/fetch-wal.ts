@@ -9,7 +9,7 @@
 import { randomUUID } from 'node:crypto';
 import { open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { type Abortable, type ByteStream, KeyframeError, parseWalFileName } from '@keyframe/contracts';
+import { type Abortable, type ByteStream, KeyframeError, parseWalFileName, segmentNumberOf } from '@keyframe/contracts';
 import { type EpochArchive, parseWalInventory, type Repository, type WalObjectHeader } from '@keyframe/repository';
 
 /** Where a WAL file is looked for. */
@@ -18,6 +18,8 @@ export interface FetchContext {
   readonly archive: EpochArchive;
   /** What the archive held, as `WalInventory.toText` wrote it, when this recovery was planned: a file of it that is gone now is a fault, never the end of WAL. */
   readonly frozen?: string | undefined;
+  /** A standby waits for more WAL and reads on where it stopped: it is never given a segment that is not all there. */
+  readonly standby?: boolean | undefined;
 }
 
 /** `absent` is proven: the repository was reached and holds no such file. */
@@ -37,7 +39,7 @@ export async function fetchWal(
     throw new KeyframeError('WAL_INVALID', `${JSON.stringify(name)} is not the name of a WAL file`, {
       hint: "Use restore_command as `keyframe restore` writes it: it ends in '%f' '%p'.",
     });
-  const found = await context.archive.wal.get(name, options);
+  const found = await find(context, name, options);
   if (found === undefined) {
     await proveAbsence(context, name, options);
     return 'absent';
@@ -47,14 +49,32 @@ export async function fetchWal(
   return 'fetched';
 }
 
+/** A whole file; or what was there of an open segment when this recovery was planned, which ends before what is missing. */
+async function find(
+  { archive, frozen, standby = false }: FetchContext,
+  name: string,
+  options: Abortable,
+): Promise<StoredWalFile | undefined> {
+  const endBytes = frozen === undefined || standby ? 0 : plannedBytes(frozen, name);
+  return endBytes === 0 ? archive.wal.get(name, options) : archive.wal.getStreamed(name, endBytes, options);
+}
+
+function plannedBytes(frozen: string, name: string): number {
+  const inventory = parseWalInventory(frozen);
+  const file = parseWalFileName(name);
+  if (file?.kind !== 'segment') return 0;
+  return inventory.streamedBytes(file.timeline, segmentNumberOf(file, inventory.segmentSizeBytes));
+}
+
 /** An unmounted or emptied store looks like an absent file. Only a repository that answers for itself can say "no such file". */
 async function proveAbsence(
-  { repository, archive, frozen }: FetchContext,
+  { repository, archive, frozen, standby = false }: FetchContext,
   name: string,
   options: Abortable,
 ): Promise<void> {
   await repository.confirm(options);
-  if (frozen === undefined || !parseWalInventory(frozen).has(name)) return;
+  if (frozen === undefined) return;
+  if (!parseWalInventory(frozen).has(name) && (standby || plannedBytes(frozen, name) === 0)) return;
   throw new KeyframeError(
     'WAL_GAP',
     `WAL file ${name} was in the archive when this recovery was planned and is gone now`,

@@ -32,7 +32,13 @@ export interface WalStatus {
   readonly timelines: readonly TimelineStatus[];
   /** Last commit in the newest archived segment of the newest timeline: nothing later can be recovered. */
   readonly newest:
-    | { readonly segment: string; readonly lsn: string; readonly commitTime: string | undefined }
+    | {
+        readonly segment: string;
+        readonly lsn: string;
+        readonly commitTime: string | undefined;
+        /** How much of that segment is there, where it is still being written and was streamed. */
+        readonly streamedBytes: number | undefined;
+      }
     | undefined;
   /** Published backups whose WAL up to the newest archived segment has no gap. */
   readonly recoverableFrom: readonly string[];
@@ -98,43 +104,70 @@ function firstGapAfter(inventory: WalInventory, backup: BackupRecord): string | 
 /** How many segments are read back at most to find a commit: an idle cluster's last ones may hold none. */
 const LOOK_BACK = 4;
 
+/** A segment in which the newest commit is looked for. */
+interface NewestSegment {
+  readonly number: bigint;
+  /** Of one that is there in parts alone. */
+  readonly endBytes: number | undefined;
+}
+
+/** The newest segments of a timeline, newest first: what was streamed of the open one, then whole ones. */
+function newestSegments(inventory: WalInventory, timeline: TimelineId): NewestSegment[] {
+  const last = inventory.ranges(timeline).at(-1);
+  const streamed = inventory.streamed.findLast((each) => each.timeline === timeline);
+  const isNewer = streamed !== undefined && (last === undefined || streamed.number > last.last);
+  const segments: NewestSegment[] = isNewer ? [streamed] : [];
+  if (last === undefined) return segments;
+  for (let number = last.last; number >= last.first; number -= 1n) {
+    if (segments.length > LOOK_BACK) break;
+    segments.push({ number, endBytes: undefined });
+  }
+  return segments;
+}
+
 async function newestMoment(
   archive: EpochArchive,
   inventory: WalInventory,
   options: Abortable,
 ): Promise<WalStatus['newest']> {
-  const timeline = inventory.timelines.at(-1);
-  const last = timeline === undefined ? undefined : inventory.ranges(timeline).at(-1);
-  if (timeline === undefined || last === undefined) return undefined;
+  const timeline = Math.max(0, ...inventory.timelines, ...inventory.streamed.map((each) => each.timeline));
+  const segments = newestSegments(inventory, timeline);
+  const [last] = segments;
+  if (last === undefined) return undefined;
   const { segmentSizeBytes } = inventory;
+  const name = (number: bigint): string => segmentName(timeline, number, segmentSizeBytes);
+  const newest = (position: Lsn, micros: bigint | undefined): WalStatus['newest'] => ({
+    segment: name(last.number),
+    lsn: formatLsn(position),
+    commitTime: micros === undefined ? undefined : formatMicros(micros),
+    streamedBytes: last.endBytes,
+  });
+  const reached = lsn(last.number * BigInt(segmentSizeBytes) + BigInt(last.endBytes ?? segmentSizeBytes));
   let end: Lsn | undefined;
-  for (let number = last.last; number >= last.first && number > last.last - BigInt(LOOK_BACK); number -= 1n) {
-    const found = await readable(archive, segmentName(timeline, number, segmentSizeBytes), options);
-    if (found === 'closed') return newest(lsn((last.last + 1n) * BigInt(segmentSizeBytes)), undefined);
+  for (const { number, endBytes } of segments) {
+    const found = await readable(archive, name(number), endBytes, options);
+    if (found === 'closed') return newest(reached, undefined);
     if (found === undefined) break;
     const scanner = createWalScanner({ segmentSizeBytes });
     const start = (number * BigInt(segmentSizeBytes)) as Lsn;
     const facts = await scanSegment(scanner, found, { start, segmentSizeBytes });
-    end ??= scanner.position;
+    // A part may hold nothing but the rest of a record that began before.
+    if (scanner.position > 0n) end ??= scanner.position;
     const commit = facts.findLast((fact) => fact.kind === 'commit');
-    if (commit?.kind === 'commit') return newest(end, commit.timeMicros);
+    if (commit?.kind === 'commit' && end !== undefined) return newest(end, commit.timeMicros);
   }
   return end === undefined ? undefined : newest(end, undefined);
-
-  function newest(position: Lsn, micros: bigint | undefined): WalStatus['newest'] {
-    const segment = segmentName(timeline ?? 1, last?.last ?? 0n, segmentSizeBytes);
-    return { segment, lsn: formatLsn(position), commitTime: micros === undefined ? undefined : formatMicros(micros) };
-  }
 }
 
 /** A host that holds public keys only cannot look into what it archived; how far it reaches it knows all the same. */
 async function readable(
   { wal }: EpochArchive,
   name: string,
+  endBytes: number | undefined,
   options: Abortable,
 ): Promise<Awaited<ReturnType<EpochArchive['wal']['get']>> | 'closed'> {
   try {
-    return await wal.get(name, options);
+    return await (endBytes === undefined ? wal.get(name, options) : wal.getStreamed(name, endBytes, options));
   } catch (error) {
     if (!hasCode(error, 'KEY_REQUIRED', 'KEY_WRONG')) throw error;
     return 'closed';

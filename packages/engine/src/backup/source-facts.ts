@@ -25,7 +25,10 @@ export interface SourceFacts {
 const FIRST_WITH_SUMMARIES = 170_000;
 
 /** @throws {KeyframeError} SERVER_UNSUPPORTED, SERVER_ERROR, SERVER_UNREACHABLE */
-export async function readSource(connection: ReplicationConnection, options: StageOptions): Promise<SourceFacts> {
+export async function readSource(
+  connection: ReplicationConnection,
+  options: StageOptions & { readonly isStreamed: () => Promise<boolean> },
+): Promise<SourceFacts> {
   const version = connection.versionNumber;
   if (version < 140_000)
     throw new KeyframeError('SERVER_UNSUPPORTED', `PostgreSQL ${Math.floor(version / 10_000)} is not supported`, {
@@ -33,12 +36,12 @@ export async function readSource(connection: ReplicationConnection, options: Sta
     });
   const { systemIdentifier, timeline } = await connection.identifySystem(options);
   const archiveMode = await connection.show('archive_mode', options);
-  if (archiveMode === 'off')
+  if (archiveMode === 'off' && !(await options.isStreamed()))
     throw new KeyframeError(
       'SERVER_UNSUPPORTED',
       'archive_mode is off, so the WAL this backup needs would not be kept',
       {
-        hint: 'Run `keyframe setup`: it prints archive_mode and archive_command; then restart PostgreSQL.',
+        hint: 'Run `keyframe setup`: it prints archive_mode and archive_command; then restart PostgreSQL. Or start `keyframe wal receive`.',
       },
     );
   const pageBytes = Number(await connection.show('block_size', options));

@@ -11,6 +11,7 @@ import type { ConnectionTarget } from '@keyframe/postgres';
 import type { BackupRecord, ClusterHistory, EpochArchive, Lease, LeaseHolder, Repository } from '@keyframe/repository';
 import type { ArchiveExpectation } from '../doctor/evidence.ts';
 import { type StageOptions, warnOf } from '../events.ts';
+import { createNudge } from '../server/nudge.ts';
 import { chooseBase, type WantedType } from './choose-base.ts';
 import { chooseReader } from './choose-reader.ts';
 import { discardLeftovers } from './discard-leftovers.ts';
@@ -181,7 +182,10 @@ interface Seen {
 
 async function lookAt(context: BackupContext, input: BackupInput, options: BackupOptions): Promise<Seen> {
   await using connection = await connectSource(context.target, options);
-  const source = await readSource(connection, options);
+  const { target, now } = context;
+  const nudge = createNudge({ target, now: () => now().getTime(), signal: options.signal });
+  const isStreamed = async (): Promise<boolean> => (await nudge.archiver()).isStreamed === true;
+  const source = await readSource(connection, { ...options, isStreamed });
   const archive = await epochOf(context.history, source, { ...options, newEpoch: input.newEpoch ?? false });
   return { source, archive, history: await timelineHistory(connection, archive, source, options) };
 }

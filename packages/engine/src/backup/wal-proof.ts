@@ -1,5 +1,5 @@
 /** Reads the WAL between two backups, for what it says about files. @packageDocumentation */
-import { formatLsn, hasCode, type Lsn, lsn, segmentName } from '@keyframe/contracts';
+import { formatLsn, hasCode, type Lsn, lsn, segmentName, type TimelineId } from '@keyframe/contracts';
 import { segmentTimelines, timelineAt, type TimelineHistory } from '@keyframe/postgres';
 import type { WalArchive } from '@keyframe/repository';
 import { createWalScanner, type WalFact, type WalScanner, type WatchOptions } from '@keyframe/wal';
@@ -69,7 +69,12 @@ export class WalProof {
   /** Reads everything that the archive holds by now. */
   async readArchived(see: SeeFact, options: StageOptions): Promise<void> {
     const { wal, history, from, segmentSizeBytes } = this.#request;
-    const inventory = await wal.inventory({ ...options, segmentSizeBytes });
+    const whole = await wal.inventory({ ...options, segmentSizeBytes });
+    // Parts of a segment come and go; the whole one is there before the backup is.
+    const inventory = {
+      has: (name: string) => whole.has(name),
+      ranges: (timeline: TimelineId) => whole.ranges(timeline),
+    };
     const { segments, gap } = walPathFrom(history, inventory, from, segmentSizeBytes);
     if (gap !== undefined) {
       this.#broken = `WAL segment ${gap.name} is not in the repository`;

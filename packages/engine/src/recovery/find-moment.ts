@@ -34,9 +34,18 @@ export async function findMoment(request: MomentRequest, options: StageOptions):
     if (!found.reachable) return found;
   }
   const resolution = await resolve(request, segmentsToRead(request), options);
-  if (resolution.reachable && resolution.moment.end !== undefined) throw damagedWal(request, resolution.moment.end);
+  if (resolution.reachable && resolution.moment.end !== undefined && !isOpen(wal, resolution.moment.end))
+    throw damagedWal(request, resolution.moment.end);
   if (!resolution.reachable && !resolution.why.mayBeEarlier && wal.gap !== undefined) throw walGap(request, resolution);
   return resolution;
+}
+
+/** The WAL of a segment that is still being written ends somewhere in it; what there is of it is proven by its hashes. */
+function isOpen({ segments }: WalPath, { at }: WalEnd): boolean {
+  const last = segments.at(-1);
+  const before = segments.at(-2);
+  // A record that begins in the segment before may end in it.
+  return last?.endBytes !== undefined && at >= (before ?? last).start;
 }
 
 /** LSN and the end of WAL are places, not facts: only the segments around them have to be read. */

@@ -25,7 +25,10 @@ export async function placeForkCopies(
   const status = join(directory, 'pg_wal', 'archive_status');
   if (wal.forks.length > 0) await mkdir(status, { recursive: true, mode: 0o700 });
   for (const { name, copyOf } of wal.forks) {
-    const found = await archive.wal.get(copyOf, options);
+    const endBytes = wal.segments.find((each) => each.name === copyOf)?.endBytes;
+    const found = await (endBytes === undefined
+      ? archive.wal.get(copyOf, options)
+      : archive.wal.getStreamed(copyOf, endBytes, options));
     if (found === undefined)
       throw new KeyframeError('WAL_GAP', `WAL segment ${copyOf} was listed and is gone now`, {
         hint: 'Run `keyframe wal status`; something removes objects from the store while Keyframe reads it.',

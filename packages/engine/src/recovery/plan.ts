@@ -13,7 +13,7 @@ import {
   type TimelineId,
 } from '@keyframe/contracts';
 import { historyReaches, type RecoveryStop, type TimelineHistory } from '@keyframe/postgres';
-import type { BackupRecord, ClusterHistory, EpochArchive, WalInventory } from '@keyframe/repository';
+import type { BackupRecord, ClusterHistory, EpochArchive, StreamedSegment, WalInventory } from '@keyframe/repository';
 import { readHistories } from '../archive/histories.ts';
 import { type StageOptions, warnOf } from '../events.ts';
 import {
@@ -144,7 +144,7 @@ async function planAlong(
     if (resolution.reachable) {
       await archive.chain.assertTrusted(backup, options);
       const { moment } = resolution;
-      const frozen = inventory.toText();
+      const frozen = inventory.toText(streamedOn(wal, backup.walSegmentSizeBytes));
       return { archive, target, stop: stopAt(target, moment), timeline: history.timeline, backup, wal, moment, frozen };
     }
     refused.first ??= resolution;
@@ -153,6 +153,13 @@ async function planAlong(
     before = backup.startLsn;
   }
   throw refusal(refused, candidates, request.target);
+}
+
+/** The segments that recovery is given from parts, each exactly as far as it was planned. */
+function streamedOn({ segments }: WalPath, segmentSizeBytes: number): readonly StreamedSegment[] {
+  return segments.flatMap(({ timeline, start, endBytes }) =>
+    endBytes === undefined ? [] : [{ timeline, number: start / BigInt(segmentSizeBytes), endBytes }],
+  );
 }
 
 /**

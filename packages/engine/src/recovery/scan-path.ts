@@ -69,14 +69,19 @@ interface BegunSegment extends FoundSegment {
 }
 
 function begin(request: ScanRequest, segment: PathSegment | undefined, options: StageOptions): Promise<BegunSegment> {
-  const opened = openSegment(request.wal, segment?.name ?? '', options);
+  const opened = openSegment(request.wal, segment, options);
   // Awaited in its turn; until then its rejection is not unhandled.
   opened.catch(() => undefined);
   return opened;
 }
 
-async function openSegment(wal: WalArchive, name: string, options: StageOptions): Promise<BegunSegment> {
-  const found = await wal.get(name, options);
+async function openSegment(
+  wal: WalArchive,
+  segment: PathSegment | undefined,
+  options: StageOptions,
+): Promise<BegunSegment> {
+  const { name = '', endBytes } = segment ?? {};
+  const found = await (endBytes === undefined ? wal.get(name, options) : wal.getStreamed(name, endBytes, options));
   if (found !== undefined) return { header: found.header, content: begun(found.content) };
   throw new KeyframeError('WAL_GAP', `WAL segment ${name} was listed and is gone now`, {
     hint: 'Run `keyframe wal status`; something removes objects from the store while Keyframe reads it.',

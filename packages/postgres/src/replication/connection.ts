@@ -11,7 +11,7 @@ import { baseBackup } from './base-backup.ts';
 import { command } from './command.ts';
 import { readLsn, readString, readTimeline } from './fields.ts';
 import type { ReplicationConnection } from './types.ts';
-import { createPhysicalSlot, readPhysicalSlot } from './slot.ts';
+import { createPhysicalSlot, dropPhysicalSlot, readPhysicalSlot } from './slot.ts';
 import { uploadManifest } from './upload-manifest.ts';
 import { parseServerVersion } from './version.ts';
 import { streamWal } from './wal-stream.ts';
@@ -114,6 +114,7 @@ function replicationConnection(session: Session): ReplicationConnection {
     uploadManifest: (manifest, options) => uploadManifest(session, manifest, options),
     streamWal: (options, sink) => streamWal(session, options, sink),
     createSlot: (name, options) => createPhysicalSlot(session, name, options),
+    dropSlot: (name, options) => dropPhysicalSlot(session, name, options),
     readSlot: (name, options) => readPhysicalSlot(session, name, options),
     close,
     [Symbol.asyncDispose]: close,

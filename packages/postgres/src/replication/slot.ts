@@ -24,6 +24,11 @@ export async function createPhysicalSlot(session: Session, name: string, options
   );
 }
 
+/** Removes a slot that nobody uses. */
+export async function dropPhysicalSlot(session: Session, name: string, options: Abortable = {}): Promise<void> {
+  await command(session, `DROP_REPLICATION_SLOT ${slotName(name)}`, {}, options.signal);
+}
+
 /** PostgreSQL 15 and newer. `undefined` when there is none. */
 export async function readPhysicalSlot(
   session: Session,

@@ -143,6 +143,8 @@ export interface ReplicationConnection extends AsyncDisposable {
   streamWal(options: WalStreamOptions, sink: WalStreamSink): Promise<TimelineSwitch | undefined>;
   /** Creates a physical slot that keeps WAL from now on. @throws {KeyframeError} SERVER_ERROR, 42710 when it is there */
   createSlot(name: string, options?: Abortable): Promise<void>;
+  /** Removes a slot that nobody uses. @throws {KeyframeError} SERVER_ERROR, 42704 when there is none, 55006 when it is in use */
+  dropSlot(name: string, options?: Abortable): Promise<void>;
   /** A physical slot, `undefined` when there is none. PostgreSQL 15 and newer. @throws {KeyframeError} SERVER_ERROR */
   readSlot(name: string, options?: Abortable): Promise<PhysicalSlot | undefined>;
   /** Idempotent. */

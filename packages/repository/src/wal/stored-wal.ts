@@ -15,7 +15,7 @@ import { walKey } from '../keys.ts';
 import { readRange } from '../objects/read-range.ts';
 import { readProven, withCopies } from '../objects/with-copies.ts';
 import { assertBelongs, assertWhole } from './facts.ts';
-import { parseWalPart, partOfKey, type WalPartName, walPartName } from './part-name.ts';
+import { contiguousEnd, parseWalPart, partOfKey, type WalPartName, walPartName } from './part-name.ts';
 import { listParts, openStreamed, openWal, type OpenWal, partKey, partKeyOf } from './streamed-wal.ts';
 import type { WalArchive, WalFile, WalObjectHeader, WalPart } from './wal-archive.ts';
 import { InventoryBuilder, type WalInventory } from './wal-inventory.ts';
@@ -112,6 +112,11 @@ export class StoredWal implements WalArchive {
     const header = this.#describe(file, { kind: 'part', timeline: part.timeline }, known, keys);
     await this.#store({ key: this.#context.prefix + partKey(part), header, content: known, keys }, signal);
     return part.name;
+  }
+
+  async streamedBytes(segment: string, { signal }: Abortable = {}): Promise<number> {
+    const name = parsed(segment);
+    return name.kind === 'segment' ? contiguousEnd(await listParts(this.#context, name, signal)) : 0;
   }
 
   async getStreamed(segment: string, endBytes: number, { signal }: Abortable = {}): Promise<OpenWal | undefined> {

@@ -122,7 +122,7 @@ test('parts are encrypted like segments', async () => {
   expect(await bytesWith(store, NEEDLE)).toEqual([]);
   const { wal } = await reopen(store, encrypted(KEY));
   expect((await streamed(wal, 9000))?.subarray(0, 9000).equals(bytes.subarray(0, 9000))).toBe(true);
-  await expect(streamed((await reopen(store)).wal, 9000)).rejects.toMatchObject({ code: 'KEY_REQUIRED' });
+  await expect(streamed((await reopen(store, {})).wal, 9000)).rejects.toMatchObject({ code: 'KEY_REQUIRED' });
 });
 
 test('names that are none are not taken for parts', () => {

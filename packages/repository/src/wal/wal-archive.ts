@@ -83,6 +83,8 @@ export interface WalArchive {
    * @throws {KeyframeError} WAL_MISMATCH, WRONG_CLUSTER, WAL_INVALID, CORRUPT
    */
   putPart(part: WalPart, options?: Abortable): Promise<string>;
+  /** How many bytes of a segment are there in parts, without a gap from its beginning. */
+  streamedBytes(segment: string, options?: Abortable): Promise<number>;
   /**
    * A segment as far as it is known: the whole one if it is archived, else its parts up to `endBytes`, with zeros behind
    * them. For a recovery that ends before those, never for a standby. `undefined` when there is neither.

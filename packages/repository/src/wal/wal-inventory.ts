@@ -46,8 +46,11 @@ export interface WalInventory {
   streamedBytes(timeline: TimelineId, number: bigint): number;
   /** Whether the archive holds a file of that name: segment, history, partial or backup history. */
   has(name: string): boolean;
-  /** One short line of `[0-9a-z.:+,-]` for a command line; {@link parseWalInventory} reads it back. */
-  toText(): string;
+  /**
+   * One short line of `[0-9a-z.:+,-]` for a command line; {@link parseWalInventory} reads it back. With `streamed` it names
+   * these in place of its own.
+   */
+  toText(streamed?: readonly StreamedSegment[]): string;
 }
 
 type Ranges = ReadonlyMap<TimelineId, readonly SegmentRange[]>;
@@ -180,12 +183,12 @@ class Inventory implements WalInventory {
     return this.ranges(file.timeline).some(({ first, last }) => first <= number && number <= last);
   }
 
-  toText(): string {
+  toText(streamed: readonly StreamedSegment[] = this.streamed): string {
     const { segments, partials } = this.#contents;
     const histories = this.histories.map((timeline) => timeline.toString(16)).join(',');
     const files = [this.segmentSizeBytes, formatRanges(segments), histories, formatRanges(partials)];
-    const streamed = this.streamed.map(formatStreamed).join(',');
-    const body = (streamed === '' ? [VERSIONS[0], ...files] : [VERSIONS[1], ...files, streamed]).join('.');
+    const parts = streamed.map(formatStreamed).join(',');
+    const body = (parts === '' ? [VERSIONS[0], ...files] : [VERSIONS[1], ...files, parts]).join('.');
     return `${body}.${checksumOf(body)}`;
   }
 }
