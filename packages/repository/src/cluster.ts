@@ -5,6 +5,7 @@ import type { KnownDamage } from './damage/known-damage.ts';
 import type { Retention } from './retention/retention.ts';
 import type { SignedChain } from './signing/signing.ts';
 import type { WalArchive } from './wal/wal-archive.ts';
+import type { WalIndex } from './wal-index/wal-index.ts';
 
 /** One incarnation of a cluster: from initdb or pg_upgrade to the next. Its number orders it, from 1. */
 export interface Epoch {
@@ -48,6 +49,8 @@ export interface EpochArchive {
   readonly cluster: string;
   readonly epoch: Epoch;
   readonly wal: WalArchive;
+  /** What passes over its WAL told. */
+  readonly index: WalIndex;
   readonly backups: BackupCatalogue;
   /** Who wrote what, and that nothing of it is missing: signed. */
   readonly chain: SignedChain;

@@ -83,3 +83,12 @@ export type { RepositoryTuning } from './tuning.ts';
 export { parseWalPart, walPartName, type WalPartName } from './wal/part-name.ts';
 export type { WalArchive, WalFacts, WalFile, WalObjectHeader, WalPart } from './wal/wal-archive.ts';
 export { parseWalInventory, type SegmentRange, type StreamedSegment, type WalInventory } from './wal/wal-inventory.ts';
+export type {
+  OpenedWalIndex,
+  SegmentSummary,
+  WalIndex,
+  WalIndexCache,
+  WalIndexContent,
+  WalIndexRef,
+  WalIndexState,
+} from './wal-index/wal-index.ts';

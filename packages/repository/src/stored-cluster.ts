@@ -13,6 +13,7 @@ import type { Retention } from './retention/retention.ts';
 import { createRetention } from './retention/stored-retention.ts';
 import { StoredChain } from './signing/stored-chain.ts';
 import { StoredWal } from './wal/stored-wal.ts';
+import { StoredWalIndex } from './wal-index/stored-wal-index.ts';
 
 /** What an epoch's context has beyond the epoch itself. */
 export type ClusterContext = Omit<EpochContext, 'cluster' | 'epoch' | 'prefix'>;
@@ -141,6 +142,7 @@ export class StoredCluster implements ClusterHistory {
       cluster: this.name,
       epoch,
       wal,
+      index: new StoredWalIndex(context),
       backups: new StoredCatalogue(context),
       chain,
       checks: new StoredChecks(context),

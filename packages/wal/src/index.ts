@@ -38,6 +38,7 @@ export type {
 } from './facts.ts';
 export type { CatalogueTracker, DecodedBlock, DecodedRecord } from './lens/decoded-record.ts';
 export { type LensState, NO_LENS_STATE, type OpenTransaction } from './lens/lens-state.ts';
+export { recordName, resourceManagerName } from './lens/record-name.ts';
 export { createWalLens, type LensPiece, type WalLens, type WalLensOptions } from './lens/wal-lens.ts';
 export {
   type ChangedBlocks,

@@ -81,3 +81,40 @@ export async function runWorkload(cluster: Cluster, transactions: number): Promi
     ),
   );
 }
+
+/** Every kind of index, built and used, sequences, large objects, partitions, COPY, VACUUM. */
+export const INDEX_KINDS = `
+create sequence counter;
+create table kinds (id int default nextval('counter'), t text, a int[], p point, r int4range, b bytea);
+insert into kinds (t, a, p, r) select md5(g::text), array[g % 50, g % 7], point(g % 100, g / 100.0), int4range(g, g + 5) from generate_series(1, 1500) g;
+create index kinds_btree on kinds (t);
+create index kinds_hash on kinds using hash (t);
+create index kinds_gin on kinds using gin (a);
+create index kinds_gist on kinds using gist (p);
+create index kinds_range on kinds using gist (r);
+create index kinds_spgist on kinds using spgist (p);
+create index kinds_text on kinds using spgist (t);
+create index kinds_brin on kinds using brin (id) with (pages_per_range = 2);
+checkpoint;
+insert into kinds (t, a, p, r) select md5((g * 7)::text), array[g % 90, g % 11], point(g % 77, g / 50.0), int4range(g, g + 9) from generate_series(1, 2500) g;
+update kinds set t = t || 'x', id = id + 1 where id % 3 = 0;
+update kinds set b = 'short' where id % 5 = 0;
+delete from kinds where id % 4 = 0;
+vacuum kinds;
+select * from kinds where id = 7 for update;
+vacuum freeze kinds;
+create table parted (id int, t text) partition by range (id);
+create table parted_low partition of parted for values from (0) to (1000);
+create table parted_high partition of parted for values from (1000) to (2000);
+insert into parted select g, 'row' from generate_series(0, 1999) g;
+update parted set id = id + 1000 where id between 10 and 20;
+copy parted from program 'seq 0 500 | sed "s/$/\\tcopied/"';
+select lo_from_bytea(0, decode(repeat('00ff', 5000), 'hex'));
+cluster kinds using kinds_btree;
+vacuum full kinds;
+reindex table kinds;
+truncate parted;
+alter table kinds add column c int default 5;
+alter table kinds alter column id type bigint;
+drop table kinds;
+`;

@@ -7,7 +7,7 @@ import { damaged } from '../objects/damage.ts';
 import { readRange } from '../objects/read-range.ts';
 
 /** Most frame tables lie within this much of the end. */
-const SUFFIX_BYTES = { pack: 64 << 10, manifest: 64 << 10, wal: 4 << 10 } as const;
+const SUFFIX_BYTES = { pack: 64 << 10, manifest: 64 << 10, wal: 4 << 10, index: 4 << 10 } as const;
 /** What header and frame table may be long. */
 const LIMIT_BYTES = 64 << 20;
 

@@ -41,7 +41,7 @@ export async function openingFor(
       sealed === undefined
         ? (await keyring.index(generation, { signal })).cipher(key, salt ?? Buffer.alloc(0))
         : await keyring.data(sealed, key, { signal });
-    if (kind === 'pack') return { cipher, identity: '', identityOf: (sha256) => sha256 };
+    if (kind === 'pack' || kind === 'index') return { cipher, identity: '', identityOf: (sha256) => sha256 };
     const index = await keyring.index(generation, { signal });
     return { cipher, identity: header.text('hmac'), identityOf: (sha256) => index.walIdentity(sha256) };
   } catch (error) {

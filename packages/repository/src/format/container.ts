@@ -11,7 +11,7 @@ import { type Fields, FORMAT, type Json, parseFields } from './sealed-json.ts';
 
 export const START_BYTES = 16;
 
-const MAGIC = { pack: 'KFPACK1\n', wal: 'KFWALS1\n', manifest: 'KFMANI1\n' } as const;
+const MAGIC = { pack: 'KFPACK1\n', wal: 'KFWALS1\n', manifest: 'KFMANI1\n', index: 'KFINDX1\n' } as const;
 const HEADER_LIMIT = 1 << 20;
 
 export type ContainerKind = keyof typeof MAGIC;

@@ -25,6 +25,7 @@ const SEALED = /(?:\.json|\/intent|\/(?:chain|tombstones|holds|damage)\/\d{10}|^
 const PACK = /\/pack-\d+$/u;
 const MANIFEST = /\/manifest$/u;
 const WAL = /\/wal\//u;
+const INDEX = /\/index\/[0-9A-F]{8}\/[0-9A-F]{16}-[0-9A-F]{16}$/u;
 
 /**
  * Reads one object whole and proves every byte of it, decompressing all frames.
@@ -61,6 +62,7 @@ function kindOf(key: string): ContainerKind {
   if (PACK.test(key)) return 'pack';
   if (MANIFEST.test(key)) return 'manifest';
   if (WAL.test(key)) return 'wal';
+  if (INDEX.test(key)) return 'index';
   throw new KeyframeError('INVALID_OPTION', `${key} is no object of a repository`, { details: { key } });
 }
 
