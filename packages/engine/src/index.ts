@@ -9,7 +9,7 @@ export { type TimelineStatus, type WalStatus, walStatus } from './archive/wal-st
 export { holderState, isHolderAlive, thisProcess } from './backup/holder.ts';
 export { type BackupContext, type BackupInput, takeBackup } from './backup/take-backup.ts';
 export { archiveAt, findBackup } from './catalogue.ts';
-export { copy, type CopyRequest, type CopyStageContext } from './copy/copy.ts';
+export { copy, type CopyCost, type CopyOutcome, type CopyRequest, type CopyStageContext } from './copy/copy.ts';
 export { type DemoContext, type DemoLine, type DemoReport, runDemo } from './demo/demo.ts';
 export { type DemoPostgres, findDemoPostgres } from './demo/find-postgres.ts';
 export { applyExpiry, type ExpireContext, type ExpiryOutcome, previewExpiry } from './expire/apply-expiry.ts';

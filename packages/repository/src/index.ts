@@ -45,9 +45,12 @@ export type { CheckObject } from './mirror/copy-object.ts';
 export {
   type CopyContext,
   type CopyOptions,
+  type CopyPlan,
   type CopyReport,
   copyRepository,
   type CopyScope,
+  isSameRepository,
+  planCopy,
 } from './mirror/copy-repository.ts';
 export type { MirrorEvent, OnMirrorEvent } from './mirror/events.ts';
 export { type Journal, type JournalEntry, type JournalTask, openJournal } from './mirror/journal.ts';
@@ -79,6 +82,14 @@ export type {
   SigningContext,
 } from './signing/signing.ts';
 export type { KnownSigner, Signers } from './signing/signers.ts';
+export {
+  planTranslation,
+  revealsContent,
+  translate,
+  type TranslationContext,
+  type TranslationPlan,
+  type TranslationReport,
+} from './translate/translate.ts';
 export type { RepositoryTuning } from './tuning.ts';
 export { parseWalPart, walPartName, type WalPartName } from './wal/part-name.ts';
 export type { WalArchive, WalFacts, WalFile, WalObjectHeader, WalPart } from './wal/wal-archive.ts';

@@ -103,6 +103,33 @@ export class StoredCluster implements ClusterHistory {
     });
   }
 
+  /** What an epoch's archive works with, for who copies it. @throws {KeyframeError} NOT_FOUND */
+  async contextOf(number: number, options: Abortable = {}): Promise<EpochContext> {
+    const { epoch } = await this.at(number, options);
+    return this.#context(await this.#open(options), epoch);
+  }
+
+  /**
+   * Adds an epoch as it stands in another repository.
+   * @throws {KeyframeError} CONFLICT when another one has its number
+   */
+  async bring({ number, systemIdentifier, postgresVersion, createdAt }: Epoch, options: Abortable = {}): Promise<void> {
+    const { store } = await this.#open(options);
+    const known = (await this.epochs(options)).find((each) => each.number === number);
+    const content = sealJson({ number, systemIdentifier, postgresVersion, createdAt });
+    if (known === undefined && (await createOnly(store, this.#key(number), bytesOf(content), options.signal))) return;
+    const found = known ?? (await this.at(number, options)).epoch;
+    if (found.systemIdentifier === systemIdentifier) return;
+    throw new KeyframeError(
+      'CONFLICT',
+      `epoch ${number} of cluster ${this.name} is another database cluster at the target`,
+      {
+        hint: 'Copy into a repository that holds no other cluster of that name.',
+        details: { cluster: this.name, epoch: number, systemIdentifier, found: found.systemIdentifier },
+      },
+    );
+  }
+
   async damage(options: Abortable = {}): Promise<KnownDamage> {
     return new KnownDamage((await this.#open(options)).store, this.name);
   }

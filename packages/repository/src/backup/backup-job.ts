@@ -1,11 +1,10 @@
-import { hasCode, isKeyframeError, KeyframeError } from '@keyframe/contracts';
-import { bytesOf } from '@keyframe/contracts/streams';
+import { isKeyframeError, KeyframeError } from '@keyframe/contracts';
 import type { EpochContext } from '../epoch-context.ts';
 import type { WritingKeys } from '../encryption/writing-keys.ts';
 import { isPlainPath } from '../objects/damage.ts';
 import { putOnce } from '../objects/put-once.ts';
 import type { NamedPack } from '../damage/suspect-packs.ts';
-import { type Publication, Tombstones } from '../retention/tombstones.ts';
+import type { Publication } from '../retention/tombstones.ts';
 import type { BaseFile } from './base-files.ts';
 import type { BaseMap } from './base-map.ts';
 import { DataSink } from './data-sink.ts';
@@ -20,14 +19,14 @@ import type { ManifestEntry } from './manifest.ts';
 import type { PackBuilder } from './pack-builder.ts';
 import { type PackSeries, PackStream } from './pack-stream.ts';
 import { PackTable } from './pack-table.ts';
-import { assertPacksStand } from './packs-stand.ts';
+import { publishRecord } from './publish-record.ts';
 import type { BackupFacts, BackupIntent, BackupRecord } from './record.ts';
 import { removeUnlessResumable } from './remove.ts';
 import { SharedFrames } from './references.ts';
 import { Reuse } from './reuse.ts';
 import { BundleFiller, SmallSink } from './small-sink.ts';
 import { StoredBaseFile } from './stored-base.ts';
-import { type DescribedBackup, encodeDescription, encodeRecord } from './record-json.ts';
+import { type DescribedBackup, encodeDescription } from './record-json.ts';
 import type { BackupWriter, FileSink, NewEntry, NewFile, NewSymlink, PreparedBackup } from './writer.ts';
 
 /** Keys of one backup. */
@@ -165,23 +164,10 @@ export class BackupJob implements BackupWriter {
 
   async publish({ record }: PreparedBackup): Promise<BackupRecord> {
     this.#failure.check();
-    const { signal } = this.#failure;
-    const tombstones = new Tombstones(this.#context.store, this.#context.cluster);
-    const publication = this.#publication();
-    await tombstones.assertPublishable(publication, { signal });
-    const others = publication.packs.filter(({ label }) => label !== this.label);
-    await assertPacksStand(this.#context.store, this.#context.cluster, others, signal);
-    const key = `${this.#prefix}backup.json`;
-    const seal = await this.#context.signatures.sealer(key, { signal });
-    this.#publishTried = true;
-    await putOnce(this.#context.store, key, bytesOf(encodeRecord(record, seal)), signal);
-    try {
-      await tombstones.assertPublishable(publication, { signal });
-    } catch (error) {
-      // An expiry decided while this process slept: what it takes away must not be listed.
-      if (hasCode(error, 'CONFLICT')) await this.#context.store.delete([key]);
-      throw error;
-    }
+    await publishRecord(this.#context, record, this.#publication(), {
+      signal: this.#failure.signal,
+      onTry: () => (this.#publishTried = true),
+    });
     return record;
   }
 

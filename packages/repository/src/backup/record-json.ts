@@ -10,6 +10,7 @@ import {
   type SignatureOf,
 } from '../format/sealed-json.ts';
 import { damaged } from '../objects/damage.ts';
+import { originJson, readOrigin } from '../translate/origin.ts';
 import type { BackupIntent, BackupRecord, DamagedPage, Fragmentation } from './record.ts';
 
 /** What a manifest says of its backup itself: the record without what is known only when the manifest is written. */
@@ -50,7 +51,8 @@ export function decodeRecord(bytes: Buffer, key: string): BackupRecord {
 
 /** The bytes of `intent`, which no other backup can have: so a create-only write tells whose label it is. */
 export function encodeIntent(intent: BackupIntent): Buffer {
-  return sealJson({ ...intent, holder: { ...intent.holder }, token: randomUUID() });
+  const { holder, origin, ...rest } = intent;
+  return sealJson({ ...rest, holder: { ...holder }, origin: originJson(origin), token: randomUUID() });
 }
 
 /** @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
@@ -65,6 +67,7 @@ export function decodeIntent(bytes: Buffer, key: string): BackupIntent {
     startedAt: fields.text('startedAt'),
     holder: readHolder(fields.object('holder')),
     tool: fields.text('tool'),
+    ...(fields.has('origin') ? { origin: readOrigin(fields) } : {}),
   };
 }
 
@@ -114,6 +117,7 @@ function description(backup: DescribedBackup): Readonly<Record<string, Json | un
     damagedPages: backup.damagedPages?.map((page) => ({ ...page })),
     damagedPageCount: backup.damagedPageCount,
     tool: backup.tool,
+    origin: originJson(backup.origin),
   };
 }
 
@@ -149,6 +153,7 @@ function readDescription(fields: Fields, key: string): DescribedBackup {
     ...(fields.has('damagedPages') ? { damagedPages: fields.list('damagedPages').map(readDamagedPage) } : {}),
     ...(fields.has('damagedPageCount') ? { damagedPageCount: fields.integer('damagedPageCount') } : {}),
     tool: fields.text('tool'),
+    ...(fields.has('origin') ? { origin: readOrigin(fields) } : {}),
   };
 }
 

@@ -1,5 +1,6 @@
 import type { Lsn, TimelineId } from '@keyframe/contracts';
 import type { LeaseHolder } from '../lease.ts';
+import type { Origin } from '../translate/origin.ts';
 
 /** Where a tablespace lay on the server. */
 export interface TablespaceLocation {
@@ -35,6 +36,8 @@ export interface BackupIntent {
   readonly holder: LeaseHolder;
   /** Name and version of the program. */
   readonly tool: string;
+  /** Of a backup that is being copied from another repository. */
+  readonly origin?: Origin | undefined;
 }
 
 /** What only the server and the reader of its data know, when all files are in. */
@@ -118,4 +121,6 @@ export interface BackupRecord extends Omit<BackupFacts, 'serverManifest' | 'tabl
   readonly fragmentation?: Fragmentation | undefined;
   readonly manifest: ManifestReference;
   readonly tool: string;
+  /** Of a backup that was copied from another repository: its manifest there. */
+  readonly origin?: Origin | undefined;
 }

@@ -31,7 +31,7 @@ async function source(): Promise<Store> {
 describe('copyRepository', () => {
   it('brings everything but leases, and again only what is new', async () => {
     const [from, to] = [await source(), createMemoryStore()];
-    expect(await copy(from, to)).toMatchObject({ copied: 5, present: 0, conflicts: [] });
+    expect(await copy(from, to)).toMatchObject({ copied: 5, present: 0 });
     expect(await keysOf(to)).toEqual([...OBJECTS, 'keyframe.json'].toSorted());
     await from.put('clusters/main/1/backups/y/intent', bytesOf(sealed('y')));
     expect(await copy(from, to)).toMatchObject({ copied: 1, present: 5 });
@@ -50,7 +50,7 @@ describe('copyRepository', () => {
       const broken = faulty(to, failing('put', { key: new RegExp(`^${key}$`, 'u') }));
       await expect(copy(from, broken)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
       expect(await to.stat(BACKUP)).toBeUndefined();
-      expect(await copy(from, to)).toMatchObject({ conflicts: [] });
+      expect(await copy(from, to)).toMatchObject({ repaired: 0 });
       expect(await contentOf(to, BACKUP)).toEqual(sealed(BACKUP));
     }
   });
@@ -67,7 +67,7 @@ describe('copyRepository', () => {
         return to.put(key, ...rest);
       },
     };
-    expect(await copy(from, published)).toMatchObject({ conflicts: [] });
+    expect(await copy(from, published)).toMatchObject({ repaired: 0 });
     expect(await to.stat(BACKUP)).toBeDefined();
     expect((await keysOf(to)).filter((key) => late.includes(key))).toEqual([]);
     await copy(from, to);
@@ -91,10 +91,34 @@ describe('copyRepository', () => {
     const [from, to] = [await source(), createMemoryStore()];
     await copy(from, to);
     await to.put('keys/1/a-1.json', bytesOf(sealed('k').subarray(3)));
-    expect(await copy(from, to)).toMatchObject({ repaired: 1, conflicts: [] });
+    expect(await copy(from, to)).toMatchObject({ repaired: 1 });
     await to.put('clusters/main/epochs/1.json', bytesOf(sealed('another')));
-    expect(await copy(from, to)).toMatchObject({ conflicts: ['clusters/main/epochs/1.json'] });
+    await expect(copy(from, to)).rejects.toMatchObject({
+      code: 'CONFLICT',
+      details: { keys: 'clusters/main/epochs/1.json' },
+    });
     expect(await contentOf(to, 'clusters/main/epochs/1.json')).toEqual(sealed('another'));
+  });
+
+  it('tells another object of the same size apart, and leaves what depends on it unpublished', async () => {
+    const [from, to] = [await source(), createMemoryStore()];
+    const key = 'clusters/main/1/backups/x/intent';
+    const other = sealed(key.replaceAll('x', 'y'));
+    expect(other).toHaveLength(sealed(key).length);
+    await to.put('keyframe.json', bytesOf((await contentOf(from, 'keyframe.json')) ?? other));
+    await to.put(key, bytesOf(other));
+    await expect(copy(from, to)).rejects.toMatchObject({ code: 'CONFLICT', details: { keys: key, count: 1 } });
+    expect(await contentOf(to, key)).toEqual(other);
+    expect(await to.stat(BACKUP)).toBeUndefined();
+  });
+
+  it('compares whole what does not prove itself', async () => {
+    const [from, to] = [await source(), createMemoryStore()];
+    await from.put('clusters/main/1/more/thing', bytesOf(Buffer.alloc(5000, 'a')));
+    expect(await copy(from, to)).toMatchObject({ unproven: 1 });
+    expect(await copy(from, to)).toMatchObject({ unproven: 0, copied: 0, present: 6 });
+    await to.put('clusters/main/1/more/thing', bytesOf(Buffer.concat([Buffer.from('b'), Buffer.alloc(4999, 'a')])));
+    await expect(copy(from, to)).rejects.toMatchObject({ code: 'CONFLICT' });
   });
 
   it('refuses a target that is another repository, or not empty', async () => {

@@ -208,7 +208,7 @@ export class StoredWal implements WalArchive {
   }
 
   #describe(
-    file: Pick<WalFile, 'name' | 'facts' | 'adoption'>,
+    file: Pick<WalFile, 'name' | 'facts' | 'adoption' | 'origin'>,
     name: Pick<WalObjectHeader, 'kind' | 'timeline'>,
     { sizeBytes, sha256 }: KnownContent,
     keys: WritingKeys | undefined,
@@ -219,7 +219,8 @@ export class StoredWal implements WalArchive {
     const origin = { name: file.name, kind, systemIdentifier, timeline, segmentSizeBytes };
     const identity = keys?.index.walIdentity(sha256) ?? sha256;
     const generation = keys?.generation ?? 0;
-    return { format: FORMAT, ...origin, sizeBytes, identity, generation, codec, adoption: file.adoption };
+    const { adoption, origin: copied } = file;
+    return { format: FORMAT, ...origin, sizeBytes, identity, generation, codec, adoption, origin: copied };
   }
 
   /** From any segment's header, since all of an epoch have one size. */

@@ -1,4 +1,5 @@
 import type { Abortable, ByteSource, ByteStream, TimelineId } from '@keyframe/contracts';
+import type { Origin } from '../translate/origin.ts';
 import type { WalInventory } from './wal-inventory.ts';
 
 /** What the caller knows of a file's origin; checked against the epoch and against the name. */
@@ -19,6 +20,8 @@ export interface WalFile {
   readonly facts: WalFacts;
   /** Id of the one copy of the cluster that a history file's timeline is adopted by. */
   readonly adoption?: string | undefined;
+  /** Of a file that is copied from another repository. */
+  readonly origin?: Origin | undefined;
 }
 
 /** Bytes of a segment that is still being written, from `start` on. They stay as they are. */
@@ -50,6 +53,8 @@ export interface WalObjectHeader {
   readonly codec: string;
   /** Who adopted the timeline of a history file; absent where the cluster archived it by itself. */
   readonly adoption: string | undefined;
+  /** The object of another repository it was copied from. */
+  readonly origin?: Origin | undefined;
 }
 
 /** The WAL files of one epoch. Every object is written once. */

@@ -10,6 +10,7 @@ import { decodeHead } from '../format/container.ts';
 import { compressPayload, ContainerLayout, encodeFrame, type Payload } from '../format/container-layout.ts';
 import type { Fields, Json } from '../format/sealed-json.ts';
 import { damaged } from '../objects/damage.ts';
+import { originJson, readOrigin } from '../translate/origin.ts';
 import type { WalObjectHeader } from './wal-archive.ts';
 import type { KnownContent } from './wal-pieces.ts';
 
@@ -24,9 +25,9 @@ function headerOf(
   header: WalObjectHeader,
   encryption: NewObject | undefined,
 ): Readonly<Record<string, Json | undefined>> {
-  const { format: _, identity, generation: __, codec, adoption, ...place } = header;
+  const { format: _, identity, generation: __, codec, adoption, origin, ...place } = header;
   const hash = encryption === undefined ? { sha256: identity } : { hmac: identity };
-  const rest = { ...place, ...hash, codec, adoption, encryption: encryption?.header };
+  const rest = { ...place, ...hash, codec, adoption, origin: originJson(origin), encryption: encryption?.header };
   return { repository: context.repositoryId, cluster: context.cluster, epoch: context.epoch.number, ...rest };
 }
 
@@ -66,6 +67,7 @@ export function readHeader(context: EpochContext, head: Buffer, key: string): Op
     generation: encryption?.generation ?? 0,
     codec: fields.text('codec'),
     adoption: fields.has('adoption') ? fields.text('adoption') : undefined,
+    ...(fields.has('origin') ? { origin: readOrigin(fields) } : {}),
   };
 }
 

@@ -1,0 +1,128 @@
+import { execFile } from 'node:child_process';
+import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { globSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { needs } from '@keyframe/testkit/postgres';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { dumpAll } from './support/dump.ts';
+import { Site } from './support/site.ts';
+
+const run = promisify(execFile);
+const NEEDLE = 'the needle that nobody may find';
+
+interface CopyFacts {
+  readonly mode: 'as-is' | 'anew';
+  readonly cost: { readonly objects: number; readonly bytes: number };
+  readonly copied: number;
+  readonly present: number;
+}
+
+let secrets = '';
+beforeAll(async () => {
+  secrets = await mkdtemp(join(tmpdir(), 'kfg-'));
+});
+afterAll(async () => {
+  await run('gpgconf', ['--homedir', secrets, '--kill', 'all']).catch(() => undefined);
+  await rm(secrets, { recursive: true, force: true });
+});
+
+async function passphrase(name: string): Promise<string> {
+  const file = join(secrets, `${name}.txt`);
+  await writeFile(file, `the passphrase of ${name}\n`);
+  return `[{ use: passphrase, work: 14, passphrase: "\${file:${file}}" }]`;
+}
+
+async function gpgKey(): Promise<string> {
+  const common = ['--homedir', secrets, '--batch', '--quiet', '--pinentry-mode', 'loopback', '--passphrase', ''];
+  await run('gpg', [...common, '--quick-generate-key', 'attic@example.com', 'future-default', 'default', 'never']);
+  return `[{ use: gpg, recipients: [attic@example.com], home: ${secrets} }]`;
+}
+
+/** Adds repositories to the config file, each on a store of its own. */
+async function addRepositories(site: Site, slots: Readonly<Record<string, string | undefined>>): Promise<void> {
+  for (const [name, encrypt] of Object.entries(slots))
+    await appendFile(
+      site.config,
+      `  ${name}: { stores: [{ use: fs, directory: ${placeOf(site, name)} }]${encrypt === undefined ? '' : `, encrypt: ${encrypt}`} }\n`,
+    );
+}
+
+const placeOf = (site: Site, name: string): string => join(site.directory, name);
+
+async function holdsNeedle(directory: string): Promise<boolean> {
+  for (const file of globSync('**/*', { cwd: directory, withFileTypes: true }))
+    if (file.isFile() && (await readFile(join(file.parentPath, file.name))).includes(NEEDLE)) return true;
+  return false;
+}
+
+describe('a copy under other keys', () => {
+  test('goes on after a kill, cannot be opened with the old key, and recovers alone', async (context) => {
+    await needs(context, 'postgres-18');
+    await needs(context, 'gpg');
+    const office = await passphrase('office');
+    await using site = await Site.create(18, { walSegmentSizeMiB: 1, encrypt: office, compress: 'none' });
+    await addRepositories(site, { attic: await gpgKey(), bare: undefined });
+    const { origin } = site;
+    await origin.sql(
+      `create table t as select i, '${NEEDLE} ' || i as text from generate_series(1, 20000) i; checkpoint`,
+    );
+    await site.backup();
+    await origin.sql(`update t set text = text || ' later' where i % 500 = 0; checkpoint`);
+    const increment = await site.backup(['--type', 'incremental']);
+    expect(increment.label).toContain('incremental');
+    await origin.sql(`insert into t values (0, 'the very last')`);
+    const last = await site.archiveAll();
+    const expected = await dumpAll(origin);
+
+    await site.report(['repository', 'create', '--repository', 'attic']);
+    const told = await site.report<CopyFacts>(['copy', 'vault', 'attic', '--dry-run']);
+    expect(told).toMatchObject({ mode: 'anew', copied: 0 });
+    expect(globSync('clusters/**', { cwd: placeOf(site, 'attic') })).toEqual([]);
+    const killed = site.spawn(['copy', 'vault', 'attic']);
+    while (globSync('clusters/main/1/wal/*/*/*', { cwd: placeOf(site, 'attic') }).length < 3) await sleep(20);
+    killed.child.kill('SIGKILL');
+    await killed.ended;
+    const again = site.spawn(['copy', 'vault', 'attic']);
+    while (globSync('clusters/main/1/backups/*/pack-*', { cwd: placeOf(site, 'attic') }).length === 0) await sleep(5);
+    again.child.kill('SIGKILL');
+    await again.ended;
+    const third = await site.report<CopyFacts>(['copy', 'vault', 'attic']);
+    expect(third.mode).toBe('anew');
+    expect(third.present).toBeGreaterThan(3);
+    expect(await site.report<CopyFacts>(['copy', 'vault', 'attic'])).toMatchObject({ copied: 0, cost: { objects: 0 } });
+
+    expect(await holdsNeedle(placeOf(site, 'attic'))).toBe(false);
+    await site.report(['verify', '--deep', '--repository', 'attic']);
+    await rm(site.repository, { recursive: true });
+    await using latest = await site.recover(['--latest', '--repository', 'attic']);
+    expect(await dumpAll(latest)).toBe(expected);
+    await site.report(['wal', 'fetch', last, site.freshPath('segment'), '--repository', 'attic']);
+
+    // The old key, on the new store.
+    const old = join(site.directory, 'old.yaml');
+    await writeFile(
+      old,
+      (await readFile(site.config, 'utf8'))
+        .replace(/attic@example.com\], home: \S+/u, 'x')
+        .replace(/(attic: .*)encrypt: .*\}/u, `$1encrypt: ${office} }`),
+    );
+    expect(
+      await site.fault(['restore', '--latest', '--repository', 'attic', '--to', site.freshPath()], { config: old }),
+    ).toMatchObject({
+      code: 'KEY_WRONG',
+    });
+
+    // And back to a repository without keys, if one insists.
+    await site.report(['repository', 'create', '--repository', 'bare']);
+    const one = ['copy', 'attic', 'bare', '--cluster', 'main', '--backup', increment.label];
+    expect(await site.fault(one)).toMatchObject({ code: 'INVALID_OPTION' });
+    expect(await site.report<CopyFacts>([...one, '--plain'])).toMatchObject({ mode: 'anew' });
+    expect(await holdsNeedle(placeOf(site, 'bare'))).toBe(true);
+    await site.report(['verify', '--deep', '--repository', 'bare']);
+    await using plain = await site.recover(['--immediate', '--repository', 'bare']);
+    expect(await plain.sql(`select count(*), count(*) filter (where text like '%later') from t`)).toBe('20000|40');
+  });
+});
