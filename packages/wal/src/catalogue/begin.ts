@@ -8,7 +8,7 @@ import { CatalogueState } from './catalogue-state.ts';
 import { DatabaseCatalogue, GLOBAL_TABLESPACE } from './database-catalogue.ts';
 import { type HeapFile, oidOf } from './heap-file.ts';
 import { type HeapTuple, PAGE_BYTES, readHeapPage } from './heap-tuple.ts';
-import { outcomeFile, outcomeIn, unsettledXids } from './outcomes.ts';
+import { outcomeFile, outcomeIn, toldOutcomes, unsettledXids } from './outcomes.ts';
 import { readRelationMap } from './relation-map.ts';
 import { CATALOGUE } from './rows.ts';
 import { decodeState, readNamesFromPages } from './state-codec.ts';
@@ -100,7 +100,11 @@ async function readOutcomes(state: CatalogueState, files: CatalogueFiles): Promi
   const xids = new Set<number>();
   for (const file of state.files.values())
     for (const [, { tuples }] of file.blocks())
-      for (const tuple of tuples.values()) for (const xid of unsettledXids(tuple)) xids.add(xid);
+      for (const tuple of tuples.values()) {
+        for (const xid of unsettledXids(tuple)) xids.add(xid);
+        // An image of the page from before it was copied does not have these hints yet.
+        for (const [xid, outcome] of toldOutcomes(tuple)) if (outcome !== undefined) state.outcomes.set(xid, outcome);
+      }
   const paths = new Set([...xids].map(outcomeFile));
   const contents = await files.read((path) => paths.has(path));
   for (const xid of xids) {

@@ -61,6 +61,18 @@ export class Outcomes {
   }
 }
 
+/** Xids that the system itself uses. */
+const FIRST_NORMAL_XID = 3;
+
+/** The xids that a version names, and what it says of their ends. */
+export function* toldOutcomes({ infomask, xmin, xmax }: HeapTuple): Generator<readonly [number, Outcome | undefined]> {
+  const born = infomask & INFOMASK.xminFrozen;
+  const ended = born === INFOMASK.xminInvalid ? 'abort' : 'commit';
+  if (xmin >= FIRST_NORMAL_XID) yield [xmin, born === 0 ? undefined : ended];
+  if (xmax < FIRST_NORMAL_XID || (infomask & (INFOMASK.xmaxLockOnly | INFOMASK.xmaxIsMulti)) !== 0) return;
+  yield [xmax, (infomask & INFOMASK.xmaxCommitted) === 0 ? undefined : 'commit'];
+}
+
 /** The xids of a version whose end must be looked up. */
 export function unsettledXids({ infomask, xmin, xmax }: HeapTuple): number[] {
   const xids: number[] = [];

@@ -13,7 +13,7 @@ import { type HeapFile, oidOf } from './heap-file.ts';
 import { redo, type RedoTarget } from './heap-redo.ts';
 import type { HeapTuple } from './heap-tuple.ts';
 import { encodeNotes } from './notes.ts';
-import { unsettledXids } from './outcomes.ts';
+import { toldOutcomes } from './outcomes.ts';
 import { readRelationMap } from './relation-map.ts';
 import { CATALOGUE, readClass, readName } from './rows.ts';
 import { encodeState } from './state-codec.ts';
@@ -94,7 +94,7 @@ export class Tracker implements CatalogueTracker {
     const needed = new Set<number>();
     for (const file of this.state.files.values())
       for (const [, { tuples }] of file.blocks())
-        for (const tuple of tuples.values()) for (const xid of unsettledXids(tuple)) needed.add(xid);
+        for (const tuple of tuples.values()) for (const [xid] of toldOutcomes(tuple)) needed.add(xid);
     this.state.outcomes.keep((xid) => needed.has(xid));
     return encodeState(this.state);
   }
