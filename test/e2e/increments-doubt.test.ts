@@ -225,10 +225,12 @@ test('a backup that is killed when it had stored much leaves it to the next one'
   killed.child.kill('SIGKILL');
   expect((await killed.ended).status).toBe(137);
   const { status, stdout, stderr } = await site.keyframe(['backup']);
-  expect([status, stderr]).toEqual([0, expect.stringContaining('taking over')]);
+  expect([status, stderr]).toEqual([0, expect.stringContaining('took over content that backup')]);
   const { type, reusedBytes, parent } = JSON.parse(stdout) as BackupFacts;
   expect([type, parent]).toEqual(['full', undefined]);
   expect(reusedBytes).toBeGreaterThan(16 << 20);
+  // It lies there still, and nothing more is taken from it.
+  expect((await site.keyframe(['backup', '--type', 'full', '--no-reuse'])).stderr).not.toContain('took over');
   const dump = await dumpAll(origin);
   await site.archiveAll();
   expect(await dumpAll(await site.recover(['--latest']))).toBe(dump);

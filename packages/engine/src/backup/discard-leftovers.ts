@@ -25,12 +25,7 @@ export async function discardLeftovers(
 }
 
 async function discard(archive: EpochArchive, label: string, options: StageOptions & Abortable): Promise<void> {
-  const kept = (await archive.backups.discard(label, options)) === 'kept';
-  options.onEvent?.({
-    kind: 'phase',
-    phase: 'clean',
-    message: kept
-      ? `taking over what backup ${label} had stored when it was interrupted`
-      : `removed what backup ${label} left when it was killed`,
-  });
+  // What one had stored is told when something of it was taken over.
+  if ((await archive.backups.discard(label, options)) === 'kept') return;
+  options.onEvent?.({ kind: 'phase', phase: 'clean', message: `removed what backup ${label} left when it was killed` });
 }

@@ -109,7 +109,14 @@ async function published(
   });
   await isArchived();
   await lease.renew();
-  return writer.publish(prepared);
+  const record = await writer.publish(prepared);
+  for (const label of writer.takenOver)
+    options.onEvent?.({
+      kind: 'phase',
+      phase: 'publish',
+      message: `took over content that backup ${label} had stored when it was interrupted`,
+    });
+  return record;
 }
 
 /** The files were read by now: what happened to them meanwhile must leave what was kept as it is. */

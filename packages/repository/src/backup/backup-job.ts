@@ -52,6 +52,7 @@ export class BackupJob implements BackupWriter {
   readonly #ledger: ManifestLedger;
   readonly #shared: SharedFrames;
   readonly #reuse: Reuse;
+  readonly #earlier: EarlierContent | undefined;
   readonly #isEncrypted: boolean;
   readonly #written = { plainBytes: 0, storedBytes: 0, objects: 0, files: 0 };
   #openFiles = 0;
@@ -68,6 +69,7 @@ export class BackupJob implements BackupWriter {
     this.label = intent.label;
     this.#context = context;
     this.#intent = intent;
+    this.#earlier = earlier;
     this.#isEncrypted = keys !== undefined;
     this.#prefix = `${context.prefix}backups/${intent.label}/`;
     const failure = new Failure(signal);
@@ -105,6 +107,13 @@ export class BackupJob implements BackupWriter {
 
   get written(): { readonly plainBytes: number; readonly storedBytes: number; readonly objects: number } {
     return this.#written;
+  }
+
+  get takenOver(): readonly string[] {
+    // What the base took over before is its own by now.
+    const added = this.#series.table.lines().filter(({ label, number }) => !this.#earlier?.inBase(label, number));
+    const labels = new Set(added.map(({ label }) => label));
+    return (this.#intent.resumes ?? []).filter((label) => labels.has(label));
   }
 
   directory(entry: NewEntry): void | Promise<void> {

@@ -56,6 +56,11 @@ export class EarlierContent {
     return new EarlierContent(base, unfinished);
   }
 
+  /** Whether the base has that pack already. */
+  inBase(label: string, number: number): boolean {
+    return this.#base?.namesPack(label, number) ?? false;
+  }
+
   /** The base first. What is damaged is no help, and no fault: the content is stored. */
   async find({ path, rawPath }: NewFile, signal: AbortSignal): Promise<readonly BaseMap[]> {
     if (rawPath !== undefined) return [];

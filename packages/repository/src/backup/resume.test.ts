@@ -15,6 +15,7 @@ import {
   writeTree,
 } from '../../test/support.ts';
 import { increment } from '../../test/increment.ts';
+import type { BeginOptions } from './catalogue.ts';
 import { decodeIntent } from './record-json.ts';
 import { readSmall } from '../objects/read-range.ts';
 
@@ -54,6 +55,26 @@ test('what an interrupted backup stored is not stored again', async () => {
   expect(decodeIntent(await readSmall(store, key, undefined), key).resumes).toEqual([interrupted]);
   const labels = (await archive.backups.manifest(record)).packs().map(({ label }) => label);
   expect(new Set(labels)).toEqual(new Set([interrupted, record.label]));
+});
+
+test('what was taken over is named by the backup that did it, and by no later one', async () => {
+  const store = await killedAt(/backup\.json$/u);
+  const interrupted = await labelOf(store);
+  const archive = await openArchive(store, { tuning: TUNING });
+  const takenOver = async (
+    options: BeginOptions,
+    parent: { readonly parent?: string } = {},
+  ): Promise<readonly string[]> => {
+    const writer = await archive.backups.begin({ ...INTENT, ...parent }, options);
+    await writeTree(writer, TREE);
+    await writer.publish(await writer.finish(FACTS));
+    return writer.takenOver;
+  };
+  expect(await takenOver({ reuse: false })).toEqual([]);
+  expect(await takenOver({})).toEqual([interrupted]);
+  const record = (await archive.backups.list()).at(-1);
+  if (record === undefined) throw new Error('none was published');
+  expect(await takenOver({ base: await archive.backups.base(record) }, { parent: record.label })).toEqual([]);
 });
 
 test('after whichever write it was killed, the next backup takes over what is whole and comes back', async () => {

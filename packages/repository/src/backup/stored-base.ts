@@ -42,6 +42,7 @@ export class StoredBase implements BaseFiles {
   /** False after a rotation of keys: hashes under another key say nothing, and must not be handed on. */
   readonly #tellsContent: boolean;
   readonly #chunks: Readonly<Record<'entries' | 'paths' | 'extents', readonly Chunk[]>>;
+  #packs: ReadonlySet<string> | undefined;
   readonly #entries = new Recent<number, ReadonlyMap<string, ManifestEntry>>(KEPT.entries);
   readonly #paths = new Recent<number, Buffer>(KEPT.paths);
   readonly #extents = new Recent<number, ChunkView>(KEPT.extents);
@@ -60,6 +61,15 @@ export class StoredBase implements BaseFiles {
 
   get record(): BackupRecord {
     return this.#manifest.record;
+  }
+
+  /** Whether the base itself names that pack of its own epoch. */
+  namesPack(label: string, number: number): boolean {
+    const { epoch } = this.record;
+    this.#packs ??= new Set(
+      this.#manifest.packs().flatMap((each) => (each.epoch === epoch ? [`${each.label} ${each.number}`] : [])),
+    );
+    return this.#packs.has(`${label} ${number}`);
   }
 
   async find(path: string, { signal }: Abortable = {}): Promise<StoredBaseFile | undefined> {

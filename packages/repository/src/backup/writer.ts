@@ -46,6 +46,8 @@ export interface PreparedBackup {
 export interface BackupWriter {
   readonly label: string;
   readonly written: { readonly plainBytes: number; readonly storedBytes: number; readonly objects: number };
+  /** Labels of unfinished backups of whose content something is in this one; all of them once it is finished. */
+  readonly takenOver: readonly string[];
   directory(entry: NewEntry): void | Promise<void>;
   symlink(entry: NewSymlink): void | Promise<void>;
   /** `base` is the same file in the backup to build on: the one for which `keep` speaks. */
