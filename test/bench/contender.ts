@@ -58,6 +58,8 @@ export interface Contender {
   readonly backups?: boolean | undefined;
   /** Takes part in the scenarios about WAL. Default true. */
   readonly wal?: boolean | undefined;
+  /** What pushing one segment after the other costs is a row. Default true. */
+  readonly pushesByHand?: boolean | undefined;
   prepare(site: Site): Promise<Prepared>;
 }
 

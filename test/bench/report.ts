@@ -230,7 +230,8 @@ function lines(
 
 const escaped = (cell: string): string => cell.replaceAll('|', '\\|');
 
-function takesPart({ backups, wal, increments }: Contender, scenario: ScenarioName): boolean {
+function takesPart({ backups, wal, increments, pushesByHand }: Contender, scenario: ScenarioName): boolean {
+  if (scenario.startsWith('push') && pushesByHand === false) return false;
   if (scenario === 'limits' || scenario === 'start' || scenario === 'memory') return false;
   if (/^(?:full-before|increment|days|restore-|delta)/.test(scenario)) return increments === true;
   return scenario === 'backup' || scenario === 'restore' ? backups !== false : wal !== false;

@@ -25,10 +25,20 @@ export function pgBackRestFault(version: string | undefined, major: number): str
     : undefined;
 }
 
-/** Its asynchronous form, which pushes and gets WAL ahead: a row of its own in the scenarios about WAL. */
+/** Its asynchronous form, which pushes and gets WAL ahead: a row of its own in the scenarios about WAL. It pushes from a data directory only. */
 export function pgBackRestAsync(level: number, version: string | undefined, missing: string | undefined): Contender {
   const row = pgBackRest(level, version, missing, { 'archive-async': 'y' });
-  return { ...row, title: `${row.title}, asynchronous`, backups: false, increments: false };
+  return {
+    ...row,
+    title: `${row.title}, asynchronous`,
+    backups: false,
+    increments: false,
+    pushesByHand: false,
+    async prepare(site) {
+      const prepared = await row.prepare(site);
+      return { ...prepared, archiveCommand: `${prepared.archiveCommand} --no-archive-async` };
+    },
+  };
 }
 
 export function pgBackRest(

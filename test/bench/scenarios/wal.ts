@@ -20,11 +20,12 @@ export async function pushAndReplay(bench: Bench): Promise<void> {
   });
 }
 
-async function push(bench: Bench, { title }: Contender, tool: Prepared): Promise<void> {
+async function push(bench: Bench, { title, pushesByHand }: Contender, tool: Prepared): Promise<void> {
   const { segments } = bench.dataset;
   await run({ argv: ['sync'] });
   const load = loadNow();
   const usage = await archive(bench, tool, segments);
+  if (pushesByHand === false) return;
   const whole = tool.afterPush === undefined ? usage : sum(usage, await measure(tool.afterPush));
   const { bytes: storedBytes, files: objects } = await contents(tool.wal);
   bench.record({ scenario: 'push', title, ...whole, storedBytes, objects, load });
