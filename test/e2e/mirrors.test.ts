@@ -109,12 +109,12 @@ describe('a repository on three stores', () => {
       const during = await status();
       expect(during.exit).toBe(3);
       expect(during.status.writable).toBe(true);
-      expect(during.status.stores[2]).toMatchObject({ health: 'foreign' });
+      expect(during.status.stores[2]).toMatchObject({ health: 'empty' });
       expect(during.status.stores[2]?.journalled).toBeGreaterThan(3);
       await expect(readFile(join(place('c'), 'keyframe.json'))).rejects.toThrow('ENOENT');
     }
     expect((await status()).status.stores[2]).toMatchObject({ health: 'behind' });
-    expect(await site.report(['repository', 'sync'])).toMatchObject({ conflicts: [], faults: [], unreachable: [] });
+    expect(await site.report(['repository', 'sync'])).toMatchObject({ conflicts: [], faults: [], outside: [] });
     expect((await status()).exit).toBe(0);
   });
 

@@ -49,7 +49,7 @@ export function openStore(
     strict: choice.everyStore,
     check: (store, key, how) => repositoryOver(store).check(key, how),
     identify: (store, key, how) => walIdentity(repositoryOver(store), key, how ?? {}),
-    onEvent: (event) => tell(event, log),
+    onEvent: teller(log),
   });
   return { store: mirror, mirror };
 }
@@ -77,14 +77,31 @@ function withRetries(name: string, store: Store, log: Log): Store {
 
 const STATUS = '`keyframe repository status` shows how far; `keyframe repository sync` brings it up';
 
-function tell(event: MirrorEvent, log: Log): void {
+/** A store that is slow for a moment is no news; one that fails is, and one that is behind as the work ends. */
+function teller(log: Log): (event: MirrorEvent) => void {
+  const warned = new Set<string>();
+  return (event) => {
+    if (event.kind !== 'behind' && event.kind !== 'left-behind') {
+      tell(event, log);
+      return;
+    }
+    const { kind, store } = event;
+    const fault = kind === 'behind' ? event.fault : undefined;
+    if (kind === 'behind' && fault === undefined) {
+      log.info(`the store ${store} is slow: it is brought up from the others`);
+      return;
+    }
+    if (warned.has(store)) return;
+    warned.add(store);
+    log.warn(
+      fault === undefined ? `the store ${store} is still behind` : `the store ${store} falls behind: ${fault.message}`,
+    );
+    log.info(STATUS);
+  };
+}
+
+function tell(event: Exclude<MirrorEvent, { readonly kind: 'behind' | 'left-behind' }>, log: Log): void {
   switch (event.kind) {
-    case 'behind':
-      log.warn(
-        `the store ${event.store} does not keep up${event.fault === undefined ? '' : `: ${event.fault.message}`}`,
-      );
-      log.info(STATUS);
-      break;
     case 'conflict':
       log.warn(
         `${event.key.includes('/wal/') ? 'wal.conflict' : 'conflict'}: the stores ${event.stores.join(', ')} hold different objects ${event.key}; none was changed`,

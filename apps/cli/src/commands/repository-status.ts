@@ -15,6 +15,7 @@ const MARKS = {
   ok: 'good',
   behind: 'warning',
   conflict: 'bad',
+  empty: 'bad',
   foreign: 'bad',
   unreachable: 'bad',
   'left-out': 'dim',
@@ -24,6 +25,8 @@ export const command: Command = defineCommand({
   name: 'repository status',
   summary: 'Compare what the stores of the repository hold',
   description: `Asks every store which repository it holds and lists them all, side by side. Reads no content but where one name has objects of different sizes, and changes nothing.
+
+The health of a store is \`ok\`; \`behind\`: it lacks objects; \`conflict\`; \`empty\`: it holds no repository, as a file system that is not mounted; \`foreign\`: it holds another repository; \`unreachable\`: it did not answer.
 
 A store that lacks objects is brought up by \`keyframe repository sync\`. Two objects under one name that both prove themselves are a conflict: no store can tell which one is right, so both stay as they are.`,
   examples: [

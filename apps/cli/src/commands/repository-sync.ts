@@ -40,12 +40,15 @@ Interrupted, it can be run again: it goes on with what is left. Archiving and ba
       },
     });
     task.finish();
-    const whole = report.faults.length + report.unreachable.length + report.conflicts.length === 0;
+    const whole = report.faults.length + report.outside.length + report.conflicts.length === 0;
     return { exit: whole ? 0 : 3, report: { repository: repositoryName, ...report } };
   },
-  renderText({ copied, removed, repaired, conflicts, faults, unreachable }, out) {
+  renderText({ copied, removed, repaired, conflicts, faults, outside }, out) {
     out.line(`copied ${copied}, replaced ${repaired} damaged, removed ${removed}`);
-    for (const name of unreachable) out.line(`${out.style('bad', 'unreachable')} ${name}`);
+    for (const { store, health, message, hint } of outside) {
+      out.line(`${out.style('bad', health)} ${store}: ${message}`);
+      if (hint !== undefined) out.line(out.style('dim', `  ${hint}`));
+    }
     for (const key of conflicts) out.line(`${out.style('bad', 'conflict')} ${key}; none of the objects was changed`);
     for (const { key, store, message } of faults)
       out.line(`${out.style('bad', 'failed')} ${key} on ${store}: ${message}`);

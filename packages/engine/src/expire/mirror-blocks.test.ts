@@ -44,7 +44,7 @@ it('does not mind what is only on its way', async () => {
   expect(mirror.seen()).toBe(2);
 });
 
-it.each(['behind', 'unreachable', 'left-out', 'conflict', 'foreign'] as const)(
+it.each(['behind', 'unreachable', 'left-out', 'conflict', 'empty', 'foreign'] as const)(
   'stops it while a store is %s',
   async (health) => {
     expect(await mirrorBlocks(mirrorWith(health))).toEqual([expect.stringContaining('store far')]);

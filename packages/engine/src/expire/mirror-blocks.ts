@@ -28,6 +28,7 @@ export async function mirrorBlocks(
 const WORDS = {
   ok: 'whole',
   conflict: 'at odds with others',
+  empty: 'without repository (is it mounted?)',
   foreign: 'another repository',
   unreachable: 'out of reach',
   'left-out': 'left out',

@@ -4,6 +4,8 @@ import type { KeyframeError } from '@keyframe/contracts';
 export type MirrorEvent =
   /** A store does not keep up: it is fed from the others from now on. */
   | { readonly kind: 'behind'; readonly store: string; readonly fault: KeyframeError | undefined }
+  /** A store that fell behind in this process is still so as it ends. */
+  | { readonly kind: 'left-behind'; readonly store: string }
   /** Two stores hold different objects under one name. Both stay as they are. */
   | { readonly kind: 'conflict'; readonly key: string; readonly stores: readonly string[] }
   /** A copy failed its verification and another one passed. */

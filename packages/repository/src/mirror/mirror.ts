@@ -27,6 +27,8 @@ export class Mirror {
   readonly identify: IdentifyContent;
   /** Called when there is something to do for a store. */
   onLag: (() => void) | undefined;
+  /** Stores that fell behind in this process. */
+  readonly fallen: Set<Member> = new Set();
   /** Keys that a store still has, or has in an older form, by its name: what the journal says is to be done. */
   readonly stale: Map<string, Set<string>> = new Map();
   readonly #pins = new Map<string, readonly Member[]>();
@@ -87,6 +89,7 @@ export class Mirror {
     await Promise.all(
       owing.map(async (member) => {
         if (!member.behind) this.onEvent({ kind: 'behind', store: member.name, fault: member.fault });
+        this.fallen.add(member);
         member.behind = true;
         if (task === 'delete' || task === 'replace') this.#hide(member.name, lasting);
         this.#owing.set(member, (this.#owing.get(member) ?? 0) + 1);

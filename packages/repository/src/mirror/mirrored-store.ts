@@ -122,6 +122,8 @@ export function mirroredStore(options: MirrorOptions): MirroredStore {
       (closed ??= (async () => {
         await within(drainMs, catchUp.idle());
         catchUp.stop();
+        for (const member of mirror.fallen)
+          if (member.behind) mirror.onEvent({ kind: 'left-behind', store: member.name });
         await Promise.all(stores.map(async ({ store }) => store.close?.()));
       })()),
   };

@@ -138,6 +138,23 @@ describe('closing', () => {
   });
 });
 
+describe('what is behind at the end', () => {
+  it('is told of a store that was not brought up, and not of one that was', async () => {
+    const mirror = await testMirror();
+    const { c = createMemoryStore() } = mirror.plain;
+    mirror.stores['c'] = hanging(c);
+    const store = mirror.open({ drainMs: 20 });
+    await store.put('x/1.json', bytesOf(sealed('first')), once);
+    await store.close?.();
+    expect(mirror.events.at(-1)).toEqual({ kind: 'left-behind', store: 'c' });
+    mirror.stores['c'] = c;
+    const next = mirror.open({ drainMs: 5_000 });
+    await next.catchUp();
+    await next.close?.();
+    expect(mirror.events.filter(({ kind }) => kind === 'left-behind')).toHaveLength(1);
+  });
+});
+
 describe('a slow store', () => {
   it('holds no acknowledged write up, gives nothing of the source away later, and is fed from the others', async () => {
     const mirror = await testMirror();
@@ -155,6 +172,7 @@ describe('a slow store', () => {
     await mirror.open({ journal }).catchUp();
     expect(await contentOf(c, 'x/1.json')).toEqual(sealed('first'));
     expect(mirror.events).toContainEqual({ kind: 'behind', store: 'c', fault: undefined });
+    expect(mirror.events.some(({ kind }) => kind === 'left-behind')).toBe(false);
   });
 
   it('does not keep a reader waiting', async () => {
@@ -177,11 +195,12 @@ describe('a store without keyframe.json', () => {
     await store.put('x', textOf('1'), once);
     expect(await Array.fromAsync(empty.list(''))).toEqual([]);
     expect((await store.status()).stores[2]).toMatchObject({
-      health: 'foreign',
+      health: 'empty',
       fault: { code: 'REPOSITORY_MISSING', hint: expect.stringContaining('--add-store c') },
     });
+    expect(await store.sync()).toMatchObject({ outside: [{ store: 'c', health: 'empty' }] });
     await store.addStore('c');
-    expect(await store.sync()).toMatchObject({ copied: 1, unreachable: [] });
+    expect(await store.sync()).toMatchObject({ copied: 1, outside: [] });
     expect(await text(empty, 'x')).toBe('1');
   });
 

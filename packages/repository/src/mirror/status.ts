@@ -10,15 +10,19 @@ export interface StatusOptions extends Abortable {
   readonly onProgress?: ((objects: number) => void) | undefined;
 }
 
+/** Why a store is not used. */
+export type Outside = 'empty' | 'foreign' | 'unreachable';
+
 /** One store as it is now. */
 export interface StoreStatus {
   readonly name: string;
   readonly lead: boolean;
   /**
    * `ok`: it has everything. `behind`: it lacks objects. `conflict`: it holds another object under a name than other stores.
-   * `foreign`: it holds no repository, or another one. `unreachable`: it did not answer. `left-out`: nobody asked it.
+   * `empty`: it holds no repository, as a file system that is not mounted. `foreign`: it holds another one.
+   * `unreachable`: it did not answer. `left-out`: nobody asked it.
    */
-  readonly health: 'ok' | 'behind' | 'conflict' | 'foreign' | 'unreachable' | 'left-out';
+  readonly health: 'ok' | 'behind' | 'conflict' | Outside | 'left-out';
   readonly objects: number;
   readonly bytes: number;
   /** What other stores have and this one lacks. */
@@ -108,6 +112,7 @@ export async function compareStores(
     } else partial.set(key, new Map(whole));
   }
   for (const [key, copies] of partial) await conclude(key, copies);
+  onProgress?.(objects);
   return { counts, objects };
 }
 
@@ -189,6 +194,12 @@ async function judge(
   return { bad, twins: contents.size > 1 };
 }
 
+/** The one word for it, wherever it is told. */
+export function outsideOf({ code }: KeyframeError): Outside {
+  if (code === 'REPOSITORY_MISSING') return 'empty';
+  return code === 'CONFLICT' ? 'foreign' : 'unreachable';
+}
+
 function healthOf(
   member: Member,
   fault: KeyframeError | undefined,
@@ -196,8 +207,7 @@ function healthOf(
   twin: boolean,
 ): StoreStatus['health'] {
   if (member.excluded) return 'left-out';
-  if (fault !== undefined)
-    return fault.code === 'REPOSITORY_MISSING' || fault.code === 'CONFLICT' ? 'foreign' : 'unreachable';
+  if (fault !== undefined) return outsideOf(fault);
   if (twin) return 'conflict';
   return lacks || member.behind ? 'behind' : 'ok';
 }

@@ -2,10 +2,10 @@
 import type { Abortable } from '@keyframe/contracts';
 import { type CatchUp, perform, repair } from './catch-up.ts';
 import type { CheckObject } from './copy-object.ts';
-import { faultOf, type Member, namesOf } from './member.ts';
+import { faultOf, type Member } from './member.ts';
 import type { Mirror } from './mirror.ts';
 import { listCopies } from './union-list.ts';
-import { askAll, compareStores, type Difference } from './status.ts';
+import { askAll, compareStores, type Difference, type Outside, outsideOf } from './status.ts';
 
 /** How the stores are brought up. */
 export interface SyncOptions extends Abortable {
@@ -28,8 +28,13 @@ export interface SyncReport {
     readonly code: string;
     readonly message: string;
   }[];
-  /** Stores that did not answer. */
-  readonly unreachable: readonly string[];
+  /** Stores that could not be brought up at all, with the same words as in a status. */
+  readonly outside: readonly {
+    readonly store: string;
+    readonly health: Outside;
+    readonly message: string;
+    readonly hint: string | undefined;
+  }[];
 }
 
 const SHORT_LIVED = /^(?:leases|doctor)\//u;
@@ -46,7 +51,10 @@ export async function synchronize(
   { signal, onProgress, verify = false }: SyncOptions = {},
 ): Promise<SyncReport> {
   await mirror.ready();
-  const unreachable = namesOf((await askAll(mirror)).keys());
+  const outside = [...(await askAll(mirror))].map(([{ name: store }, fault]) => {
+    const { message, hint } = fault;
+    return { store, health: outsideOf(fault), message, hint };
+  });
   const journal = await catchUp.run(signal);
   const counted = { copied: journal.copied, removed: journal.removed, repaired: journal.repaired };
   const conflicts = new Set(journal.conflicts);
@@ -92,5 +100,5 @@ export async function synchronize(
         await attempt(key, member, () => repair(mirror, check, { member, key, task: 'repair', signal }, others));
       }
     }
-  return { ...counted, conflicts: [...conflicts], faults, unreachable };
+  return { ...counted, conflicts: [...conflicts], faults, outside };
 }

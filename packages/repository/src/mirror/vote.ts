@@ -6,7 +6,7 @@ import { within } from './waiting.ts';
 /** Sources of unknown size up to this are encoded once, for all stores, and held in memory meanwhile. */
 const GATHER_BYTES = 64 << 20;
 /** When enough stores have an object, the others may take as long again, within these bounds, milliseconds. */
-const PATIENCE_MS = { least: 20, most: 1_000 };
+const PATIENCE_MS = { least: 250, most: 1_000 };
 
 /** What came of putting one object to several stores at once. */
 export interface Ballot {
