@@ -4,6 +4,7 @@ import { statSync } from 'node:fs';
 import module from 'node:module';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
+import { boundYoungGeneration } from './young-generation.ts';
 
 // In package.json too. npm only warns of an older Node.js, and what would fail there says nothing about the reason.
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
@@ -23,6 +24,8 @@ if (caches !== undefined && NODE_COMPILE_CACHE === undefined && isOurs(caches))
 
 // zstd, SHA and file access run in libuv's pool; it reads this once, when first used.
 process.env['UV_THREADPOOL_SIZE'] ??= String(Math.min(16, Math.max(4, availableParallelism())));
+
+boundYoungGeneration();
 
 const abort = new AbortController();
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;

@@ -39,7 +39,8 @@ interface AwaitContext {
   readonly timeoutMs: number;
 }
 
-const POLL_MS = 250;
+/** An archiver that is not behind delivers within some 100 ms, and each look is a request: soon at first, then less often. */
+const POLL_MS = { first: 20, growth: 1.5, most: 250 } as const;
 /** BASE_BACKUP has switched WAL itself on a primary; only when that did not show within this time it is asked again. */
 const NUDGE_AFTER_MS = 5_000;
 /** When the server is first asked how its archiver fares, and after how long again. */
@@ -70,6 +71,7 @@ export async function awaitWal(context: AwaitContext, range: WalRange, options: 
   const started = performance.now();
   let refusal: string | undefined;
   let nudged = false;
+  let pollMs: number = POLL_MS.first;
   let nextQuestion = ASK_AFTER_MS;
   const ask = questions(context, options);
   while (missing.length > 0) {
@@ -83,7 +85,8 @@ export async function awaitWal(context: AwaitContext, range: WalRange, options: 
       nudged = true;
       refusal = await context.nudge.switchWal();
     }
-    await pause(POLL_MS, options.signal);
+    await pause(pollMs, options.signal);
+    pollMs = Math.min(pollMs * POLL_MS.growth, POLL_MS.most);
     missing = await absent(context.wal, missing, options);
   }
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { lsn } from '@keyframe/contracts';
 import { expect, it } from 'vitest';
-import { FileList, type ListedBackup, type ListedFile, manifestPieces } from './file-list.ts';
+import { FileList, type ListedBackup, type ListedFile } from './file-list.ts';
 
 const backup: ListedBackup = {
   postgresVersion: 180_006,
@@ -41,16 +41,4 @@ it('a manifest is written as PostgreSQL writes it, and ends with the hash of wha
 
 it('before PostgreSQL 17 it names no system identifier', () => {
   expect(JSON.parse(listed({ postgresVersion: 160_015 }))).not.toHaveProperty('System-Identifier');
-});
-
-it('one of many files comes in pieces, the same in all', async () => {
-  const many = Array.from({ length: 3000 }, (_, index) => ({ ...files[0], path: `base/5/${index}` }) as ListedFile);
-  async function* each(): AsyncGenerator<ListedFile> {
-    yield* many;
-  }
-  const pieces = await Array.fromAsync(manifestPieces(each(), backup));
-  expect(pieces.length).toBeGreaterThan(3);
-  const list = new FileList(backup);
-  for (const file of many) list.add(file);
-  expect(Buffer.concat(pieces).equals(list.finish(backup))).toBe(true);
 });

@@ -1,12 +1,6 @@
 /** `backup_manifest` for backups that no server has one for: read from files, or from changed blocks. @packageDocumentation */
 import type { Lsn, TimelineId } from '@keyframe/contracts';
-import {
-  type ManifestCluster,
-  type ManifestFile,
-  ManifestWriter,
-  type WalRange,
-  writeBackupManifest,
-} from '@keyframe/postgres';
+import { type ManifestCluster, type ManifestFile, ManifestWriter, type WalRange } from '@keyframe/postgres';
 
 /** A file as the manifest names it. It comes without a checksum: Keyframe proves its bytes by its own. */
 export type ListedFile = Omit<ManifestFile, 'crc32c'>;
@@ -52,14 +46,4 @@ export class FileList {
   finish(backup: ListedBackup): Buffer {
     return Buffer.concat([...this.#pieces, this.#writer.end(rangesOf(backup))]);
   }
-}
-
-/** The manifest of a backup that exists, as UPLOAD_MANIFEST takes it. */
-export function manifestPieces(files: AsyncIterable<ListedFile>, backup: ListedBackup): AsyncGenerator<Buffer> {
-  return writeBackupManifest(named(files), { ...clusterOf(backup), walRanges: rangesOf(backup) });
-}
-
-async function* named(files: AsyncIterable<ListedFile>): AsyncGenerator<ManifestFile> {
-  for await (const { path, rawPath, sizeBytes, modifiedAtSeconds } of files)
-    if (!UNNAMED.has(path)) yield { path, rawPath, sizeBytes, modifiedAtSeconds };
 }

@@ -3,7 +3,7 @@ import { connectReplication, type ReplicationConnection } from '@keyframe/postgr
 import type { StageOptions } from '../events.ts';
 import { createBackupSink } from './backup-sink.ts';
 import { assertAllFilesArrived } from './check-manifest.ts';
-import { FileList, type ListedFile, manifestPieces } from './file-list.ts';
+import { FileList } from './file-list.ts';
 import { PAGE_BYTES } from './page-lane.ts';
 import type { ReadBackup, ReadBase, ReadCluster, ReadRequest } from './reader.ts';
 
@@ -30,9 +30,9 @@ export const readStream: ReadCluster = async (request, options) => {
 export function readChangedBlocks(base: ReadBase): ReadCluster {
   return async (request, options): Promise<ReadBackup> => {
     await using connection = await connectSource(request.target, options);
-    const { systemIdentifier, postgresVersion } = request.source;
-    const known = { ...base.record, systemIdentifier, postgresVersion };
-    await connection.uploadManifest(manifestPieces(filesOf(base, options), known), options);
+    // Ours or the server's own: it names each file of the backup, and where its WAL begins and ends.
+    const manifest = await base.manifest();
+    await connection.uploadManifest(manifest.serverManifestPieces(options), options);
     return await receive(connection, request, options, 'incremental');
   };
 }
@@ -63,9 +63,4 @@ function commandOf(
   // Pages of another size are left to the server's own judgement.
   const verifyChecksums = source.pageBytes !== PAGE_BYTES;
   return { label, checkpoint, signal, verifyChecksums, ...(maxRateKiB === undefined ? {} : { maxRateKiB }) };
-}
-
-async function* filesOf(base: ReadBase, options: StageOptions): AsyncGenerator<ListedFile> {
-  const manifest = await base.manifest();
-  for await (const entry of manifest.entries(options)) if (entry.type === 'file') yield entry;
 }

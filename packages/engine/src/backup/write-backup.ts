@@ -3,6 +3,7 @@ import { KeyframeError, type Lsn, type TimelineId } from '@keyframe/contracts';
 import { parseRelationPath, type TimelineHistory } from '@keyframe/postgres';
 import type { WalFact } from '@keyframe/wal';
 import type {
+  BackupFacts,
   BackupMethod,
   BackupRecord,
   BackupWriter,
@@ -89,8 +90,9 @@ async function published(
   }
   if (facts.stopTimeline !== facts.timeline) throw promoted(facts.timeline, facts.stopTimeline);
   const stoppedMs = now();
-  const skewMs = (await clockSkew(context.target, { now, signal: options.signal })) ?? facts.clockSkewMs;
-  const { clockSkewMs: _, ...described } = facts;
+  const clock = clockSkew(context.target, { now, signal: options.signal });
+  clock.catch(() => undefined); // Awaited where its answer is needed, unless something else fails before.
+  const { clockSkewMs, ...described } = facts;
   const isArchived = archived(attempt, facts, options);
   const damage = await damageOf(attempt, copy.damaged, facts, isArchived, options);
   // Before its manifest is there, from which `repository rebuild` would bring back what was withdrawn.
@@ -98,15 +100,19 @@ async function published(
     await isArchived();
     await assertUndoubted(proof, copy, { base: base?.record, stopLsn: facts.stopLsn }, options);
   }
-  const prepared = await writer.finish({
-    ...described,
-    postgresVersion: source.postgresVersion,
-    walSegmentSizeBytes: source.segmentSizeBytes,
-    dataChecksums: source.dataChecksums,
-    startedAt: new Date(startedMs + skewMs).toISOString(),
-    stoppedAt: new Date(stoppedMs + skewMs).toISOString(),
-    ...damage,
-  });
+  const describe = async (): Promise<BackupFacts> => {
+    const skewMs = (await clock) ?? clockSkewMs;
+    return {
+      ...described,
+      postgresVersion: source.postgresVersion,
+      walSegmentSizeBytes: source.segmentSizeBytes,
+      dataChecksums: source.dataChecksums,
+      startedAt: new Date(startedMs + skewMs).toISOString(),
+      stoppedAt: new Date(stoppedMs + skewMs).toISOString(),
+      ...damage,
+    };
+  };
+  const prepared = await writer.finish(describe());
   await isArchived();
   await lease.renew();
   const record = await writer.publish(prepared);

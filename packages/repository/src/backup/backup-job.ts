@@ -149,11 +149,14 @@ export class BackupJob implements BackupWriter {
     };
   }
 
-  async finish(facts: BackupFacts): Promise<PreparedBackup> {
+  async finish(given: BackupFacts | Promise<BackupFacts>): Promise<PreparedBackup> {
+    const settled = Promise.resolve(given);
+    settled.catch(() => undefined); // Awaited below, unless the packs fail first.
     if (this.#openFiles > 0) throw new KeyframeError('INTERNAL', `${this.#openFiles} files of the backup are open`);
     this.#bundle.flush();
     await this.#pipeline.drained();
     await this.#shared.flush();
+    const facts = await settled;
     await this.#writeLists(facts);
     const last = await this.#lastPack();
     const { table } = this.#series;

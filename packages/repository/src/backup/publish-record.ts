@@ -19,9 +19,12 @@ export async function publishRecord(
   { signal, onTry }: Abortable & { readonly onTry?: (() => void) | undefined },
 ): Promise<void> {
   const tombstones = new Tombstones(store, cluster);
-  await tombstones.assertPublishable(publication, { signal });
   const others = publication.packs.filter(({ label }) => label !== record.label);
-  await assertPacksStand(store, cluster, others, signal);
+  // An expiry that is decided between the two is seen by the second look at the tombstones.
+  await Promise.all([
+    tombstones.assertPublishable(publication, { signal }),
+    assertPacksStand(store, cluster, others, signal),
+  ]);
   const key = `${prefix}backups/${record.label}/backup.json`;
   const seal = await signatures.sealer(key, { signal });
   onTry?.();

@@ -1,4 +1,5 @@
-import { contentHash } from '../format/content-hash.ts';
+import type { KeyObject } from 'node:crypto';
+import { contentHash, hashingKey } from '../format/content-hash.ts';
 import { damaged } from '../objects/damage.ts';
 import type { RepositoryTuning } from '../tuning.ts';
 import { type BaseFrame, type BaseMap, type BasePiece, isWhole } from './base-map.ts';
@@ -24,10 +25,12 @@ export interface ReuseContext {
 /** Decides for one backup. */
 export class Reuse {
   readonly #context: ReuseContext;
+  readonly #contentKey: KeyObject;
   #renewedBytes = 0;
 
   constructor(context: ReuseContext) {
     this.#context = context;
+    this.#contentKey = hashingKey(context.contentKey);
   }
 
   get canRead(): boolean {
@@ -55,7 +58,7 @@ export class Reuse {
   }
 
   hash(content: Uint8Array): Buffer {
-    return contentHash(this.#context.contentKey, content);
+    return contentHash(this.#contentKey, content);
   }
 
   earlier(file: NewFile): Promise<readonly BaseMap[]> {

@@ -97,6 +97,10 @@ export class StoredManifest implements ManifestReader {
     return this.#required('serverManifest', options);
   }
 
+  async *serverManifestPieces({ signal }: Abortable = {}): AsyncGenerator<Buffer> {
+    for await (const { plain } of this.#pieces('serverManifest', signal)) yield plain;
+  }
+
   async backupLabel(options: Abortable = {}): Promise<Buffer> {
     return this.#required('backupLabel', options);
   }
@@ -175,8 +179,11 @@ export class StoredManifest implements ManifestReader {
 
   async #verbatim(name: keyof typeof VERBATIM, { signal }: Abortable): Promise<Buffer | undefined> {
     const pieces: Buffer[] = [];
-    const holds = (line: ChunkLine): boolean => line.first === VERBATIM[name];
-    for await (const { plain } of this.#chunks(CHUNK.verbatim, holds, signal)) pieces.push(plain);
+    for await (const { plain } of this.#pieces(name, signal)) pieces.push(plain);
     return pieces.length === 0 ? undefined : Buffer.concat(pieces);
+  }
+
+  #pieces(name: keyof typeof VERBATIM, signal: AbortSignal | undefined): AsyncGenerator<{ readonly plain: Buffer }> {
+    return this.#chunks(CHUNK.verbatim, (line) => line.first === VERBATIM[name], signal);
   }
 }

@@ -52,8 +52,8 @@ export interface BackupWriter {
   symlink(entry: NewSymlink): void | Promise<void>;
   /** `base` is the same file in the backup to build on: the one for which `keep` speaks. */
   file(entry: NewFile, base?: BaseFile): FileSink;
-  /** Flushes all packs, then writes the manifest, twice. */
-  finish(facts: BackupFacts): Promise<PreparedBackup>;
+  /** Flushes all packs, then writes the manifest, twice. What describes the backup may be on its way meanwhile. */
+  finish(facts: BackupFacts | Promise<BackupFacts>): Promise<PreparedBackup>;
   /** Writes `backup.json`. Before it the backup does not count, after it the backup is durable. */
   publish(prepared: PreparedBackup): Promise<BackupRecord>;
   /**
