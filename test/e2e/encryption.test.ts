@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { VerifyReport } from '@keyframe/engine';
 import { needs } from '@keyframe/testkit/postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { dumpAll } from './support/dump.ts';
@@ -194,8 +195,18 @@ describe('a host that holds public keys of gpg and the index key', () => {
     expect((await site.keyframe(['wal', 'fetch', last, site.freshPath('segment')])).status).toBe(200);
     expect((await site.keyframe(['key', 'test'])).status).toBe(3);
 
+    // What this host cannot decode it remembers as hashed: that is all it can do, and no reading for a host with a key.
+    const deep = ['verify', '--deep'];
+    const hashed = await site.report<VerifyReport>(deep);
+    expect(hashed.coverage.hashed).toBeGreaterThan(3);
+    expect(hashed.remarks.some(({ message }) => message.includes('hashes were checked'))).toBe(true);
+    expect((await site.report<VerifyReport>(deep)).coverage).toMatchObject({ checked: 0, hashed: 0 });
+
     const reader = join(site.directory, 'reader.yaml');
     await site.writeConfig({ encrypt: slot(safe), compress: 'none' }, undefined, reader);
+    const decoded = await site.report<VerifyReport>(deep, { config: reader });
+    expect(decoded.coverage.hashed).toBe(0);
+    expect(decoded.coverage.checked).toBeGreaterThanOrEqual(hashed.coverage.hashed);
     expect((await site.report<KeyReport>(['key', 'test'], { config: reader })).slots).toMatchObject([
       { result: 'opens' },
     ]);

@@ -29,6 +29,11 @@ export interface ObjectInfo {
   readonly modifiedAt: Date;
   /** Opaque, changes with every write; what `ifMatch` compares. Absent where the store has no such thing. */
   readonly version?: string;
+  /**
+   * Opaque, changes when other bytes lie there, be they equal ones: another file, another upload. Told by `stat` and `list`
+   * where the backend has more for that than `version` and the time, such as a file that was copied with its time.
+   */
+  readonly place?: string;
 }
 
 /** Conditions on storing an object. Without one, `put` replaces. */

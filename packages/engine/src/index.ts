@@ -32,6 +32,7 @@ export type { ReceiveEvent } from './receive/receive-event.ts';
 export { type ReceiveReport, receiveWal } from './receive/receive-wal.ts';
 export { type ArchiverStatus, readArchiver } from './server/archiver.ts';
 export { describeTarget, formatMicros, parseTarget, type RecoveryTarget, type TargetOptions } from './target/index.ts';
+export { damagedBackups, type KnownPackDamage } from './verify/damaged-backups.ts';
 export { openMemory, type VerifyMemory } from './verify/memory.ts';
 export type { Finding as VerifyFinding, VerifyReport } from './verify/report.ts';
 export { createSigningKey } from './verify/signing-key.ts';

@@ -74,7 +74,9 @@ export function openRepository(context: RepositoryContext): Repository {
     keys,
     roots: createRoots(store, open),
     // Without keys: it serves copying, which has to prove that bytes are the stored ones, on hosts that cannot read.
-    check: (key, { signal } = {}) => checkObject(store, codecs, key, signal),
+    check: async (key, { signal } = {}) => {
+      await checkObject(store, codecs, key, signal);
+    },
     signers: {
       list: async (options = {}) => (await signers(options)).list(options),
       announce: async (options = {}) => (await signers(options)).announce(options),

@@ -1,4 +1,4 @@
-import { link, mkdir, mkdtemp, readdir, rename, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
+import { copyFile, link, mkdir, mkdtemp, readdir, rename, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Host, Store } from '@keyframe/contracts';
@@ -227,6 +227,23 @@ test('a staging directory removed by hand is made again', async () => {
   await rm(join(directory, '.keyframe-staging'), { recursive: true });
   await store.put('b', textOf('x'));
   expect((await store.stat('b'))?.sizeBytes).toBe(1);
+});
+
+test('an object that was copied with its time is told from the one it was copied from', async () => {
+  const directory = newDirectory();
+  const store = open(directory);
+  await store.put('a', textOf('bytes'));
+  const before = await store.stat('a');
+  const path = join(directory, 'a');
+  const { atime, mtime } = await stat(path);
+  await copyFile(path, `${path}.new`);
+  await rename(`${path}.new`, path);
+  await utimes(path, atime, mtime);
+  const after = await store.stat('a');
+  // utimes takes whole microseconds, and floating ones at that.
+  expect(Math.abs(Number(after?.modifiedAt) - Number(before?.modifiedAt))).toBeLessThanOrEqual(1);
+  expect(after?.place).not.toBe(before?.place);
+  expect((await Array.fromAsync(store.list('')))[0]?.place).toBe(after?.place);
 });
 
 test('an object with further links is an object', async () => {

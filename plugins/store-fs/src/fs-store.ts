@@ -13,7 +13,7 @@ import {
   type Store,
 } from '@keyframe/contracts';
 import { abortable, openExact } from '@keyframe/contracts/streams';
-import { infoOf, listObjects } from './list.ts';
+import { infoOf, listObjects, placedInfoOf } from './list.ts';
 import { assertStoreKey, Root } from './root.ts';
 import {
   ignoringSystem,
@@ -233,7 +233,7 @@ async function stat(root: Root, key: string, signal: AbortSignal | undefined): P
   const found = await lstat(path).catch(ignoringSystem('ENOENT', 'ENOTDIR'));
   if (found === undefined) await root.confirm();
   if (found?.isSymbolicLink() === true) throw symbolicLink(path);
-  return found?.isFile() === true ? infoOf(key, found) : undefined;
+  return found?.isFile() === true ? placedInfoOf(key, found) : undefined;
 }
 
 async function remove(

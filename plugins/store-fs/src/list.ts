@@ -15,6 +15,12 @@ export const infoOf = (key: string, { size, mtime }: Stats): ObjectInfo => ({
   modifiedAt: mtime,
 });
 
+/** With what a copy of the file does not take along, whatever it was copied with. The device has another number after a boot. */
+export const placedInfoOf = (key: string, stats: Stats): ObjectInfo => ({
+  ...infoOf(key, stats),
+  place: `${stats.ino} ${stats.ctimeMs}`,
+});
+
 /** Objects under `prefix` in the order of their keys. Only directories that can hold such keys are read. */
 export async function* listObjects(
   root: Root,
@@ -79,6 +85,6 @@ async function describe({ directory, key }: Level, entry: Dirent): Promise<Objec
     if (entry.isSymbolicLink()) throw symbolicLink(place.path);
     if (!entry.isFile()) return undefined;
     const found = await lstat(place.path).catch(ignoringSystem('ENOENT')); // deleted since the directory was read
-    return found === undefined ? undefined : infoOf(place.key, found);
+    return found === undefined ? undefined : placedInfoOf(place.key, found);
   });
 }

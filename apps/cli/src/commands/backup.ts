@@ -2,6 +2,7 @@ import { KeyframeError } from '@keyframe/contracts';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 import { describeBackup, formatDamage } from '../output/backup-report.ts';
 import { formatDuration, formatSize } from '../output/format.ts';
+import { formatRenewed } from '../output/known-damage.ts';
 
 export const command: Command = defineCommand({
   name: 'backup',
@@ -147,6 +148,7 @@ With data checksums on, every page that is read is verified. One that is damaged
       ...(report.reusedBytes === 0
         ? []
         : [['reused', `${formatSize(report.reusedBytes)} of earlier backups`] as const]),
+      ['healed', formatRenewed(report)],
       ['WAL', `${report.startLsn} to ${report.stopLsn} on timeline ${report.timeline}, all archived`],
       ['took', formatDuration(report.durationMs)],
     ]);

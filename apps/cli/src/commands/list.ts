@@ -1,6 +1,7 @@
 import type { KeyframeError } from '@keyframe/contracts';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 import { formatSize, formatTime } from '../output/format.ts';
+import { formatKnownDamage, healedFrom } from '../output/known-damage.ts';
 import { type BackupReport, describeBackup, formatDamage, formatOverhead } from '../output/backup-report.ts';
 
 export const command: Command = defineCommand({
@@ -8,13 +9,15 @@ export const command: Command = defineCommand({
   summary: 'List the backups of a cluster',
   description: `Shows published backups in the order they stopped, and below them those that are expired and can still be brought back, and what interrupted backups left behind.
 
+Below them stand backups that need packs which a verification found damaged or missing, as far as that is known, and from which backup on none does.
+
 Every backup is restored by itself, whatever it builds on. \`size\` is what a restore writes, \`stored\` what the backup added to the repository, \`reused\` what it found there already, and \`scatter\` what a restore reads beyond what it needs.`,
   examples: [{ run: 'keyframe list' }, { run: 'keyframe list --json' }],
   positionals: [],
   options: {},
   exits: { 0: 'listed; also when there is none', 4: 'a backup record is damaged', ...FAULT_EXITS },
   async run({ openApp, signal }) {
-    const { expiredBackups } = await import('@keyframe/engine');
+    const { damagedBackups, expiredBackups } = await import('@keyframe/engine');
     const app = await openApp();
     await app.repository.identity({ signal });
     const history = app.repository.cluster(app.clusterName);
@@ -35,6 +38,7 @@ Every backup is restored by itself, whatever it builds on. \`size\` is what a re
         backups,
         expired: await expiredBackups(history, { signal }),
         damaged: damaged.map(({ message, hint }) => ({ message, hint })),
+        knownDamage: await damagedBackups(history, { signal }),
         unfinished: unfinished.map(({ label, startedAt, holder, storedBytes }) => ({
           label,
           startedAt,
@@ -44,7 +48,7 @@ Every backup is restored by itself, whatever it builds on. \`size\` is what a re
       },
     };
   },
-  renderText({ cluster, repository, backups, expired, damaged, unfinished }, out) {
+  renderText({ cluster, repository, backups, expired, damaged, knownDamage, unfinished }, out) {
     if (backups.length === 0) out.line(`no backup of ${cluster} in ${repository}: run keyframe backup`);
     out.table(
       [
@@ -80,6 +84,18 @@ Every backup is restored by itself, whatever it builds on. \`size\` is what a re
     for (const each of backups) {
       const damage = formatDamage(each);
       if (damage !== undefined) out.line(`${out.style('bad', each.label)}: ${damage}; keyframe show lists them`);
+    }
+    for (const { label } of backups) {
+      const damage = formatKnownDamage(label, knownDamage);
+      if (damage !== undefined) out.line(`${out.style('bad', label)}: ${damage}`);
+    }
+    if (knownDamage.length > 0) {
+      const healed = healedFrom(backups, knownDamage);
+      out.line(
+        healed === undefined
+          ? 'the newest backup needs damaged packs: run keyframe backup, which stores anew what lay there'
+          : `${healed} and later ones need no damaged pack`,
+      );
     }
     for (const { message, hint } of damaged) out.line(`${out.style('bad', 'damaged')}: ${message}; ${hint}`);
     for (const { label, startedAt, host, storedBytes } of unfinished)

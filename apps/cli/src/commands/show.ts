@@ -1,6 +1,7 @@
 import { KeyframeError } from '@keyframe/contracts';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 import { formatSize, formatTime } from '../output/format.ts';
+import { formatRenewed } from '../output/known-damage.ts';
 import { type BackupReport, describeBackup, formatDamage, formatOverhead } from '../output/backup-report.ts';
 
 export const command: Command = defineCommand({
@@ -14,12 +15,12 @@ export const command: Command = defineCommand({
   options: { files: { kind: 'boolean', flag: '--files', description: 'list every file of the backup' } },
   exits: { 0: 'shown', 4: 'its record or manifest is damaged', ...FAULT_EXITS },
   async run({ openApp, options, positionals, signal }) {
-    const { findBackup } = await import('@keyframe/engine');
+    const { damagedBackups, findBackup } = await import('@keyframe/engine');
     const app = await openApp();
     await app.repository.identity({ signal });
-    const { archive, record } = await findBackup(app.repository.cluster(app.clusterName), positionals.label, {
-      signal,
-    });
+    const history = app.repository.cluster(app.clusterName);
+    const { archive, record } = await findBackup(history, positionals.label, { signal });
+    const known = await damagedBackups(history, { signal });
     const files: { path: string; sizeBytes: number; mode: string }[] = [];
     if (options.files) {
       const manifest = await archive.backups.manifest(record, { signal });
@@ -34,6 +35,7 @@ export const command: Command = defineCommand({
         ...describeBackup(record),
         manifest,
         backupLabel: record.backupLabel,
+        knownDamage: known.filter(({ backups }) => backups.includes(record.label)),
         ...(options.files ? { fileList: files } : {}),
       },
     };
@@ -53,11 +55,14 @@ export const command: Command = defineCommand({
       ['size', `${formatSize(report.sizeBytes)} in ${report.files} files`],
       ['stored', `${formatSize(report.storedBytes)} in ${report.packs} packs`],
       ...reuse(report),
+      ['healed', formatRenewed(report)],
       ['checksums', checksums(report)],
       ...report.tablespaces.map(({ oid, location }) => ['tablespace', `${oid} at ${location}`] as const),
       ['manifest', `${report.manifest.key}, sha256 ${report.manifest.sha256}`],
       ['taken by', report.tool],
     ]);
+    for (const { pack, what, foundAt } of report.knownDamage)
+      out.line(`${out.style('bad', 'damaged')}: it needs ${pack}: ${what} (found ${formatTime(foundAt)})`);
     for (const { path, block, relation } of report.damagedPages ?? [])
       out.line(
         `${out.style('bad', 'damaged')}: page ${block} of ${path}${relation === undefined ? '' : ` (${relation})`}`,

@@ -3,7 +3,7 @@ import { KeyframeError, type Store } from '@keyframe/contracts';
 import type { VerifyReport, VerifyRequest } from '@keyframe/engine';
 import type { App } from '@keyframe/runtime';
 import type { CommandContext, CommandResult } from '../command.ts';
-import { formatDuration, formatSize } from './format.ts';
+import { formatDuration, formatSize, formatTime } from './format.ts';
 import type { TextOutput } from './text.ts';
 
 /** What was found, and how long it took. */
@@ -29,7 +29,8 @@ export async function runVerify(
   const started = performance.now();
   try {
     const memory = await openMemory(memoryFile(app, id, storeName));
-    const context = { history: repository.cluster(app.clusterName), memory, now: app.host.now };
+    const isAlone = storeName !== undefined && app.mirror !== undefined;
+    const context = { history: repository.cluster(app.clusterName), memory, now: app.host.now, isAlone };
     const report = await verify(context, request, { signal, onEvent: shown.onEvent });
     const remarks = [...report.remarks, ...ofSeveral(app, storeName), ...toMend(app, report)];
     const durationMs = Math.round(performance.now() - started);
@@ -118,8 +119,8 @@ export function renderVerify(report: VerifyRun, out: TextOutput): void {
         ? undefined
         : `${formatSize(spent.readBytes)} in ${spent.requests} requests, ${formatDuration(report.durationMs)}`,
     ],
-    ['checked', report.dryRun ? undefined : `${coverage.checked} ${LEVELS[report.level]}`],
-    ['remembered', coverage.remembered === 0 ? undefined : `${coverage.remembered}, unchanged since they were checked`],
+    ['checked', report.dryRun ? undefined : `${coverage.checked} ${LEVELS[report.level]}${ofHashes(coverage)}`],
+    ['remembered', formatRemembered(coverage)],
     ['left out', coverage.leftOut === 0 ? undefined : `${coverage.leftOut} by the sample; its seed is ${report.seed}`],
     ...report.epochs.map(({ epoch, chain }): [string, string | undefined] => [
       `chain ${epoch}`,
@@ -132,6 +133,15 @@ export function renderVerify(report: VerifyRun, out: TextOutput): void {
       ? out.style('good', 'nothing is wrong')
       : out.style('bad', `${findings.length} ${findings.length === 1 ? 'thing is' : 'things are'} wrong`),
   );
+}
+
+function formatRemembered({ remembered, oldestReadAt = '' }: VerifyReport['coverage']): string | undefined {
+  if (remembered === 0) return undefined;
+  return `${remembered}, unchanged by their ends since ${formatTime(oldestReadAt)} or later`;
+}
+
+function ofHashes({ hashed }: VerifyReport['coverage']): string {
+  return hashed === 0 ? '' : `, ${hashed} of them by hashes alone`;
 }
 
 const LEVELS = { outline: 'by header, frame table and end', content: 'byte for byte' } as const;

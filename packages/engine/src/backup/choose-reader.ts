@@ -19,13 +19,20 @@ const FIRST_WITH_SUMMARIES = 170_000;
  * Blocks chosen by the server's WAL summaries are taken only while it stays on one timeline: a summarizer that ran ahead of
  * a recovery has left summaries of WAL that was never replayed.
  */
-export function chooseReader(from: 'stream' | 'local', { type, base }: BaseChoice, source: SourceFacts): ReaderChoice {
+export function chooseReader(
+  from: 'stream' | 'local',
+  { type, base }: BaseChoice,
+  source: SourceFacts,
+  suspects = 0,
+): ReaderChoice {
   if (from === 'local') return { method: 'local', why: undefined, warning: undefined };
   const stream = (why: string | undefined): ReaderChoice => ({ method: 'stream', why, warning: undefined });
   if (type === 'full' || base === undefined || source.postgresVersion < FIRST_WITH_SUMMARIES) return stream(undefined);
   if (!source.summarizesWal) return stream('summarize_wal is off');
   if (base.timeline !== source.timeline || base.stopTimeline !== source.timeline)
     return stream(`the server went from timeline ${base.timeline} to ${source.timeline} since backup ${base.label}`);
+  // What lies in them is stored anew, so its bytes must come.
+  if (suspects > 0) return stream(`packs that backup ${base.label} needs are damaged or missing`);
   if ((base.damagedPageCount ?? 0) > 0) return stream(`backup ${base.label} has damaged pages`);
   return { method: 'stream-incremental', why: undefined, warning: warningOf(source.postgresVersion) };
 }

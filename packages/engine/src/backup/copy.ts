@@ -1,5 +1,5 @@
 /** What all ways of reading a cluster share: which file is compared with what, and by which rule. @packageDocumentation */
-import type { Lsn, TimelineId } from '@keyframe/contracts';
+import { hasCode, type Lsn, type TimelineId } from '@keyframe/contracts';
 import {
   type BackupEntry,
   type BackupStart,
@@ -9,7 +9,7 @@ import {
   type RelationFile,
 } from '@keyframe/postgres';
 import type { BackupWriter, BaseFile, BaseFiles, FileSink } from '@keyframe/repository';
-import type { StageOptions } from '../events.ts';
+import { type StageOptions, warnOf } from '../events.ts';
 import { pause } from '../pause.ts';
 import { DamagedPages, type ReadPageAgain } from './damaged-pages.ts';
 import { CHUNK_BYTES, PAGE_BYTES, type PageFile, PageLane } from './page-lane.ts';
@@ -55,6 +55,7 @@ export class Copy {
   /** Blocks by path that were damaged when the base was taken. */
   #spoiled: ReadonlyMap<string, ReadonlySet<number>> = new Map();
   #lanes: PageLane[] = [];
+  #isToldOfBase = false;
 
   constructor(context: CopyContext, options: StageOptions) {
     this.#context = context;
@@ -110,7 +111,7 @@ export class Copy {
   /** Opens a file for writing. `sizeBytes` is that of the whole file. */
   async open(entry: BackupEntry, sizeBytes: number = entry.sizeBytes): Promise<CopyFile> {
     const { writer, base, source, changes } = this.#context;
-    const before = await base?.find(entry.path, this.#options);
+    const before = await this.#before(base, entry.path);
     const { path, mode, modifiedAtSeconds } = entry;
     const sink = writer.file({ path, mode, modifiedAtSeconds, sizeBytes }, before);
     const relation = this.#judges ? parseRelationPath(path) : undefined;
@@ -121,6 +122,18 @@ export class Copy {
     const onKept = (): void => this.kept.add(relation);
     const isDoubtful = keptBlocks > firstBlock ? this.#doubtsOf(path, relation) : undefined;
     return { sink, base: before, pages: { path, sink, firstBlock, keptBlocks, isDoubtful, onKept } };
+  }
+
+  /** What the manifest of the base cannot tell any more is read and stored anew. */
+  async #before(base: BaseFiles | undefined, path: string): Promise<BaseFile | undefined> {
+    try {
+      return await base?.find(path, this.#options);
+    } catch (error) {
+      if (!hasCode(error, 'CORRUPT')) throw error;
+      if (!this.#isToldOfBase) warnOf(this.#options)(error);
+      this.#isToldOfBase = true;
+      return undefined;
+    }
   }
 
   /** What is damaged in the base may be right by now, be it under the same LSN: another disk, or another server. */

@@ -12,11 +12,12 @@ import type { BackupRecord, ClusterHistory, EpochArchive, Lease, LeaseHolder, Re
 import type { ArchiveExpectation } from '../doctor/evidence.ts';
 import { type StageOptions, warnOf } from '../events.ts';
 import { createNudge } from '../server/nudge.ts';
-import { chooseBase, type WantedType } from './choose-base.ts';
+import type { WantedType } from './choose-base.ts';
 import { chooseReader } from './choose-reader.ts';
 import { discardLeftovers } from './discard-leftovers.ts';
 import { foretellArchiving } from './foretell-archiving.ts';
 import { holderState } from './holder.ts';
+import { openBase } from './open-base.ts';
 import { connectSource } from './stream-reader.ts';
 import { epochOf, readSource, type SourceFacts, timelineHistory } from './source-facts.ts';
 import { type Attempt, Doubtful, writeBackup } from './write-backup.ts';
@@ -122,15 +123,10 @@ async function underLease(
   await foretellArchiving(context, archive, options);
   await discardLeftovers(archive, context.holder, holderState, options);
   const backups = await archive.backups.list({ ...options, onDamage: warnOf(options) });
-  const choice = chooseBase({
-    wanted: input.type ?? 'auto',
-    reuse: input.reuse ?? true,
-    backups,
-    source,
-    history,
-  });
+  const question = { wanted: input.type ?? 'auto', reuse: input.reuse ?? true, backups, source, history };
+  const { choice, base } = await openBase(question, archive, options);
   if (choice.why !== undefined) tell(options, `taking a full backup: ${choice.why}`);
-  return await increment({ context, input, lease, source, archive, history, choice }, options);
+  return await increment({ context, input, lease, source, archive, history, choice, base }, options);
 }
 
 type Common = Omit<Attempt, 'reader' | 'proof'>;
@@ -140,16 +136,17 @@ type Common = Omit<Attempt, 'reader' | 'proof'>;
  * blocks to page LSNs, and from these to content.
  */
 async function increment(common: Common, options: BackupOptions): Promise<BackupRecord> {
-  const { choice, source, input, archive, history } = common;
-  const reader = chooseReader(input.from ?? 'stream', choice, source);
+  const { choice, source, input, archive, history, base } = common;
+  const reader = chooseReader(input.from ?? 'stream', choice, source, base?.suspects.size);
   if (reader.why !== undefined) tell(options, `reading all pages: ${reader.why}`);
   if (reader.warning !== undefined) options.onEvent?.({ kind: 'warning', message: reader.warning });
   if (reader.method === 'stream-incremental') {
     try {
       return await writeBackup({ ...common, reader: reader.method, proof: undefined }, options);
     } catch (error) {
-      // Where the base is scattered its frames are read and stored anew, which a host that only writes cannot do.
-      if (!hasCode(error, 'INCREMENTAL_UNAVAILABLE', 'KEY_REQUIRED', 'KEY_WRONG')) throw error;
+      // Where the base is scattered its frames are read and stored anew, which a host that only writes cannot do, and which
+      // ends where one is damaged: all pages at hand, they are stored anew.
+      if (!hasCode(error, 'INCREMENTAL_UNAVAILABLE', 'KEY_REQUIRED', 'KEY_WRONG', 'CORRUPT')) throw error;
       warnOf(options)(error);
       tell(options, 'reading all pages instead');
     }

@@ -40,6 +40,8 @@ export interface Attempt {
   /** Of the timeline that the server is on. */
   readonly history: TimelineHistory;
   readonly choice: BaseChoice;
+  /** Files of the backup that was chosen. */
+  readonly base: BaseFiles | undefined;
   readonly reader: BackupMethod;
   /** Given where page LSNs are taken at their word. */
   readonly proof: ProvenBase | undefined;
@@ -52,8 +54,7 @@ type BackupOptions = StageOptions & { readonly signal: AbortSignal };
 
 /** @throws {Doubtful} when the WAL of the copy makes a kept page doubtful; nothing is left of the attempt */
 export async function writeBackup(attempt: Attempt, options: BackupOptions): Promise<BackupRecord> {
-  const { context, input, archive, choice, reader } = attempt;
-  const base = choice.base === undefined ? undefined : await archive.backups.base(choice.base, options);
+  const { context, input, archive, choice, reader, base } = attempt;
   const parent = choice.base === undefined ? {} : { parent: choice.base.label };
   const writer = await archive.backups.begin(
     { type: choice.type, method: reader, ...parent, holder: context.holder, tool: context.tool },

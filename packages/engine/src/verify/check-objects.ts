@@ -11,6 +11,8 @@ export interface Task {
   readonly object: ListedObject;
   /** A WAL segment whose records are to be walked: here its outline is read, and the walk reads the rest. */
   readonly isWalked: boolean;
+  /** Damage of it is known: it is read whole, whatever is asked for and remembered. */
+  readonly isSuspect?: boolean | undefined;
   /** Told of what was read. False: something is wrong with it, so it is not remembered as right. */
   proven(proof: ObjectProof): boolean;
   /** Told of what is wrong. */
@@ -40,20 +42,30 @@ const WHOLE_AT_ONCE = 2;
 
 /** Decides what to do with each. They are made one by one and kept nowhere: an archive may hold a million WAL files. */
 export function* planTasks(tasks: Iterable<Task>, memory: VerifyMemory, choice: Choice): Generator<PlannedTask> {
-  for (const task of tasks) yield { task, step: stepFor(task.object, memory.get(task.object.key), choice) };
+  for (const task of tasks) {
+    const step = task.isSuspect === true ? 'read' : stepFor(task.object, memory.get(task.object.key), choice);
+    yield { task, step };
+  }
+}
+
+/** Whether every byte of it is to be read here. */
+function isWhole({ task, step }: PlannedTask, { level }: Choice): boolean {
+  return task.isSuspect === true || (step === 'read' && level === 'content' && !task.isWalked);
 }
 
 /** What that will cost, were everything as it is remembered. */
-export function costOf(planned: Iterable<PlannedTask>, { level }: Choice): Cost {
+export function costOf(planned: Iterable<PlannedTask>, choice: Choice): Cost {
   let [objects, readBytes, requests] = [0, 0, 0];
-  for (const { task, step } of planned) {
+  for (const each of planned) {
+    const { task, step } = each;
     if (step === 'leave') continue;
     const { kind, sizeBytes } = task.object;
-    const isWhole = step === 'read' && level === 'content';
+    // The walk reads all of a segment.
+    const isAll = isWhole(each, choice) || (step === 'read' && choice.level === 'content');
     objects += 1;
-    requests += step === 'compare' ? 1 : isWhole ? 5 : 2;
+    requests += step === 'compare' ? 1 : isAll ? 5 : 2;
     const outline = step === 'compare' ? FOOTER_BYTES : OUTLINE_BYTES[kind];
-    readBytes += isWhole ? sizeBytes + Math.min(outline, sizeBytes) : Math.min(outline, sizeBytes);
+    readBytes += isAll ? sizeBytes + Math.min(outline, sizeBytes) : Math.min(outline, sizeBytes);
   }
   return { objects, readBytes, requests };
 }
@@ -63,6 +75,10 @@ export interface Work {
   checked: number;
   remembered: number;
   leftOut: number;
+  /** Of those checked: read whole, and held against hashes alone. */
+  hashed: number;
+  /** When the bytes of what is remembered were read, the longest ago; milliseconds since 1970. */
+  oldestMs: number | undefined;
   readBytes: number;
   requests: number;
 }
@@ -82,12 +98,10 @@ export async function checkObjects(
   context: WorkContext,
   options: Abortable,
 ): Promise<void> {
-  const isWhole = ({ task, step }: PlannedTask): boolean =>
-    step === 'read' && context.choice.level === 'content' && !task.isWalked;
   const check = (each: PlannedTask, signal: AbortSignal): Promise<void> => checkOne(each, context, signal);
   // Packs and manifests, not WAL: there are few of them. What is read now may be remembered when its turn comes.
   const whole = new Set<string>();
-  for (const each of plan()) if (isWhole(each)) whole.add(each.task.object.key);
+  for (const each of plan()) if (isWhole(each, context.choice)) whole.add(each.task.object.key);
   const isMarked = ({ task }: PlannedTask): boolean => whole.has(task.object.key);
   await eachOf(
     filtered(plan(), (each) => !isMarked(each)),
@@ -102,7 +116,8 @@ function* filtered<Item>(items: Iterable<Item>, isWanted: (item: Item) => boolea
   for (const item of items) if (isWanted(item)) yield item;
 }
 
-async function checkOne({ task, step }: PlannedTask, context: WorkContext, signal: AbortSignal): Promise<void> {
+async function checkOne(planned: PlannedTask, context: WorkContext, signal: AbortSignal): Promise<void> {
+  const { task, step } = planned;
   const { work, memory, choice, now } = context;
   const { object, archive } = task;
   if (step === 'leave') {
@@ -117,21 +132,28 @@ async function checkOne({ task, step }: PlannedTask, context: WorkContext, signa
     if (step === 'compare') {
       const proof = await archive.checks.root(object, { signal });
       take(proof);
-      if (proof.root === memory.get(object.key)?.root && task.proven(proof)) {
+      const known = memory.get(object.key);
+      if (known !== undefined && proof.root === known.root && task.proven(proof)) {
         work.remembered += 1;
+        work.oldestMs = Math.min(work.oldestMs ?? known.atMs, known.atMs);
         return;
       }
     }
-    const level = choice.level === 'content' && !task.isWalked ? 'content' : 'outline';
-    const proof = await archive.checks[level](object, { signal });
+    const asked = isWhole({ task, step: 'read' }, choice) ? 'content' : 'outline';
+    const proof = await archive.checks[asked](object, { signal });
     take(proof);
     work.checked += 1;
-    if (task.proven(proof))
-      memory.set(object.key, { root: proof.root, sizeBytes: object.sizeBytes, level, atMs: now() });
+    // What was only hashed is remembered as that: another host may have the key.
+    const level = proof.reading === 'hashed' ? 'hashes' : asked;
+    if (level === 'hashes') work.hashed += 1;
+    const { sizeBytes, stamp } = object;
+    if (task.proven(proof)) memory.set(object.key, { root: proof.root, sizeBytes, level, atMs: now(), stamp });
+    else memory.forget(object.key);
     if (task.isWalked) task.toWalk(proof.root);
   } catch (error) {
     if (!hasCode(error, 'CORRUPT', 'REPOSITORY_FORMAT')) throw error;
     work.checked += 1;
+    memory.forget(object.key);
     task.failed(error);
   } finally {
     context.onProgress();

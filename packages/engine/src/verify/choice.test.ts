@@ -19,6 +19,21 @@ test('what is known at this level or a deeper one is compared, until it was too 
   expect(stepFor(object(), known('content', 999), { level: 'content', sinceMs: 1000 })).toBe('read');
 });
 
+test('another copy in the place of the one that was read is read, where the store tells them apart', () => {
+  const there = { ...object(), stamp: 5 };
+  expect(stepFor(there, { ...known('content'), stamp: 5 }, { level: 'content' })).toBe('compare');
+  expect(stepFor(there, { ...known('content'), stamp: 6 }, { level: 'outline' })).toBe('read');
+  expect(stepFor(there, known('content'), { level: 'outline' })).toBe('read');
+  expect(stepFor(object(), { ...known('content'), stamp: 6 }, { level: 'content' })).toBe('compare');
+});
+
+test('what was only hashed is read again where it can be decoded, and nowhere else', () => {
+  expect(stepFor(object(), known('hashes'), { level: 'content', canDecode: true })).toBe('read');
+  expect(stepFor(object(), known('hashes'), { level: 'content', canDecode: false })).toBe('compare');
+  expect(stepFor(object(), known('outline'), { level: 'content', canDecode: false })).toBe('read');
+  expect(stepFor(object(), known('hashes'), { level: 'outline' })).toBe('compare');
+});
+
 test('a sample reads about its share, known or not, and the same one for the same seed', () => {
   const keys = Array.from({ length: 2000 }, (_, index) => `pack-${index}`);
   const taken = (seed: number): string[] =>

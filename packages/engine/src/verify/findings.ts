@@ -8,7 +8,7 @@ const NO_HITS: Hits = { backups: [], moments: [] };
 
 /** What to do, by what is lost. */
 const HINTS = {
-  pack: 'Keep what is there for inspection, take a full backup with `keyframe backup --type full --no-reuse`, and restore from an older one meanwhile.',
+  pack: 'Keep what is there for inspection, take a backup with `keyframe backup`, which stores anew what lay there, and restore from an older one meanwhile.',
   spare:
     'The backup can be restored from the other copy; take a new one with `keyframe backup`, and check the storage.',
   record:

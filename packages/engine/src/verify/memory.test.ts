@@ -37,6 +37,18 @@ test('what was written before a kill counts, and a line that it cut off does not
   expect([last.get('after'), last.get('k39')]).toEqual([checked(5), checked(39)]);
 });
 
+test('what is forgotten is not known to the next run, and which copy was read is', async () => {
+  const memory = await openMemory(fileIn());
+  memory.set('a', checked(1));
+  memory.set('b', { ...checked(2), level: 'hashes', stamp: 77 });
+  memory.forget('a');
+  memory.forget('never');
+  expect(memory.get('a')).toBeUndefined();
+  await memory.close(() => true);
+  const next = await openMemory(fileIn());
+  expect([next.get('a'), next.get('b')]).toEqual([undefined, { ...checked(2), level: 'hashes', stamp: 77 }]);
+});
+
 test('lines of another form are forgotten', async () => {
   const memory = await openMemory(fileIn());
   memory.set('a', checked(1));

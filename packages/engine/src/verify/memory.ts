@@ -2,8 +2,8 @@
 import { appendFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** How much of an object was read. */
-export type Level = 'outline' | 'content';
+/** How much of an object was read: its ends, every byte held against hashes for want of a key, or every byte decoded. */
+export type Level = 'outline' | 'hashes' | 'content';
 
 /** What is remembered of an object. */
 export interface Checked {
@@ -12,12 +12,16 @@ export interface Checked {
   readonly level: Level;
   /** Milliseconds since 1970. */
   readonly atMs: number;
+  /** Which copy of it that was, where the store tells. */
+  readonly stamp?: number | undefined;
 }
 
 /** Remembers what was checked. Nothing that it says is believed of an object with another end or another size. */
 export interface VerifyMemory {
   get(key: string): Checked | undefined;
   set(key: string, checked: Checked): void;
+  /** What is wrong now was right no more than until now. */
+  forget(key: string): void;
   /** Settles when all is in the file. Later calls of `set` are written later. */
   flush(): Promise<void>;
   /** Flushes, and rewrites the file without what is superseded or not in `keys` any more. */
@@ -49,7 +53,8 @@ class FileMemory implements VerifyMemory {
     this.#file = file;
     for (const line of text.split('\n')) {
       const entry = parseLine(line);
-      if (entry !== undefined) this.#known.set(entry.key, entry.checked);
+      if (entry?.checked !== undefined) this.#known.set(entry.key, entry.checked);
+      else if (entry !== undefined) this.#known.delete(entry.key);
       if (line !== '') this.#lines += 1;
     }
     // A line that a kill cut off must not run into the next one.
@@ -62,7 +67,15 @@ class FileMemory implements VerifyMemory {
 
   set(key: string, checked: Checked): void {
     this.#known.set(key, checked);
-    this.#waiting.push(formatLine(key, checked));
+    this.#append(formatLine(key, checked));
+  }
+
+  forget(key: string): void {
+    if (this.#known.delete(key)) this.#append(JSON.stringify([key]));
+  }
+
+  #append(line: string): void {
+    this.#waiting.push(line);
     this.#lines += 1;
     // Failing, it is told by the next flush.
     if (this.#waiting.length >= LINES_PER_WRITE) this.#write().catch(() => undefined);
@@ -92,11 +105,12 @@ class FileMemory implements VerifyMemory {
   }
 }
 
-function formatLine(key: string, { root, sizeBytes, level, atMs }: Checked): string {
-  return JSON.stringify([key, root, sizeBytes, level, atMs]);
+function formatLine(key: string, { root, sizeBytes, level, atMs, stamp }: Checked): string {
+  return JSON.stringify([key, root, sizeBytes, level, atMs, ...(stamp === undefined ? [] : [stamp])]);
 }
 
-function parseLine(line: string): { readonly key: string; readonly checked: Checked } | undefined {
+/** A line with a key alone takes back what an earlier one says. */
+function parseLine(line: string): { readonly key: string; readonly checked: Checked | undefined } | undefined {
   let parsed: unknown;
   try {
     parsed = JSON.parse(line);
@@ -104,12 +118,15 @@ function parseLine(line: string): { readonly key: string; readonly checked: Chec
     if (error instanceof SyntaxError) return undefined;
     throw error;
   }
-  const [key, root, sizeBytes, level, atMs] = Array.isArray(parsed) ? (parsed as unknown[]) : [];
+  const [key, root, sizeBytes, level, atMs, stamp] = Array.isArray(parsed) ? (parsed as unknown[]) : [];
+  if (typeof key !== 'string') return undefined;
+  if (root === undefined) return { key, checked: undefined };
   const isRight =
-    typeof key === 'string' &&
-    typeof root === 'string' &&
-    typeof sizeBytes === 'number' &&
-    (level === 'outline' || level === 'content') &&
-    typeof atMs === 'number';
-  return isRight ? { key, checked: { root, sizeBytes, level, atMs } } : undefined;
+    typeof root === 'string' && typeof sizeBytes === 'number' && isLevel(level) && typeof atMs === 'number';
+  if (!isRight) return undefined;
+  return { key, checked: { root, sizeBytes, level, atMs, ...(typeof stamp === 'number' ? { stamp } : {}) } };
+}
+
+function isLevel(value: unknown): value is Level {
+  return value === 'outline' || value === 'hashes' || value === 'content';
 }

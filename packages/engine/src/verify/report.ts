@@ -48,6 +48,10 @@ export interface Coverage {
   readonly remembered: number;
   /** Left out by the sample. */
   readonly leftOut: number;
+  /** Of those checked: every byte was held against hashes, and none was decoded, for want of a key. */
+  readonly hashed: number;
+  /** When what is remembered was read, the longest ago; ISO 8601 in UTC. Bytes can rot since without a sign at the end. */
+  readonly oldestReadAt: string | undefined;
 }
 
 /** What the signed history says. */

@@ -18,14 +18,17 @@ export interface EpochSurvey {
   readonly archive: EpochArchive;
   /** By key. WAL files are in `wal`. */
   readonly objects: ReadonlyMap<string, ListedObject>;
-  /** Sizes by the names of WAL files; a name is all that is kept of each, since there may be a million. */
-  readonly wal: ReadonlyMap<string, number>;
+  /** By the names of WAL files; little is kept of each, since there may be a million. */
+  readonly wal: ReadonlyMap<string, ListedWal>;
   /** The backups that are looked at. */
   readonly records: readonly BackupRecord[];
   readonly inventory: WalInventory;
   readonly histories: ReadonlyMap<TimelineId, TimelineHistory>;
   readonly courses: readonly Course[];
 }
+
+/** What is kept of a WAL file that was listed. */
+export type ListedWal = Pick<ListedObject, 'sizeBytes' | 'stamp'>;
 
 /** A pack with the backups that need it. */
 export interface NeededPack {
@@ -55,11 +58,13 @@ async function surveyEpoch(
   // Records first: what they need was there before them, so a listing made later has it, also while backups are taken.
   const all = await archive.backups.list({ ...options, onDamage: (fault) => findings.damagedRecord(fault) });
   const objects = new Map<string, ListedObject>();
-  const wal = new Map<string, number>();
+  const wal = new Map<string, ListedWal>();
   for await (const object of archive.checks.list(options))
     // A name that was cut out of a key would keep the whole key in memory.
-    if (object.kind === 'wal') wal.set(Buffer.from(object.name).toString('latin1'), object.sizeBytes);
-    else objects.set(object.key, object);
+    if (object.kind === 'wal') {
+      const { name, sizeBytes, stamp } = object;
+      wal.set(Buffer.from(name).toString('latin1'), { sizeBytes, stamp });
+    } else objects.set(object.key, object);
   const records = labels.length === 0 ? all : all.filter(({ label }) => labels.includes(label));
   const inventory = await archive.wal.inventory({ ...options, segmentSizeBytes: all.at(-1)?.walSegmentSizeBytes });
   const histories = await readHistories({ archive, inventory, wal, records }, findings, options);
@@ -102,8 +107,8 @@ export function walObject(
   { archive, wal }: Pick<EpochSurvey, 'archive' | 'wal'>,
   name: string,
 ): ListedObject | undefined {
-  const sizeBytes = wal.get(name);
-  return sizeBytes === undefined ? undefined : { key: archive.checks.keyOf('wal', name), kind: 'wal', sizeBytes, name };
+  const listed = wal.get(name);
+  return listed === undefined ? undefined : { key: archive.checks.keyOf('wal', name), kind: 'wal', ...listed, name };
 }
 
 /** Reads the manifests, both copies of each, and gathers which packs are needed by whom. */

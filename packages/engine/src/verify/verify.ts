@@ -4,7 +4,15 @@
  * @packageDocumentation
  */
 import { hasCode, segmentName, type TimelineId } from '@keyframe/contracts';
-import type { ChainHead, ClusterHistory, EpochArchive, ListedObject, ObjectProof, PackUse } from '@keyframe/repository';
+import type {
+  ChainHead,
+  ClusterHistory,
+  DamagedPack,
+  EpochArchive,
+  ListedObject,
+  ObjectProof,
+  PackUse,
+} from '@keyframe/repository';
 import { type StageOptions } from '../events.ts';
 import { type CheckedChain, checkChain, hitsOfFile } from './check-chain.ts';
 import {
@@ -20,6 +28,8 @@ import { type Choice, stepFor } from './choice.ts';
 import { gapsOf, type Hits, hitsOf } from './courses.ts';
 import { Findings } from './findings.ts';
 import type { VerifyMemory } from './memory.ts';
+import { noteDamage, type PackVerdicts } from './note-damage.ts';
+import { tellReading } from './reading-remarks.ts';
 import type { Cost, VerifyReport } from './report.ts';
 import { settle } from './settle.ts';
 import { type EpochSurvey, type NeededPack, neededPacks, survey, walObject, whatIn } from './survey.ts';
@@ -30,6 +40,8 @@ export interface VerifyContext {
   readonly history: ClusterHistory;
   readonly memory: VerifyMemory;
   readonly now: () => Date;
+  /** One store of several is looked at: what it lacks another may have, so that nothing is noted for later backups. */
+  readonly isAlone?: boolean | undefined;
 }
 
 /** What to verify, and how closely. */
@@ -77,9 +89,20 @@ class Verification {
   readonly #context: VerifyContext;
   readonly #request: VerifyRequest;
   readonly #options: StageOptions;
-  readonly #choice: Choice;
+  #choice: Choice;
   readonly #findings = new Findings();
-  readonly #work: Work = { checked: 0, remembered: 0, leftOut: 0, readBytes: 0, requests: 0 };
+  readonly #work: Work = {
+    checked: 0,
+    remembered: 0,
+    leftOut: 0,
+    hashed: 0,
+    oldestMs: undefined,
+    readBytes: 0,
+    requests: 0,
+  };
+  /** Packs of which damage is known, and those of them that turned out to be right. */
+  #suspects: ReadonlyMap<string, DamagedPack> = new Map();
+  readonly #right = new Set<string>();
   #surveys: readonly EpochSurvey[] = [];
   #cost: Cost = { objects: 0, readBytes: 0, requests: 0 };
 
@@ -102,6 +125,9 @@ class Verification {
     const { labels = [], head, dryRun = false } = this.#request;
     this.#phase('listing what is there');
     this.#surveys = await survey(this.#context.history, labels, this.#findings, this.#options);
+    const damage = await this.#context.history.damage(this.#options);
+    this.#suspects = await damage.read(this.#options);
+    await this.#askForKeys();
     const needed = this.#request.walOnly === true ? new Map<string, NeededPack>() : await this.#packs();
     this.#findGaps();
     const chains: CheckedChain[] = [];
@@ -119,6 +145,9 @@ class Verification {
       for (const [epoch, names] of walk) await this.#walkWal(epoch, names);
       await this.#remember(chains);
       await settle(this.#surveys, this.#findings, this.#options);
+      tellReading(this.#choice, this.#work, this.#context.now(), this.#findings);
+      if (this.#context.isAlone !== true)
+        await noteDamage(damage, this.#verdicts(needed), this.#findings, this.#options);
     }
     return this.#report(chains);
   }
@@ -183,17 +212,21 @@ class Verification {
 
   #packTask(archive: EpochArchive, object: ListedObject, { use, labels }: NeededPack): Task {
     const hits = { backups: labels, moments: [] };
-    return this.#task(
+    const task = this.#task(
       archive,
       object,
       () => hits,
       'pack',
       ({ table }) => {
-        if (table === undefined || isSame(table, use)) return true;
+        if (table === undefined || isSame(table, use)) {
+          if (this.#suspects.has(object.key)) this.#right.add(object.key);
+          return true;
+        }
         this.#findings.otherPack(object.key, labels);
         return false;
       },
     );
+    return { ...task, isSuspect: this.#suspects.has(object.key) };
   }
 
   #manifestTasks({ archive, objects, records }: EpochSurvey): Task[] {
@@ -254,18 +287,19 @@ class Verification {
         this.#work.readBytes += object.sizeBytes;
         this.#progress();
         const fault = isClosed ? await this.#hashOnly(epoch, object) : walked;
-        if (fault !== undefined) this.#findings.damaged(object.key, fault, hitsOfFile(epoch, name), 'wal');
-        else if (root !== undefined && memory.get(object.key)?.root === root)
-          memory.set(object.key, { root, sizeBytes: object.sizeBytes, level: 'content', atMs: now().getTime() });
+        const level = isClosed ? 'hashes' : 'content';
+        const { sizeBytes, stamp } = object;
+        if (fault !== undefined) {
+          memory.forget(object.key);
+          this.#findings.damaged(object.key, fault, hitsOfFile(epoch, name), 'wal');
+        } else if (root !== undefined && memory.get(object.key)?.root === root)
+          memory.set(object.key, { root, sizeBytes, level, atMs: now().getTime(), stamp });
       }
   }
 
   /** A host that may write only has no key to read with: its WAL is held against hashes, not walked. */
   async #hashOnly({ archive }: EpochSurvey, object: ListedObject): Promise<string | undefined> {
-    this.#findings.remark(
-      'the repository is encrypted and this host cannot read it: hashes were checked, and no frame or WAL record was decoded',
-      'Run `keyframe verify --deep` on a host that has a key under `repositories.<name>.encrypt`.',
-    );
+    this.#work.hashed += 1;
     try {
       await archive.checks.content(object, this.#options);
       return undefined;
@@ -273,6 +307,25 @@ class Verification {
       if (!hasCode(error, 'CORRUPT', 'REPOSITORY_FORMAT')) throw error;
       return whatIn(error);
     }
+  }
+
+  /** On a host without a key for content, hashes are as deep as it gets. */
+  async #askForKeys(): Promise<void> {
+    const [first] = this.#surveys;
+    if (this.#choice.level !== 'content' || first === undefined) return;
+    this.#choice = { ...this.#choice, canDecode: await first.archive.checks.canDecode(this.#options) };
+  }
+
+  #verdicts(needed: ReadonlyMap<string, NeededPack>): PackVerdicts {
+    const { labels = [], walOnly = false } = this.#request;
+    return {
+      needed,
+      right: this.#right,
+      level: this.#choice.level,
+      now: this.#context.now,
+      isPartial: labels.length > 0 || walOnly,
+      objectAt: (key) => this.#objectAt(key),
+    };
   }
 
   /** A chain that is whole becomes the measure of later ones. */
@@ -315,7 +368,8 @@ class Verification {
   }
 
   #report(chains: readonly CheckedChain[]): VerifyReport {
-    const { checked, remembered, leftOut, readBytes, requests } = this.#work;
+    const { checked, remembered, leftOut, hashed, oldestMs, readBytes, requests } = this.#work;
+    const oldestReadAt = oldestMs === undefined ? undefined : new Date(oldestMs).toISOString();
     return {
       cluster: this.#context.history.name,
       level: this.#choice.level,
@@ -330,7 +384,7 @@ class Verification {
       })),
       cost: this.#cost,
       spent: { objects: checked + remembered, readBytes, requests },
-      coverage: { checked, remembered, leftOut },
+      coverage: { checked, remembered, leftOut, hashed, oldestReadAt },
       seed: this.#choice.sample === undefined ? undefined : this.#choice.seed,
       dryRun: this.#request.dryRun === true,
     };

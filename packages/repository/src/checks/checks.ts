@@ -11,6 +11,11 @@ export interface ListedObject {
   readonly key: string;
   readonly kind: ObjectKind;
   readonly sizeBytes: number;
+  /**
+   * Tells this copy of the object from another that was put in its place, however equal: by when and where it was written.
+   * Undefined where several stores are listed as one.
+   */
+  readonly stamp?: number | undefined;
   /** Label of the backup it belongs to; for `wal` the name of the WAL file; for `chain` the number. */
   readonly name: string;
 }
@@ -21,6 +26,8 @@ export interface ObjectProof {
   readonly root: string;
   readonly readBytes: number;
   readonly requests: number;
+  /** Of `content`: whether frames were decoded, or only held against their hashes for want of a key. */
+  readonly reading?: 'decoded' | 'hashed' | undefined;
   /** Of a pack. */
   readonly table?: Pick<PackUse, 'tableOffset' | 'frames' | 'tableSha256'> | undefined;
   /** Of a WAL object. */
@@ -53,8 +60,12 @@ export interface ArchiveChecks {
   root(object: ListedObject, options?: Abortable): Promise<ObjectProof>;
   /** Reads header, frame table and footer, and proves that they fit each other, the size and the place of the object. */
   outline(object: ListedObject, options?: Abortable): Promise<ObjectProof>;
-  /** Reads every byte; decodes every frame. @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
+  /** Reads every byte; decodes every frame that can be opened here. @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
   content(object: ListedObject, options?: Abortable): Promise<ObjectProof>;
+  /** Whether one of several copies of an object, each by itself, is whole: then reads of it fall back to that one. */
+  hasWholeCopy(object: ListedObject, options?: Abortable): Promise<boolean>;
+  /** Whether this host has what opens encrypted content, if there is any. */
+  canDecode(options?: Abortable): Promise<boolean>;
   /**
    * Reads both copies of a manifest, each by itself: index and packs; with `deep` also that the extents of one cover each
    * byte of every file once and name frames as the packs have them. Whether each byte of either copy is right, `content`

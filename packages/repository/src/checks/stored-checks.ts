@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
-import { type Abortable, hasCode, KeyframeError, parseWalFileName } from '@keyframe/contracts';
+import { crc32 } from 'node:zlib';
+import { type Abortable, hasCode, KeyframeError, type ObjectInfo, parseWalFileName } from '@keyframe/contracts';
 import type { BackupRecord } from '../backup/record.ts';
 import { FOOTER_BYTES } from '../format/container-tail.ts';
 import type { EpochContext } from '../epoch-context.ts';
@@ -8,6 +9,7 @@ import { packName, walKey } from '../keys.ts';
 import { checkObject } from '../objects/check-object.ts';
 import { damaged } from '../objects/damage.ts';
 import { readSmall } from '../objects/read-range.ts';
+import { withCopies } from '../objects/with-copies.ts';
 import { chainNumber } from '../signing/places.ts';
 import { partOfKey } from '../wal/part-name.ts';
 import { partKeyOf } from '../wal/streamed-wal.ts';
@@ -36,9 +38,12 @@ export class StoredChecks implements ArchiveChecks {
 
   async *list(options: Abortable = {}): AsyncGenerator<ListedObject> {
     const { store, prefix } = this.#context;
-    for await (const { key, sizeBytes } of store.list(prefix, { signal: options.signal })) {
+    for await (const info of store.list(prefix, { signal: options.signal })) {
+      const { key, sizeBytes } = info;
       const place = this.#placeOf(key);
-      if (place !== undefined) yield { key, sizeBytes, ...place };
+      // Which of several copies is read is left to the mirror, so none is told from the others.
+      const stamp = store.copies === undefined ? stampOf(info) : undefined;
+      if (place !== undefined) yield { key, sizeBytes, stamp, ...place };
     }
   }
 
@@ -70,9 +75,25 @@ export class StoredChecks implements ArchiveChecks {
     const proof = await this.outline(object, options);
     if (!isContainer(object.kind)) return proof;
     const { store, codecs, keyring } = this.#context;
-    await present(object, checkObject(store, codecs, object.key, options.signal, keyring));
+    const reading = await present(object, checkObject(store, codecs, object.key, options.signal, keyring));
     // Footer and table are read once more there.
-    return { ...proof, readBytes: object.sizeBytes + proof.readBytes, requests: proof.requests + 3 };
+    return { ...proof, reading, readBytes: object.sizeBytes + proof.readBytes, requests: proof.requests + 3 };
+  }
+
+  async hasWholeCopy({ key }: ListedObject, { signal }: Abortable = {}): Promise<boolean> {
+    const { store, codecs, keyring } = this.#context;
+    if (store.copies === undefined) return false;
+    try {
+      await withCopies(store, key, (copy) => checkObject(copy, codecs, key, signal, keyring));
+      return true;
+    } catch (error) {
+      if (!hasCode(error, 'CORRUPT', 'NOT_FOUND')) throw error;
+      return false;
+    }
+  }
+
+  canDecode(options: Abortable = {}): Promise<boolean> {
+    return this.#context.keyring.canRead(options);
   }
 
   manifest(
@@ -122,6 +143,11 @@ function walPlaceOf(key: string, rest: string): Pick<ListedObject, 'kind' | 'nam
   const place = file === undefined ? partKeyOf(name ?? '') : walKey(file);
   // What lies elsewhere than its name says is not ours.
   return name !== undefined && place === rest ? { kind: 'wal', name } : undefined;
+}
+
+/** A small number: there may be a million of them. */
+function stampOf({ modifiedAt, version = '', place = '' }: ObjectInfo): number {
+  return crc32(`${modifiedAt.getTime()} ${version} ${place}`) >>> 1;
 }
 
 function kindInBackup(name: string): ObjectKind | undefined {

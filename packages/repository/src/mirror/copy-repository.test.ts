@@ -17,7 +17,10 @@ const OBJECTS = [
 ];
 const codecs = new Codecs([]);
 const copy = (from: Store, to: Store, cluster?: string): Promise<CopyReport> =>
-  copyRepository({ from, to, check: (store, key, how) => checkObject(store, codecs, key, how?.signal) }, { cluster });
+  copyRepository({ from, to, check }, { cluster });
+async function check(store: Store, key: string, how?: { readonly signal?: AbortSignal | undefined }): Promise<void> {
+  await checkObject(store, codecs, key, how?.signal);
+}
 const keysOf = async (store: Store): Promise<string[]> =>
   (await Array.fromAsync(store.list(''), ({ key }) => key)).toSorted();
 

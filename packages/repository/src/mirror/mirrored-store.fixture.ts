@@ -47,7 +47,9 @@ export async function testMirror(names = 'abc'): Promise<TestMirror> {
         stores: Object.keys(stores).map((name) => ({ name, store: delegating(stores, name) })),
         rule: { quorum: Math.floor(names.length / 2) + 1 },
         journal,
-        check: (store, key, how) => checkObject(store, codecs, key, how?.signal),
+        check: async (store, key, how) => {
+          await checkObject(store, codecs, key, how?.signal);
+        },
         onEvent: (event) => events.push(event),
         drainMs: 200,
         ...options,

@@ -27,8 +27,11 @@ const MANIFEST = /\/manifest$/u;
 const WAL = /\/wal\//u;
 const INDEX = /\/index\/[0-9A-F]{8}\/[0-9A-F]{16}-[0-9A-F]{16}$/u;
 
+/** `hashed`: its frames are encrypted and no key is here, so that hashes alone prove its bytes. */
+export type ObjectReading = 'decoded' | 'hashed';
+
 /**
- * Reads one object whole and proves every byte of it, decompressing all frames.
+ * Reads one object whole and proves every byte of it, decompressing all frames that can be opened.
  * @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT, NOT_FOUND
  */
 export async function checkObject(
@@ -37,10 +40,10 @@ export async function checkObject(
   key: string,
   signal: AbortSignal | undefined,
   keyring?: Keyring,
-): Promise<void> {
+): Promise<ObjectReading> {
   if (SEALED.test(key)) {
     openSealedJson(await readSmall(store, key, signal), key);
-    return;
+    return 'decoded';
   }
   const kind = kindOf(key);
   const info = await store.stat(key, { signal });
@@ -52,7 +55,7 @@ export async function checkObject(
   const footer = decodeFooter(end, sizeBytes, key);
   const cursor = new ByteCursor(await store.get(key, { signal }), key);
   try {
-    await checkContainer({ store, codecs, cursor, kind, key, footer, signal, keyring });
+    return await checkContainer({ store, codecs, cursor, kind, key, footer, signal, keyring });
   } finally {
     await cursor.close();
   }
@@ -77,7 +80,7 @@ interface OpenObject {
   readonly keyring: Keyring | undefined;
 }
 
-async function checkContainer(object: OpenObject): Promise<void> {
+async function checkContainer(object: OpenObject): Promise<ObjectReading> {
   const { cursor, kind, key, footer, codecs } = object;
   const start = await cursor.read(START_BYTES);
   const head = Buffer.concat([start, await cursor.read(decodeStart(start, kind, key))]);
@@ -101,6 +104,7 @@ async function checkContainer(object: OpenObject): Promise<void> {
     tail.update(await cursor.read(Math.min(left, TAIL_PIECE_BYTES)));
   if (!tail.digest().equals(footer.tailSha256)) throw damaged(key, 'its tail fails its hash');
   decodeFooter(await cursor.rest(FOOTER_BYTES), footer.objectBytes, key);
+  return opening === undefined ? 'hashed' : 'decoded';
 }
 
 async function readTable({ store, key, footer, signal }: OpenObject, first: number): Promise<TableEntry[]> {
