@@ -23,6 +23,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command:
   'wal fetch': () => import('./wal-fetch.ts'),
   'wal prefetch': () => import('./wal-prefetch.ts'),
   'wal receive': () => import('./wal-receive.ts'),
+  'wal index': () => import('./wal-index.ts'),
   'wal status': () => import('./wal-status.ts'),
   'wal timelines': () => import('./wal-timelines.ts'),
   'wal verify': () => import('./wal-verify.ts'),

@@ -34,8 +34,12 @@ export class OrdinaryTransactions {
   readonly #effects: OpenEffects;
   #shapes = new Map<number, Shape[]>();
 
-  constructor(effects: OpenEffects) {
+  readonly #foldedFrom: number;
+
+  /** `foldedFrom` that are alike become one line. */
+  constructor(effects: OpenEffects, foldedFrom: number) {
     this.#effects = effects;
+    this.#foldedFrom = foldedFrom;
   }
 
   /** Takes one in, which is copied if it is kept; false for one that must be told by itself. */
@@ -54,7 +58,7 @@ export class OrdinaryTransactions {
       return true;
     }
     known.count += 1;
-    if (known.count < FOLDED_FROM) known.ends.push({ ...end });
+    if (known.count < this.#foldedFrom) known.ends.push({ ...end });
     const { last } = known;
     last.start = end.start;
     last.timeMicros = end.timeMicros;
@@ -79,7 +83,7 @@ export class OrdinaryTransactions {
       const tables = this.#effects.tablesOf(shape.words);
       const outcome = shape.commits ? 'commit' : 'abort';
       const [first] = shape.ends;
-      if (shape.count < FOLDED_FROM || first === undefined)
+      if (shape.count < this.#foldedFrom || first === undefined)
         for (const end of shape.ends) single.push(singleOf(end, tables));
       else
         folded.push({

@@ -9,7 +9,7 @@ import type { CatalogueTracker, DecodedRecord } from './decoded-record.ts';
 import { type LensState, NO_LENS_STATE } from './lens-state.ts';
 import { readLensFact, UNREADABLE } from './lens-fact.ts';
 import { type FoundEffects, OpenEffects } from './open-effects.ts';
-import { OrdinaryTransactions, precedes } from './ordinary.ts';
+import { FOLDED_FROM, OrdinaryTransactions, precedes } from './ordinary.ts';
 import type { ChangedBlocks, SegmentIndex } from './segment-index.ts';
 import { SegmentDraft } from './segment-draft.ts';
 import { isEnd, isPlainEnd, plainTimeAt, readEnd, type TransactionEnd } from './transaction-record.ts';
@@ -23,6 +23,8 @@ export interface WalLensOptions {
   readonly tracker?: CatalogueTracker | undefined;
   /** Go on where another lens stopped. The tracker must stand there too. */
   readonly state?: LensState | undefined;
+  /** Put transactions that are alike together. Default true. */
+  readonly fold?: boolean | undefined;
   /** For tests: every record, taken apart. Slow. */
   readonly onRecord?: ((record: DecodedRecord) => void) | undefined;
 }
@@ -43,6 +45,8 @@ export interface LensPiece {
 export interface WalLens {
   /** Reads a piece of at most 1 MiB, of whole pages. With the last of a segment comes its index. */
   read(bytes: Uint8Array, piece: LensPiece): SegmentIndex | undefined;
+  /** Gives records to this tracker from the next segment on. */
+  follow(tracker: CatalogueTracker): void;
   /** Pages that changed since the last call, of all segments. */
   takeBlocks(): ChangedBlocks[];
   /** With what another lens can go on behind the last segment. */
@@ -75,7 +79,7 @@ class Lens implements WalLens {
   readonly #walker: WasmWalker;
   readonly #effects: OpenEffects;
   readonly #ordinary: OrdinaryTransactions;
-  readonly #tracker: CatalogueTracker | undefined;
+  #tracker: CatalogueTracker | undefined;
   #scanner: WalScanner;
   #draft: SegmentDraft;
   #knownFrom: number | undefined;
@@ -96,7 +100,7 @@ class Lens implements WalLens {
     });
     if (options.onRecord !== undefined) this.#walker.everything = true;
     this.#effects = new OpenEffects(this.#walker);
-    this.#ordinary = new OrdinaryTransactions(this.#effects);
+    this.#ordinary = new OrdinaryTransactions(this.#effects, options.fold === false ? Infinity : FOLDED_FROM);
     this.#draft = new SegmentDraft(this.#effects);
     this.#scanner = this.#newScanner();
     this.#restore(options.state ?? NO_LENS_STATE);
@@ -116,6 +120,12 @@ class Lens implements WalLens {
     this.#learnMajor(bytes);
     this.#scanner.scan(bytes, start, { more, from });
     return more ? undefined : this.#endSegment();
+  }
+
+  follow(tracker: CatalogueTracker): void {
+    this.#tracker = tracker;
+    this.#generation = tracker.generation;
+    this.#effects.mark((relation) => tracker.wants(relation));
   }
 
   takeBlocks(): ChangedBlocks[] {

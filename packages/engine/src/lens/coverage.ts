@@ -1,0 +1,73 @@
+/** Which segments the index has, and which are still to be read. @packageDocumentation */
+import type { Lsn, TimelineId } from '@keyframe/contracts';
+import type { SegmentRange, WalIndexRef } from '@keyframe/repository';
+
+/** Segments in one object of the index once there are so many. */
+export const GROUP_SEGMENTS = 64n;
+
+/** Objects that together have all that is indexed of a timeline, each segment once where that can be. Ascending. */
+export function coveringRefs(refs: readonly WalIndexRef[], timeline: TimelineId): WalIndexRef[] {
+  const chosen: WalIndexRef[] = [];
+  const own = refs.filter((ref) => ref.timeline === timeline);
+  for (const ref of own.toSorted((a, b) => Number(a.startLsn - b.startLsn) || Number(b.endLsn - a.endLsn)))
+    if (ref.endLsn > (chosen.at(-1)?.endLsn ?? 0n)) chosen.push(ref);
+  return chosen;
+}
+
+/** Objects that nobody needs beside larger ones. */
+export function supersededRefs(refs: readonly WalIndexRef[]): WalIndexRef[] {
+  const isWithin = (ref: WalIndexRef, other: WalIndexRef): boolean =>
+    ref !== other && ref.timeline === other.timeline && other.startLsn <= ref.startLsn && ref.endLsn <= other.endLsn;
+  return refs.filter((ref) => refs.some((other) => isWithin(ref, other)));
+}
+
+/** Archived segments of a timeline that no object has: runs that end where a group does. */
+export function missingRuns(
+  ranges: readonly SegmentRange[],
+  refs: readonly WalIndexRef[],
+  segmentSizeBytes: number,
+): SegmentRange[] {
+  const size = BigInt(segmentSizeBytes);
+  const runs: SegmentRange[] = [];
+  for (const range of ranges) {
+    let next = range.first;
+    for (const { startLsn, endLsn } of refs) {
+      const [first, end] = [startLsn / size, endLsn / size];
+      if (end <= next || first > range.last) continue;
+      if (first > next) runs.push(...inGroups(next, first - 1n));
+      next = end;
+    }
+    if (next <= range.last) runs.push(...inGroups(next, range.last));
+  }
+  return runs;
+}
+
+function inGroups(first: bigint, last: bigint): SegmentRange[] {
+  const runs: SegmentRange[] = [];
+  for (let at = first; at <= last;) {
+    const end = (at / GROUP_SEGMENTS) * GROUP_SEGMENTS + GROUP_SEGMENTS - 1n;
+    runs.push({ first: at, last: end < last ? end : last });
+    at = end + 1n;
+  }
+  return runs;
+}
+
+/** Objects that fill a group together and are several: one can take their place. */
+export function mergeableGroups(refs: readonly WalIndexRef[], segmentSizeBytes: number): WalIndexRef[][] {
+  const groupBytes = GROUP_SEGMENTS * BigInt(segmentSizeBytes);
+  const groups = new Map<bigint, WalIndexRef[]>();
+  for (const ref of refs) {
+    const group = ref.startLsn / groupBytes;
+    groups.set(group, [...(groups.get(group) ?? []), ref]);
+  }
+  return [...groups].flatMap(([group, members]) => (isWhole(members, group * groupBytes, groupBytes) ? [members] : []));
+}
+
+function isWhole(members: readonly WalIndexRef[], start: bigint, groupBytes: bigint): boolean {
+  let next: bigint | Lsn = start;
+  for (const { startLsn, endLsn } of members) {
+    if (startLsn !== next) return false;
+    next = endLsn;
+  }
+  return members.length > 1 && next === start + groupBytes;
+}
