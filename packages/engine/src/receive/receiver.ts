@@ -41,6 +41,7 @@ export class Receiver {
   #until: Lsn | undefined;
   #stream: WalStream | undefined;
   #writer: SegmentWriter | undefined;
+  #mayReport = false;
   /** As far as this process knows. */
   #durable: Lsn | undefined;
   #timeline: TimelineId | undefined;
@@ -181,8 +182,12 @@ export class Receiver {
         { slot, start: from.start, timeline: from.timeline, signal: both },
         {
           begin: (stream) => this.#begin(stream, from),
-          wal: (view) => writer.write(view),
+          wal: (view) => {
+            this.#mayReport = true;
+            return writer.write(view);
+          },
           keepalive: (_end, replyRequested) => {
+            this.#mayReport = true;
             if (!replyRequested) return;
             // A server that shuts down waits until all is stored.
             writer.hurry();
@@ -229,6 +234,8 @@ export class Receiver {
 
   #begin(stream: WalStream, { timeline, start, durable }: StreamStart): void {
     this.#stream = stream;
+    // What is reported moves the slot. Before the first byte the server may still find that it has not got what is wanted.
+    this.#mayReport = false;
     this.#timeline = timeline;
     this.#durable = durable;
     this.#tell({ kind: 'streaming', timeline, lsn: start, durable });
@@ -242,7 +249,7 @@ export class Receiver {
     const { durable } = writer;
     this.#durable = durable;
     // Written is what another process could read: nothing that is in our memory alone.
-    this.#stream?.report({ write: durable, flush: durable, apply: NO_LSN });
+    if (this.#mayReport) this.#stream?.report({ write: durable, flush: durable, apply: NO_LSN });
     if (this.#isStopped && writer.isIdle) this.#stream?.stop();
     if (this.#until === undefined || durable < this.#until || this.#reached) return;
     this.#reached = true;

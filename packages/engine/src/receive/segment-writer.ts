@@ -42,6 +42,8 @@ interface OpenSegment {
   /** Bytes from the beginning that are durable or on their way as a part. */
   sent: number;
   isWhole: boolean;
+  /** Its memory was given back; it counts until all before it is durable. */
+  isFree: boolean;
   /** Its timeline ended in it: no more comes. */
   isEnded: boolean;
   /** Names of parts made of these very bytes. */
@@ -136,6 +138,7 @@ export class SegmentWriter {
       stored: known,
       sent: known,
       isWhole: false,
+      isFree: false,
       isEnded: false,
       parts: new Set(),
     };
@@ -233,7 +236,7 @@ export class SegmentWriter {
       // They are of no use and do no harm; `expire` takes them with their segment.
       onEvent({ kind: 'warning', message: `parts of ${name} stay: ${error instanceof Error ? error.message : ''}` });
     }
-    await this.#forget(segment);
+    await this.#free(segment);
   }
 
   async #assertOurs({ name, start, memory }: OpenSegment): Promise<void> {
@@ -280,15 +283,26 @@ export class SegmentWriter {
     }
     if (durable === this.#durable) return;
     this.#durable = durable;
+    this.#prune();
     this.#options.onDurable(durable);
     this.#options.onEvent({ kind: 'durable', lsn: durable, receivedLsn: this.#received });
   }
 
-  async #forget(segment: OpenSegment): Promise<void> {
-    const at = this.#segments.indexOf(segment);
-    if (at >= 0) this.#segments.splice(at, 1);
+  async #free(segment: OpenSegment): Promise<void> {
+    segment.isFree = true;
+    this.#advance();
+    this.#prune();
     await segment.memory.free();
     this.#freed.resolve();
+  }
+
+  /** Segments become whole in any order; one counts until everything before it does too. */
+  #prune(): void {
+    const size = BigInt(this.#options.segmentSizeBytes);
+    for (let at = this.#segments.length - 1; at >= 0; at -= 1) {
+      const segment = this.#segments[at];
+      if (segment?.isFree === true && segment.start + size <= this.#durable) this.#segments.splice(at, 1);
+    }
   }
 
   /** Puts what is there without waiting for more. */
@@ -317,6 +331,6 @@ export class SegmentWriter {
     clearTimeout(this.#timer);
     await this.#putting;
     await Promise.all(this.#wholes);
-    for (const segment of this.#segments.splice(0)) await segment.memory.free();
+    for (const segment of this.#segments.splice(0)) if (!segment.isFree) await segment.memory.free();
   }
 }
