@@ -15,6 +15,7 @@ export type {
 } from './adapters.ts';
 export type { Abortable, ByteSource, ByteStream, ByteTransform, Closable } from './bytes.ts';
 export type { Compressor } from './compressor.ts';
+export { counted } from './counted.ts';
 export {
   type AdapterErrorCode,
   type EngineErrorCode,

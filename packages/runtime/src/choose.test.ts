@@ -23,4 +23,8 @@ describe('choosing a cluster', () => {
     expect(hint(() => choose(two, undefined, 'cluster'))).toBe('Use --cluster with one of: main, other.'));
   it('names what was meant', () =>
     expect(hint(() => choose(two, 'othr', 'cluster'))).toBe('Use --cluster other (there is: main, other).'));
+  it('names what was meant by an argument, which is no option', () => {
+    expect(hint(() => choose(two, 'mian', 'repository', 'argument'))).toBe('Write main (there is: main, other).');
+    expect(hint(() => choose(two, 'else', 'repository', 'argument'))).toBe('Name one of `repositories`: main, other.');
+  });
 });

@@ -9,6 +9,7 @@ export function choose<Value>(
   all: ReadonlyMap<string, Value>,
   name: string | undefined,
   what: 'cluster' | 'repository',
+  given: 'option' | 'argument' = 'option',
 ): Value {
   const names = [...all.keys()].join(', ');
   if (name !== undefined) {
@@ -16,8 +17,7 @@ export function choose<Value>(
     if (found !== undefined) return found;
     const meant = nearest(name, all.keys());
     throw new KeyframeError('INVALID_OPTION', `the config file has no ${what} ${JSON.stringify(name)}`, {
-      hint:
-        meant === undefined ? `Use --${what} with one of: ${names}.` : `Use --${what} ${meant} (there is: ${names}).`,
+      hint: given === 'argument' ? nameOne(meant, names) : useOne(what, meant, names),
       details: { [what]: name },
     });
   }
@@ -27,4 +27,12 @@ export function choose<Value>(
   throw new KeyframeError('INVALID_OPTION', `the config file has ${all.size} ${plural}, and none was chosen`, {
     hint: `Use --${what} with one of: ${names}.`,
   });
+}
+
+function useOne(what: string, meant: string | undefined, names: string): string {
+  return meant === undefined ? `Use --${what} with one of: ${names}.` : `Use --${what} ${meant} (there is: ${names}).`;
+}
+
+function nameOne(meant: string | undefined, names: string): string {
+  return meant === undefined ? `Name one of \`repositories\`: ${names}.` : `Write ${meant} (there is: ${names}).`;
 }

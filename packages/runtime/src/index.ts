@@ -1,5 +1,6 @@
 /** Turns one config file into a running engine. The only package that knows cosmiconfig, awilix and execa. @packageDocumentation */
 export type { App } from './app.ts';
+export { choose } from './choose.ts';
 export { locateConfiguration, SYSTEM_DIRECTORY } from './config-file.ts';
 export type {
   ClusterConfiguration,

@@ -88,12 +88,19 @@ export async function translated<T>(place: Place, action: () => Promise<T>): Pro
 export async function translate({ key, path }: Place, cause: unknown): Promise<unknown> {
   const system = systemCode(cause);
   if (system === undefined) return cause;
-  const { code, text, hint } = MEANINGS[system] ?? { code: 'UNAVAILABLE', text: `the file system answered ${system}` };
+  const unknown: Meaning = { code: 'UNAVAILABLE', text: `the file system answered ${system}` };
+  const meaning = MEANINGS[system] ?? unknown;
+  const { code, text, hint } = meaning;
   return new KeyframeError(code, `object '${key}': ${text}`, {
     cause,
-    hint: await hint?.(await nearestDirectory(path)),
+    hint: await hint?.(await (meaning === full ? storeDirectory(key, path) : nearestDirectory(path))),
     details: { key, path, system },
   });
+}
+
+/** That of the store, which is there when the reader looks: what failed may have removed the directories that it made. */
+async function storeDirectory(key: string, path: string): Promise<string> {
+  return path.endsWith(`/${key}`) ? path.slice(0, -key.length - 1) : nearestDirectory(path);
 }
 
 /** The deepest directory above `path` that we can look at. */

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { KeyframeError } from '@keyframe/contracts';
+import { counted, KeyframeError } from '@keyframe/contracts';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 
 export const command: Command = defineCommand({
@@ -47,7 +47,8 @@ archive_mode needs a restart of PostgreSQL. Run the command again after it, then
     out.line(
       `${out.style('good', report.outcome)}: timeline ${report.timeline}, forked from ${report.forkedFrom} at ${report.forkedAt}`,
     );
-    if (report.pushed.length > 0) out.line(`archived ${report.pushed.length} segments that it wrote meanwhile`);
+    if (report.pushed.length > 0)
+      out.line(`archived ${counted(report.pushed.length, 'segment')} that it wrote meanwhile`);
     if (report.gapFrom !== undefined)
       out.line(
         out.style(

@@ -1,4 +1,4 @@
-import { KeyframeError } from '@keyframe/contracts';
+import { counted, KeyframeError } from '@keyframe/contracts';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 import { describeBackup, formatDamage } from '../output/backup-report.ts';
 import { formatDuration, formatSize } from '../output/format.ts';
@@ -144,7 +144,10 @@ With data checksums on, every page that is read is verified. One that is damaged
     out.line(`${out.style('good', 'backup')} ${out.style('strong', report.label)} is in the repository`);
     if (damage !== undefined) out.line(`${out.style('bad', 'damaged')}: ${damage}`);
     out.fields([
-      ['size', `${formatSize(report.sizeBytes)} in ${report.files} files, stored ${formatSize(report.storedBytes)}`],
+      [
+        'size',
+        `${formatSize(report.sizeBytes)} in ${counted(report.files, 'file')}, stored ${formatSize(report.storedBytes)}`,
+      ],
       ...(report.reusedBytes === 0
         ? []
         : [['reused', `${formatSize(report.reusedBytes)} of earlier backups`] as const]),

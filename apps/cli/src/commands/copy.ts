@@ -1,4 +1,4 @@
-import { hasCode, KeyframeError } from '@keyframe/contracts';
+import { counted, hasCode, KeyframeError } from '@keyframe/contracts';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 import { formatDuration, formatSize } from '../output/format.ts';
 
@@ -48,7 +48,7 @@ What it costs is told before it begins; with --dry-run nothing more happens. Wit
   exitFor: (error) => (hasCode(error, 'CONFLICT') ? 3 : undefined),
   async run({ positionals, options, globals, configuration, environment, signal, progress, log, defer }) {
     const { copy, isHolderAlive, thisProcess } = await import('@keyframe/engine');
-    const { openApp } = await import('@keyframe/runtime');
+    const { choose, openApp } = await import('@keyframe/runtime');
     const { showEvents } = await import('../output/events.ts');
     const { VERSION } = await import('../version.ts');
     if (positionals.from === positionals.to)
@@ -60,6 +60,7 @@ What it costs is told before it begins; with --dry-run nothing more happens. Wit
         hint: 'Say whose backup it is: --cluster NAME.',
       });
     const file = await configuration();
+    for (const name of [positionals.from, positionals.to]) choose(file.repositories, name, 'repository', 'argument');
     const [anyCluster] = file.clusters.keys();
     const open = (repository: string): ReturnType<typeof openApp> => {
       // Which cluster of the file it is opened for says nothing here: what is copied is chosen in the repository.
@@ -98,7 +99,7 @@ What it costs is told before it begins; with --dry-run nothing more happens. Wit
       return;
     }
     out.line(
-      `copied ${copied + unproven} objects, ${formatSize(copiedBytes)}, from ${from} to ${to}, ${keys}, in ${formatDuration(durationMs)}; ${present} were there`,
+      `copied ${counted(copied + unproven, 'object')}, ${formatSize(copiedBytes)}, from ${from} to ${to}, ${keys}, in ${formatDuration(durationMs)}; ${present} were there`,
     );
     if (repaired > 0) out.line(`replaced ${repaired} that were damaged at the target`);
   },

@@ -1,3 +1,4 @@
+import { counted } from '@keyframe/contracts';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 
 const MARKS = { ok: 'good', warn: 'warning', fail: 'bad', skipped: 'dim' } as const;
@@ -50,7 +51,12 @@ On the server's own machine it sees more: whether archive_command can run, and h
       if (fix !== undefined) out.line(`${indent}${fix}`);
     }
     out.line();
-    const wrong = [`${counts.fail} failed`, `${counts.warn} warnings`, `${counts.skipped} skipped`, `${counts.ok} ok`];
+    const wrong = [
+      `${counts.fail} failed`,
+      `${counted(counts.warn, 'warning')}`,
+      `${counts.skipped} skipped`,
+      `${counts.ok} ok`,
+    ];
     out.line(`cluster ${out.style('strong', cluster)}: ${wrong.join(', ')}`);
   },
 });

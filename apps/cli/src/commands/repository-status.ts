@@ -1,4 +1,4 @@
-import { KeyframeError } from '@keyframe/contracts';
+import { counted, KeyframeError } from '@keyframe/contracts';
 import type { App } from '@keyframe/runtime';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 import { formatSize } from '../output/format.ts';
@@ -68,7 +68,7 @@ A store that lacks objects is brought up by \`keyframe repository sync\`. Two ob
     const { quorum, lead, stores, conflicts, objects, writable } = status;
     const rule = lead === undefined ? `${quorum} of ${stores.length}` : `the lead ${lead}`;
     out.line(
-      `repository ${out.style('strong', repository)} (${id}): ${objects} objects; a write counts once ${rule} has it`,
+      `repository ${out.style('strong', repository)} (${id}): ${counted(objects, 'object')}; a write counts once ${rule} has it`,
     );
     if (!writable) out.line(out.style('bad', 'nothing can be written now: too few stores answer'));
     out.line();

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { KeyframeError } from '@keyframe/contracts';
+import { counted, KeyframeError } from '@keyframe/contracts';
 import type { StartedServer } from '@keyframe/engine';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 import { formatDuration, formatSize } from '../output/format.ts';
@@ -142,7 +142,7 @@ With --delta an old data directory of the same cluster is made equal to the back
     renderPlan(report.plan, out);
     out.line();
     out.line(
-      `${out.style('good', 'restored')} ${formatSize(report.bytes)} in ${report.files} files to ${out.style('strong', report.directory)} in ${formatDuration(report.durationMs)}`,
+      `${out.style('good', 'restored')} ${formatSize(report.bytes)} in ${counted(report.files, 'file')} to ${out.style('strong', report.directory)} in ${formatDuration(report.durationMs)}`,
     );
     if (report.keptBytes > 0) out.line(`of this, ${formatSize(report.keptBytes)} was there already`);
     for (const [oid, directory] of Object.entries(report.tablespaces)) out.line(`tablespace ${oid} is in ${directory}`);

@@ -1,4 +1,4 @@
-import { KeyframeError } from '@keyframe/contracts';
+import { counted, KeyframeError } from '@keyframe/contracts';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 import { formatSize, formatTime } from '../output/format.ts';
 import { formatRenewed } from '../output/known-damage.ts';
@@ -52,8 +52,8 @@ export const command: Command = defineCommand({
       ['started', formatTime(report.startedAt)],
       ['stopped', formatTime(report.stoppedAt)],
       ['WAL', `${report.startLsn} to ${report.stopLsn} on timeline ${report.timeline}`],
-      ['size', `${formatSize(report.sizeBytes)} in ${report.files} files`],
-      ['stored', `${formatSize(report.storedBytes)} in ${report.packs} packs`],
+      ['size', `${formatSize(report.sizeBytes)} in ${counted(report.files, 'file')}`],
+      ['stored', `${formatSize(report.storedBytes)} in ${counted(report.packs, 'pack')}`],
       ...reuse(report),
       ['healed', formatRenewed(report)],
       ['checksums', checksums(report)],
@@ -81,7 +81,7 @@ export const command: Command = defineCommand({
 function reuse(report: BackupReport): (readonly [string, string])[] {
   if (report.reusedBytes === 0) return [];
   const packs = report.fragmentation?.otherPacks;
-  const where = packs === undefined ? '' : ` in ${packs} packs of earlier backups`;
+  const where = packs === undefined ? '' : ` in ${counted(packs, 'pack')} of earlier backups`;
   const overhead = formatOverhead(report);
   return [
     ['reused', `${formatSize(report.reusedBytes)}${where}`],

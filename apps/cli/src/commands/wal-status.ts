@@ -1,3 +1,4 @@
+import { counted } from '@keyframe/contracts';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 import type { ArchiverStatus } from '@keyframe/engine';
 import { formatDuration, formatSize } from '../output/format.ts';
@@ -25,7 +26,7 @@ export const command: Command = defineCommand({
     const { newest, server } = report;
     out.fields([
       ['cluster', `${report.cluster} (epoch ${report.epoch}, system identifier ${report.systemIdentifier})`],
-      ['archive', `${report.segments} segments of ${formatSize(report.segmentSizeBytes)}`],
+      ['archive', `${counted(report.segments, 'segment')} of ${formatSize(report.segmentSizeBytes)}`],
       [
         'newest',
         newest === undefined
@@ -67,12 +68,12 @@ export const command: Command = defineCommand({
 type Archiver = Extract<ArchiverStatus, { readonly reachable: true }>;
 
 function waiting({ waiting: files, backlog }: Archiver): string | undefined {
-  if (backlog === undefined) return files === undefined ? undefined : `${files} files in pg_wal`;
+  if (backlog === undefined) return files === undefined ? undefined : `${counted(files, 'file')} in pg_wal`;
   const { archivedFilesPerSecond, writtenBytesPerSecond, secondsToCatchUp } = backlog;
   const rates = `${archivedFilesPerSecond.toFixed(1)} archived and ${formatSize(writtenBytesPerSecond)} written a second`;
   const end =
     secondsToCatchUp === undefined ? 'it does not get less' : `caught up in ${formatDuration(secondsToCatchUp * 1000)}`;
-  return `${backlog.files} files (${formatSize(backlog.bytes)}) in pg_wal, ${rates}: ${end}`;
+  return `${counted(backlog.files, 'file')} (${formatSize(backlog.bytes)}) in pg_wal, ${rates}: ${end}`;
 }
 
 function room(space: Archiver['walSpace']): string | undefined {
@@ -93,5 +94,5 @@ function streamedText(bytes: number | undefined): string {
 function recoverable(labels: readonly string[]): string {
   if (labels.length === 0) return 'no backup to recover from';
   if (labels.length <= 3) return `from ${labels.join(', ')}`;
-  return `from ${labels.length} backups, ${labels[0]} to ${labels.at(-1)}`;
+  return `from ${counted(labels.length, 'backup')}, ${labels[0]} to ${labels.at(-1)}`;
 }

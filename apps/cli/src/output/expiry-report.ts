@@ -1,3 +1,4 @@
+import { counted } from '@keyframe/contracts';
 import type { ExpiryReport, RangeReport, RetentionPolicy } from '@keyframe/engine';
 import { formatDuration, formatSize, formatTime } from './format.ts';
 import type { TextOutput } from './text.ts';
@@ -43,7 +44,7 @@ function renderGoing({ goes, wal, freedBytes, removed }: ShownExpiry, out: TextO
     ['goes', 'frees', 'removed after', 'because'],
     [
       ...goes.map(({ epoch, label, kind, packs, sizeBytes, reason, removedAfter }) => [
-        kind === 'packs' ? `${packs} packs of ${label}` : label,
+        kind === 'packs' ? `${counted(packs, 'pack')} of ${label}` : label,
         formatSize(sizeBytes),
         gone.has(`${epoch}/${label}`) ? 'removed' : removedAfter === undefined ? '' : formatTime(removedAfter),
         reason,
@@ -78,7 +79,7 @@ function span({ from, to, fromLsn, toLsn, ownEnd }: RangeReport): string[] {
   return [begin, ownEnd ? `its end only (${toLsn})` : `WAL archived ${formatTime(to)} (${toLsn})`];
 }
 
-function renderDone({ dryRun, goes, removed, policy }: ShownExpiry, out: TextOutput): void {
+function renderDone({ dryRun, goes, removed }: ShownExpiry, out: TextOutput): void {
   out.line();
   if (dryRun) {
     out.line('dry run: nothing was changed');
@@ -87,14 +88,15 @@ function renderDone({ dryRun, goes, removed, policy }: ShownExpiry, out: TextOut
   const { backups, packs, segments, sizeBytes } = removed;
   if (backups.length + packs + segments > 0)
     out.line(
-      `${out.style('good', 'removed')} ${backups.length} backups, ${packs} packs and ${segments} WAL segments: ${formatSize(sizeBytes)}`,
+      `${out.style('good', 'removed')} ${counted(backups.length, 'backup')}, ${counted(packs, 'pack')} and ${counted(segments, 'WAL segment')}: ${formatSize(sizeBytes)}`,
     );
   const gone = new Set(backups.map(({ epoch, label }) => `${epoch}/${label}`));
   const waiting = goes.filter(({ kind, epoch, label }) => kind === 'backup' && !gone.has(`${epoch}/${label}`));
   if (waiting.length === 0) return;
-  out.line(
-    `marked: ${waiting.length} backups are hidden now and removed after ${formatDuration(policy.graceMs)} by the next expire`,
-  );
+  // Said of what was marked just now and of what was marked before.
+  const [first] = waiting.flatMap(({ removedAfter }) => (removedAfter === undefined ? [] : [removedAfter])).toSorted();
+  const from = first === undefined ? 'the next run' : `the first run after ${formatTime(first)}`;
+  out.line(`marked and hidden: ${counted(waiting.length, 'backup')}; ${from} removes what is due by then`);
   out.line(`bring one back with: keyframe undelete ${waiting[0]?.label ?? ''}`);
 }
 

@@ -1,3 +1,4 @@
+import { counted } from '@keyframe/contracts';
 import type { PlanReport } from '@keyframe/engine';
 import { formatSize } from './format.ts';
 import type { TextOutput } from './text.ts';
@@ -20,7 +21,7 @@ export function renderPlan(report: PlanReport, out: TextOutput): void {
         ? 'none'
         : report.wal.segments === 1
           ? `1 segment (${formatSize(report.wal.bytes)}), ${report.wal.first}`
-          : `${report.wal.segments} segments (${formatSize(report.wal.bytes)}), ${report.wal.first} to ${report.wal.last}`,
+          : `${counted(report.wal.segments, 'segment')} (${formatSize(report.wal.bytes)}), ${report.wal.first} to ${report.wal.last}`,
     ],
     ['stops at', report.stopsAt],
     ['last kept', transaction(report.lastKept)],

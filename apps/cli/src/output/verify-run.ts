@@ -1,5 +1,5 @@
 /** Runs a verification for `verify` and `wal verify`, and shows what it found. @packageDocumentation */
-import { KeyframeError, type Store } from '@keyframe/contracts';
+import { counted, KeyframeError, type Store } from '@keyframe/contracts';
 import type { VerifyReport, VerifyRequest } from '@keyframe/engine';
 import type { App } from '@keyframe/runtime';
 import type { CommandContext, CommandResult } from '../command.ts';
@@ -107,17 +107,20 @@ export function renderVerify(report: VerifyRun, out: TextOutput): void {
     ],
     [
       'looked at',
-      `${report.backups} backups, ${report.epochs.reduce((sum, each) => sum + each.segments, 0)} WAL segments`,
+      `${counted(report.backups, 'backup')}, ${counted(
+        report.epochs.reduce((sum, each) => sum + each.segments, 0),
+        'WAL segment',
+      )}`,
     ],
     [
       report.dryRun ? 'would read' : 'foreseen',
-      `${cost.objects} objects, ${formatSize(cost.readBytes)}, ${cost.requests} requests`,
+      `${counted(cost.objects, 'object')}, ${formatSize(cost.readBytes)}, ${counted(cost.requests, 'request')}`,
     ],
     [
       'read',
       report.dryRun
         ? undefined
-        : `${formatSize(spent.readBytes)} in ${spent.requests} requests, ${formatDuration(report.durationMs)}`,
+        : `${formatSize(spent.readBytes)} in ${counted(spent.requests, 'request')}, ${formatDuration(report.durationMs)}`,
     ],
     ['checked', report.dryRun ? undefined : `${coverage.checked} ${LEVELS[report.level]}${ofHashes(coverage)}`],
     ['remembered', formatRemembered(coverage)],

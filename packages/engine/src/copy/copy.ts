@@ -3,7 +3,14 @@
  * others. Which of the two the target decides: whether it is empty or a copy, or a repository of its own.
  * @packageDocumentation
  */
-import { type Abortable, KeyframeError, parseWalFileName, segmentNumberOf, type Store } from '@keyframe/contracts';
+import {
+  counted,
+  type Abortable,
+  KeyframeError,
+  parseWalFileName,
+  segmentNumberOf,
+  type Store,
+} from '@keyframe/contracts';
 import {
   type BackupRecord,
   type CopyContext,
@@ -103,7 +110,7 @@ async function copyAsIs(
   };
   const cost = await planCopy(objects, scope, { signal });
   const { id: repositoryId } = await context.repository.identity(options);
-  tell(options, `${cost.objects} objects, ${sizeOf(cost)}, are to be copied as they are`);
+  tell(options, `to copy as they are: ${counted(cost.objects, 'object')}, ${sizeOf(cost)}`);
   if (dryRun) return { mode: 'as-is', repositoryId, cost, ...NOTHING };
   const onBytes = progressOf(cost, options);
   const report = await copyRepository(objects, scope, { signal, onProgress: ({ bytes }) => onBytes(bytes) });
@@ -126,7 +133,7 @@ async function copyAnew(
   await to.keys.encrypts(options);
   const plan = await planTranslation(translation, scope, options);
   const cost = { objects: plan.backups + plan.walFiles, bytes: plan.bytes };
-  const what = `${plan.backups} backups and ${plan.walFiles} WAL files, ${sizeOf(cost)}`;
+  const what = `${counted(plan.backups, 'backup')} and ${counted(plan.walFiles, 'WAL file')}, ${sizeOf(cost)}`;
   tell(options, `${what}, are to be copied under the keys of the target`);
   const { id: repositoryId } = await to.identity(options);
   if (dryRun) return { mode: 'anew', repositoryId, cost, ...NOTHING, expired: plan.expired };

@@ -1,4 +1,5 @@
 /** The connection, the role and the repository. @packageDocumentation */
+import { counted } from '@keyframe/contracts';
 import type { ServerFacts } from '@keyframe/postgres';
 import { checkStores } from './check-stores.ts';
 import type { Evidence } from './evidence.ts';
@@ -195,5 +196,5 @@ function checkHistory(repository: Evidence['repository'], server: Evidence['serv
       'nothing can be recovered yet',
       'Run `keyframe backup`.',
     );
-  return ok(id, `${backups} base backups, the newest is ${newestBackup}`);
+  return ok(id, `${counted(backups, 'base backup')}, the newest is ${newestBackup}`);
 }

@@ -1,4 +1,5 @@
 /** Whether the server hands its WAL to this Keyframe, and how that goes. @packageDocumentation */
+import { counted } from '@keyframe/contracts';
 import type { ServerFacts } from '@keyframe/postgres';
 import { type ArchiveCommand, readArchiveCommand } from './archive-command.ts';
 import type { ArchiveExpectation, Gathered, HostEvidence } from './evidence.ts';
@@ -159,7 +160,7 @@ function checkFiles({ archiveCommand }: ServerFacts, host: Gathered<HostEvidence
       'Run `keyframe doctor` on the machine of the server.',
     );
   const broken = host.value.files.filter(({ problem }) => problem !== undefined);
-  if (broken.length === 0) return ok(id, `archive_command finds its ${host.value.files.length} files`);
+  if (broken.length === 0) return ok(id, `archive_command finds its ${counted(host.value.files.length, 'file')}`);
   return fail(
     id,
     broken.map(({ path, problem }) => `${path} is ${problem}`).join('; '),
@@ -204,11 +205,14 @@ function checkArchiver({ archiver, archiveMode }: ServerFacts): Finding {
   if (archiver.failing)
     return fail(
       id,
-      `the archiver failed on ${archiver.lastFailedWal} at ${archiver.lastFailedTime}, ${archiver.failedCount} failures in all`,
+      `the archiver failed on ${archiver.lastFailedWal} at ${archiver.lastFailedTime}, ${counted(archiver.failedCount, 'failure')} in all`,
       'WAL piles up in pg_wal and the newest moments cannot be recovered',
       'Read the reason in the server log (`select pg_current_logfile()`), and try `keyframe wal push` by hand.',
     );
-  return ok(id, `the archiver archived ${archiver.archivedCount} files, ${archiver.failedCount} attempts failed`);
+  return ok(
+    id,
+    `the archiver archived ${counted(archiver.archivedCount, 'file')}, ${counted(archiver.failedCount, 'attempt')} failed`,
+  );
 }
 
 const OLD_SECONDS = 3600;
@@ -230,11 +234,11 @@ function checkLastArchived({ archiver, archiveTimeoutSeconds, wal, archiveMode }
   if (waiting > 2 && age > (archiveTimeoutSeconds || OLD_SECONDS))
     return fail(
       id,
-      `${what}, and ${waiting} files wait`,
+      `${what}; waiting: ${counted(waiting, 'file')}`,
       'the archiver is stuck',
       'Look for a hanging archive_command with `ps`, and into the server log.',
     );
-  return ok(id, waiting > 0 ? `${what}, ${waiting} files wait` : what);
+  return ok(id, waiting > 0 ? `${what}; waiting: ${counted(waiting, 'file')}` : what);
 }
 
 const SHORT_HOURS = 4;

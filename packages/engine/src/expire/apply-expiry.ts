@@ -7,7 +7,7 @@
  * @packageDocumentation
  */
 import { randomUUID } from 'node:crypto';
-import { isKeyframeError, KeyframeError } from '@keyframe/contracts';
+import { counted, isKeyframeError, KeyframeError } from '@keyframe/contracts';
 import type { Repository, Retention, Tombstone, TombstoneState, WalTombstone } from '@keyframe/repository';
 import { type StageOptions, warnOf } from '../events.ts';
 import { type Due, type DueRemoval, dueRemoval } from './due-removal.ts';
@@ -199,7 +199,7 @@ class Expiry {
     this.#options.onEvent?.({
       kind: 'phase',
       phase: 'remove',
-      message: `removing ${removed.backups.length} backups, ${removed.packs} packs and ${removed.segments} WAL segments`,
+      message: `removing ${counted(removed.backups.length, 'backup')}, ${counted(removed.packs, 'pack')} and ${counted(removed.segments, 'WAL segment')}`,
     });
     await this.#sign(removal);
     await this.#retention.remove(removal, this.#options);

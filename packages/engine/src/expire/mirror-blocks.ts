@@ -1,3 +1,4 @@
+import { counted } from '@keyframe/contracts';
 import type { MirroredStore } from '@keyframe/repository';
 
 /** A look at all stores; what a second one no longer shows was only on its way. */
@@ -17,7 +18,7 @@ export async function mirrorBlocks(
     const differing = stores.filter(({ health }) => health !== 'ok');
     blocks = differing.map(({ name, health, missingObjects }) =>
       health === 'behind'
-        ? `store ${name} lacks ${missingObjects} objects: run keyframe repository sync`
+        ? `store ${name} lacks ${counted(missingObjects, 'object')}: run keyframe repository sync`
         : `store ${name} is ${WORDS[health]}: see keyframe repository status`,
     );
     if (differing.some(({ health }) => health !== 'behind') || blocks.length === 0) break;

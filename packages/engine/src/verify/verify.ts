@@ -3,7 +3,7 @@
  * one that was written; WAL goes on without a gap from each backup to the newest segment of every timeline; what was signed is there.
  * @packageDocumentation
  */
-import { hasCode, segmentName, type TimelineId } from '@keyframe/contracts';
+import { counted, hasCode, segmentName, type TimelineId } from '@keyframe/contracts';
 import type {
   ChainHead,
   ClusterHistory,
@@ -139,7 +139,9 @@ class Verification {
       planTasks(this.#tasks(needed, chains, walk), this.#context.memory, this.#choice);
     this.#cost = costOf(plan(), this.#choice);
     const { objects, readBytes, requests } = this.#cost;
-    this.#phase(`${objects} objects to read: about ${Math.ceil(readBytes / 2 ** 20)} MiB in ${requests} requests`);
+    this.#phase(
+      `${counted(objects, 'object')} to read: about ${Math.ceil(readBytes / 2 ** 20)} MiB in ${counted(requests, 'request')}`,
+    );
     if (!dryRun) {
       await checkObjects(plan, this.#workContext(), this.#options);
       for (const [epoch, names] of walk) await this.#walkWal(epoch, names);

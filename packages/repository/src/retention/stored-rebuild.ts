@@ -1,4 +1,4 @@
-import { type Abortable, hasCode, KeyframeError, type Store } from '@keyframe/contracts';
+import { counted, type Abortable, hasCode, KeyframeError, type Store } from '@keyframe/contracts';
 import { bytesOf } from '@keyframe/contracts/streams';
 import { encodeRecord } from '../backup/record-json.ts';
 import type { BackupRecord } from '../backup/record.ts';
@@ -171,7 +171,11 @@ function leftOut(
   const base = { epoch, label, lost, source: undefined, record: undefined };
   return state === 'marked'
     ? { ...base, verdict: 'expired', detail: `it is expired, ${since}: bring it back with \`keyframe undelete\` first` }
-    : { ...base, verdict: 'removed', detail: `an expiry removed it, ${since}; ${packs.size} packs of it are left` };
+    : {
+        ...base,
+        verdict: 'removed',
+        detail: `an expiry removed it, ${since}; left of it: ${counted(packs.size, 'pack')}`,
+      };
 }
 
 const prefixOf = (context: EpochContext, label: string): string => `${context.prefix}backups/${label}/`;
