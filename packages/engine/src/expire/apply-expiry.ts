@@ -131,6 +131,7 @@ class Expiry {
       const removed = plan.blocks.length > 0 ? NOTHING : await this.#remove(facts);
       if (removed === undefined) continue;
       const { state } = await this.#retention.tombstones.read(this.#options);
+      if (plan.blocks.length === 0) await this.#retention.tombstones.trim(this.#options);
       return { plan, waiting: waitingOf(state, this.#policy), removed };
     }
     throw contended();

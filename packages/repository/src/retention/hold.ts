@@ -32,6 +32,8 @@ const FORM: StateForm<HoldState> = {
 };
 
 const TRIES = 10;
+/** Superseded states that are kept for people to look at. */
+const KEPT = 16;
 
 function readHold(fields: Fields): Hold {
   const optional = (name: string): string | undefined => (fields.has(name) ? fields.text(name) : undefined);
@@ -90,7 +92,9 @@ export class Holds {
     for (let tried = 0; tried < TRIES; tried += 1) {
       const { number, state } = await this.#state.read(signal);
       const changed = change(state);
-      if (await this.#state.follow(number, changed.state, signal)) return changed.result;
+      if (!(await this.#state.follow(number, changed.state, signal))) continue;
+      await this.#state.trim({ keep: KEPT }, signal);
+      return changed.result;
     }
     throw new KeyframeError('CONFLICT', 'others change the holds of this cluster at the same time', {
       hint: 'Run `keyframe hold list`, then repeat the command.',

@@ -1,4 +1,5 @@
-import { createMemoryStore } from '@keyframe/testkit';
+import type { ObjectInfo, Store } from '@keyframe/contracts';
+import { createMemoryStore, failing, faulty } from '@keyframe/testkit';
 import { beforeEach, expect, test } from 'vitest';
 import {
   backUp,
@@ -148,3 +149,51 @@ test('what is decided between the two looks of a publication is withdrawn', asyn
   await expect(writer.publish(prepared)).rejects.toMatchObject({ code: 'CONFLICT' });
   expect((await keysOf(store)).filter((key) => key.endsWith('backup.json'))).toEqual([]);
 });
+
+test('superseded tombstones go, but the last ones and those whose age is still asked for', async () => {
+  await write(mark('20260101T000000Z-full', { since: 1 }));
+  for (let number = 2; number <= 30; number += 1)
+    await write(mark('20260101T000000Z-full', { since: 1 }), mark(LABEL, { since: 7 }));
+  await tombstones.trim();
+  const numbers = (await keysOf(store))
+    .filter((key) => key.includes('tombstones'))
+    .map((key) => Number(key.slice(-10)));
+  expect(numbers).toEqual([1, 7, ...Array.from({ length: 16 }, (_, index) => 15 + index)]);
+  expect(await tombstones.writtenAt(7)).toBeInstanceOf(Date);
+  expect((await tombstones.read()).number).toBe(30);
+  // A writer that slept since number 3 creates what was trimmed, and is refused all the same.
+  expect(await tombstones.follow(3, { backups: [], wal: [] })).toBe(false);
+  expect((await tombstones.read()).number).toBe(30);
+  await tombstones.trim();
+  expect(await keysOf(store)).not.toContain('clusters/main/tombstones/0000000004');
+});
+
+test('who listed a tombstone that is trimmed before it is read reads the one that followed', async () => {
+  for (let number = 1; number <= 20; number += 1) await write(mark(LABEL, { since: number }));
+  let late = true;
+  const sleepy: Store = {
+    ...store,
+    get: async (key, options) => {
+      if (late && key.endsWith('/0000000020')) {
+        late = false;
+        for (let number = 21; number <= 45; number += 1) await write(mark(LABEL, { since: number }));
+        await tombstones.trim();
+      }
+      return store.get(key, options);
+    },
+  };
+  expect((await new Tombstones(sleepy, 'main').read()).number).toBe(45);
+  await store.delete(['clusters/main/tombstones/0000000045']);
+  const gone = { ...store, list: () => listedOnly('clusters/main/tombstones/0000000045') };
+  await expect(new Tombstones(gone, 'main').read()).rejects.toMatchObject({ code: 'CORRUPT' });
+});
+
+test('what cannot be removed stays, and is no fault', async () => {
+  for (let number = 1; number <= 20; number += 1) await write(mark(LABEL, { since: number }));
+  await new Tombstones(faulty(store, failing('delete', { key: /tombstones/ })), 'main').trim();
+  expect((await tombstones.read()).number).toBe(20);
+});
+
+async function* listedOnly(key: string): AsyncGenerator<ObjectInfo> {
+  yield { key, sizeBytes: 1, modifiedAt: new Date() };
+}

@@ -17,6 +17,9 @@ export interface Publication {
   readonly packs: Iterable<PackName>;
 }
 
+/** Superseded tombstones that are kept. */
+const KEPT = 16;
+
 /** What tombstones say of a label that has no record. */
 export interface RememberedLabel {
   /** `marked`: it can still be brought back by `undelete`. `removed`: for good. */
@@ -80,6 +83,17 @@ export class Tombstones {
   /** False when somebody else changed them since that number was read. */
   follow(number: number, state: TombstoneState, { signal }: Abortable = {}): Promise<boolean> {
     return this.#state.follow(number, state, signal);
+  }
+
+  /**
+   * Removes what was superseded, but the last ones, from which a rebuilding learns what was removed should the newest be lost,
+   * and those whose age says how long something has been marked. The highest at the time of the call stays whatever comes
+   * after it: later states name only marks that it has, or objects that follow it.
+   */
+  async trim({ signal }: Abortable = {}): Promise<void> {
+    const { number, state } = await this.#state.read(signal);
+    const named = new Set([...state.backups, ...state.wal].map(({ since }) => since));
+    await this.#state.trim({ keep: KEPT, isNeeded: (each) => each >= number || named.has(each) }, signal);
   }
 
   /** By the store's clock. */
