@@ -3,7 +3,7 @@ import type { ByteSource, Store } from '@keyframe/contracts';
 import { assertSha256 } from '../format/container.ts';
 import type { TableEntry } from '../format/container-tail.ts';
 import { CODEC_NONE, FRAME_HEADER_BYTES } from '../format/frame.ts';
-import { readRange } from '../objects/read-range.ts';
+import { readProven } from '../objects/with-copies.ts';
 import type { PackStream } from './pack-stream.ts';
 
 /** A finished manifest: read once into the last pack and once into its own object. */
@@ -84,8 +84,9 @@ export class ManifestSpool {
   async *#read(): AsyncGenerator<Uint8Array> {
     const { store, signal } = this.#target;
     for (const { key, entry } of this.#spilled) {
-      const stored = await readRange(store, key, entry.offset, entry.offset + entry.storedBytes, signal);
-      assertSha256(stored, entry.sha256, key, 'frame');
+      const range = { start: entry.offset, end: entry.offset + entry.storedBytes };
+      const verify = (bytes: Buffer): void => assertSha256(bytes, entry.sha256, key, 'frame');
+      const stored = await readProven(store, key, range, { verify, signal });
       yield stored.subarray(FRAME_HEADER_BYTES);
     }
     yield* this.#kept;

@@ -9,6 +9,7 @@ import { pathHash } from '../format/manifest-tables.ts';
 import { decodePackContent, type PackedFrame } from '../format/pack-content.ts';
 import { damaged } from '../objects/damage.ts';
 import { readRange } from '../objects/read-range.ts';
+import { withCopies } from '../objects/with-copies.ts';
 import { Recent } from '../objects/recent.ts';
 import { type BaseFrame, type BaseMap, BaseMapBuilder } from './base-map.ts';
 import type { OtherPack } from './pack-table.ts';
@@ -103,7 +104,16 @@ async function usable(pack: Promise<OpenPack>): Promise<OpenPack | undefined> {
   }
 }
 
-async function openPack(
+function openPack(
+  context: EpochContext,
+  label: string,
+  pack: { readonly key: string; readonly sizeBytes: number },
+  signal: AbortSignal | undefined,
+): Promise<OpenPack> {
+  return withCopies(context.store, pack.key, (store) => openCopy({ ...context, store }, label, pack, signal));
+}
+
+async function openCopy(
   context: EpochContext,
   label: string,
   { key, sizeBytes }: { readonly key: string; readonly sizeBytes: number },

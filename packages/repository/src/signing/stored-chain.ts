@@ -4,9 +4,9 @@ import { hash } from 'node:crypto';
 import type { BackupRecord } from '../backup/record.ts';
 import { decodeRecord, encodeRecord } from '../backup/record-json.ts';
 import type { EpochContext } from '../epoch-context.ts';
-import { type Json, openSealedJson, sealJson } from '../format/sealed-json.ts';
+import { type Json, sealJson } from '../format/sealed-json.ts';
 import { createOnly } from '../objects/put-once.ts';
-import { readSmall } from '../objects/read-range.ts';
+import { readSealed } from '../objects/with-copies.ts';
 import type { WalArchive } from '../wal/wal-archive.ts';
 import { auditChain } from './audit.ts';
 import { type ChainEntry, type ChainPlace, checkpointJson, decodeEntry, expiryJson } from './chain-entry.ts';
@@ -71,7 +71,7 @@ export class StoredChain implements SignedChain {
   async head(options: Abortable = {}): Promise<ChainHead | undefined> {
     const number = (await this.#numbers(options)).at(-1);
     if (number === undefined) return undefined;
-    const bytes = await readSmall(this.#context.store, chainKey(this.#context.prefix, number), options.signal);
+    const bytes = await readSealed(this.#context.store, chainKey(this.#context.prefix, number), options.signal);
     return { number, sha256: hash('sha256', bytes) };
   }
 
@@ -183,7 +183,7 @@ export class StoredChain implements SignedChain {
 
   async #read(number: number, options: Abortable): Promise<{ readonly entry: ChainEntry } & SignatureVerdict> {
     const key = chainKey(this.#context.prefix, number);
-    const bytes = await readSmall(this.#context.store, key, options.signal);
+    const bytes = await readSealed(this.#context.store, key, options.signal);
     const entry = decodeEntry(bytes, key, this.#place);
     return { entry, ...(await this.#context.signatures.verdict(bytes, key, options)) };
   }
@@ -224,8 +224,7 @@ export class StoredChain implements SignedChain {
     options: Abortable,
   ): Promise<SignatureVerdict & { readonly sha256: string; readonly bytes: Buffer }> {
     const key = this.#recordKey(label);
-    const bytes = await readSmall(this.#context.store, key, options.signal);
-    openSealedJson(bytes, key);
+    const bytes = await readSealed(this.#context.store, key, options.signal);
     const verdict = await this.#context.signatures.verdict(bytes, key, options);
     return { ...verdict, sha256: hash('sha256', bytes), bytes };
   }
