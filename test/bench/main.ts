@@ -20,6 +20,7 @@ import { backupAndRestore } from './scenarios/backup.ts';
 import { days, incrementsOf } from './scenarios/increments.ts';
 import { limits } from './scenarios/limits.ts';
 import { memory } from './scenarios/memory.ts';
+import { commitTables } from './scenarios/commit.ts';
 import { starts } from './scenarios/start.ts';
 import { backlogs } from './scenarios/backlog.ts';
 import { pushAndReplay, SEGMENTS_AGAIN } from './scenarios/wal.ts';
@@ -178,6 +179,13 @@ async function main(): Promise<void> {
   const options = parseOptions(process.argv.slice(2));
   if (options.help) return void process.stdout.write(HELP);
   tell(`load average ${loadNow().toFixed(2)}`);
+  // Needs no data of the others, and takes long: only when it is asked for.
+  if (options.only?.has('commit') === true) {
+    const tables = await commitTables(options, tell);
+    process.stdout.write(tables);
+    if (options.update !== undefined) await update(options.update, options.mark, tables);
+    return;
+  }
   const dataset = await ensureDataset(path.join(CACHE, 'bench'), datasetOf(options), tell);
   const measured = await measureAll(options, dataset);
   const segments = dataset.segments.length;

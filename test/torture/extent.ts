@@ -10,11 +10,27 @@ interface Extent {
   readonly sizeMiB: number;
   /** Random histories of backups and expiries, in memory. */
   readonly histories: number;
+  /** Of a receiver, in each mode; each ends with the loss of the host. */
+  readonly rounds: number;
 }
 
 /** The bounded form has both grammars of BASE_BACKUP (14, and 15 and later) and the newest major. */
-const BOUNDED: Extent = { majors: postgresMajors([14, 16, 18]), targets: 12, kills: 8, sizeMiB: 1104, histories: 300 };
-const FULL: Extent = { majors: postgresMajors(allMajors), targets: 50, kills: 30, sizeMiB: 4096, histories: 10_000 };
+const BOUNDED: Extent = {
+  majors: postgresMajors([14, 16, 18]),
+  targets: 12,
+  kills: 8,
+  sizeMiB: 1104,
+  histories: 300,
+  rounds: 2,
+};
+const FULL: Extent = {
+  majors: postgresMajors(allMajors),
+  targets: 50,
+  kills: 30,
+  sizeMiB: 4096,
+  histories: 10_000,
+  rounds: 200,
+};
 
 /** How much is done; everything with `KEYFRAME_TORTURE=full`. */
 export const EXTENT: Extent = process.env['KEYFRAME_TORTURE'] === 'full' ? FULL : BOUNDED;
