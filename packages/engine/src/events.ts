@@ -16,6 +16,7 @@ export type EngineEvent =
       readonly done: number;
       readonly total: number;
     }
+  | { readonly kind: 'index'; readonly segment: string; readonly done: number; readonly total: number }
   | { readonly kind: 'scan'; readonly segment: string; readonly done: number; readonly total: number }
   | { readonly kind: 'warning'; readonly message: string; readonly hint?: string | undefined };
 

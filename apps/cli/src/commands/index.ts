@@ -42,6 +42,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command:
   'hold add': () => import('./hold-add.ts'),
   'hold remove': () => import('./hold-remove.ts'),
   'hold list': () => import('./hold-list.ts'),
+  log: () => import('./log.ts'),
   plan: () => import('./plan.ts'),
   restore: () => import('./restore.ts'),
   adopt: () => import('./adopt.ts'),

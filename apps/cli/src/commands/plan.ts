@@ -1,4 +1,5 @@
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
+import { renderEffects } from '../output/effects-report.ts';
 import { lostWith } from '../output/left-out-stores.ts';
 import { renderPlan } from '../output/plan-report.ts';
 import { TARGET_OPTIONS, targetInput } from './target-options.ts';
@@ -8,6 +9,8 @@ export const command: Command = defineCommand({
   summary: 'Show which backup and WAL a recovery would use and where exactly it would stop; changes nothing',
   description: `Reads the WAL between the backup and the target, so what it says is proven: the exact record at which PostgreSQL will stop, the last transaction that is kept and the first that is lost.
 
+It also tells which transactions and rows are kept and which are lost up to the end of the archive, as \`keyframe log\` reads them, and where else one might stop. \`--no-effects\` leaves that out.
+
 A target that cannot be reached is refused here, with the nearest one that can.`,
   examples: [
     { run: 'keyframe plan --time "2026-11-24 14:36:58+01"' },
@@ -15,10 +18,17 @@ A target that cannot be reached is refused here, with the nearest one that can.`
     { run: 'keyframe plan --latest --json' },
   ],
   positionals: [],
-  options: TARGET_OPTIONS,
+  options: {
+    ...TARGET_OPTIONS,
+    noEffects: {
+      kind: 'boolean',
+      flag: '--no-effects',
+      description: 'do not tell which transactions and rows that keeps and loses',
+    },
+  },
   exits: { 0: 'the target can be reached', 4: 'something in the repository is damaged', ...FAULT_EXITS },
   async run({ openApp, options, signal, log, progress }) {
-    const { describePlan, parseTarget, planRecovery } = await import('@keyframe/engine');
+    const { describeEffects, describePlan, parseTarget, planEffects, planRecovery } = await import('@keyframe/engine');
     const { showEvents } = await import('../output/events.ts');
     const { localZone } = await import('../output/zone.ts');
     const app = await openApp({ everyStore: true, withoutStores: options.withoutStore });
@@ -32,8 +42,18 @@ A target that cannot be reached is refused here, with the nearest one that can.`
       { target, backup: options.backup },
       { signal, onEvent: shown.onEvent },
     );
+    const effects = options.noEffects ? undefined : await planEffects(plan, { signal, onEvent: shown.onEvent });
     shown.finish();
-    return { exit: 0, report: { ...describePlan(plan), withoutStores: options.withoutStore, mayBeMissing: lost } };
+    const report = {
+      ...describePlan(plan),
+      withoutStores: options.withoutStore,
+      mayBeMissing: lost,
+      effects: effects === undefined ? undefined : describeEffects(effects),
+    };
+    return { exit: 0, report };
   },
-  renderText: renderPlan,
+  renderText(report, out) {
+    renderPlan(report, out);
+    if (report.effects !== undefined) renderEffects(report.effects, out);
+  },
 });

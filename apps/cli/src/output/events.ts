@@ -43,6 +43,12 @@ export function showEvents(progress: Progress, log: Log): ShownEvents {
         case 'bytes':
           switchTo(event.phase, event.phase, 'bytes').update(event.doneBytes, event.totalBytes);
           break;
+        case 'index': {
+          const shown = switchTo('index', 'indexing WAL', 'items');
+          shown.update(event.done, event.total);
+          shown.note(event.segment);
+          break;
+        }
         case 'scan': {
           if (event.total < SCAN_WORTH_SHOWING) break;
           const shown = switchTo('scan', 'reading WAL', 'items');

@@ -3,15 +3,7 @@
  * record at which PostgreSQL will stop by reading that WAL.
  * @packageDocumentation
  */
-import {
-  formatLsn,
-  hasCode,
-  historyName,
-  isKeyframeError,
-  KeyframeError,
-  type Lsn,
-  type TimelineId,
-} from '@keyframe/contracts';
+import { formatLsn, hasCode, isKeyframeError, KeyframeError, type Lsn, type TimelineId } from '@keyframe/contracts';
 import { historyReaches, type RecoveryStop, type TimelineHistory } from '@keyframe/postgres';
 import type { BackupRecord, ClusterHistory, EpochArchive, StreamedSegment, WalInventory } from '@keyframe/repository';
 import { readHistories } from '../archive/histories.ts';
@@ -26,6 +18,7 @@ import {
   unreachableError,
 } from '../target/index.ts';
 import { type Branch, branchesBeside, withBranches } from './branches.ts';
+import { chooseTimeline } from './choose-timeline.ts';
 import { findMoment, stoppedMicros, walGap } from './find-moment.ts';
 import { walPathFrom, type WalPath } from './wal-path.ts';
 import { walToRead } from './wal-to-read.ts';
@@ -193,31 +186,6 @@ function refusal(
 }
 
 type Unreachable = Extract<Resolution, { reachable: false }>;
-
-/** @throws {KeyframeError} WRONG_TIMELINE for one the archive does not know */
-function chooseTimeline(
-  histories: ReadonlyMap<TimelineId, TimelineHistory>,
-  inventory: WalInventory,
-  wanted: TimelineId | undefined,
-): TimelineHistory {
-  const known = [1, ...inventory.histories.filter((each) => each > 1)];
-  const timeline = wanted ?? known.at(-1) ?? 1;
-  const history = histories.get(timeline);
-  if (history !== undefined) return history;
-  const hasWal = inventory.ranges(timeline).length > 0;
-  throw new KeyframeError(
-    'WRONG_TIMELINE',
-    hasWal
-      ? `the archive has WAL of timeline ${timeline} but not its history file ${historyName(timeline)}`
-      : `the archive knows no timeline ${timeline}`,
-    {
-      hint: hasWal
-        ? `Push ${historyName(timeline)} from a server's pg_wal with \`keyframe wal push\`.`
-        : `Choose one of ${known.join(', ')} with --timeline (\`keyframe wal status\` shows where they fork).`,
-      details: { timeline },
-    },
-  );
-}
 
 /** Backups that lie on the timeline's history before its forks, newest first. */
 function chooseCandidates(

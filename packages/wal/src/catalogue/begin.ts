@@ -95,16 +95,18 @@ async function readFollowed(state: CatalogueState, files: CatalogueFiles): Promi
   }
 }
 
+function* tuplesOf(state: CatalogueState): Generator<HeapTuple> {
+  for (const file of state.files.values()) for (const [, { tuples }] of file.blocks()) yield* tuples.values();
+}
+
 /** How the transactions ended that rows leave open. */
 async function readOutcomes(state: CatalogueState, files: CatalogueFiles): Promise<void> {
   const xids = new Set<number>();
-  for (const file of state.files.values())
-    for (const [, { tuples }] of file.blocks())
-      for (const tuple of tuples.values()) {
-        for (const xid of unsettledXids(tuple)) xids.add(xid);
-        // An image of the page from before it was copied does not have these hints yet.
-        for (const [xid, outcome] of toldOutcomes(tuple)) if (outcome !== undefined) state.outcomes.set(xid, outcome);
-      }
+  for (const tuple of tuplesOf(state)) {
+    for (const xid of unsettledXids(tuple)) xids.add(xid);
+    // An image of the page from before it was copied does not have these hints yet.
+    for (const [xid, outcome] of toldOutcomes(tuple)) if (outcome !== undefined) state.outcomes.set(xid, outcome);
+  }
   const paths = new Set([...xids].map(outcomeFile));
   const contents = await files.read((path) => paths.has(path));
   for (const xid of xids) {

@@ -20,25 +20,45 @@ export function describeSegment(
   changes: readonly CatalogueTransaction[],
   index: SegmentIndex,
 ): SegmentNotes | undefined {
-  const effects = new Map(index.transactions.map((each) => [each.lsn, each]));
+  const told = new Map(changes.map((each) => [each.lsn, each]));
   const transactions: TransactionNotes[] = [];
-  for (const change of changes) {
-    const effect = effects.get(change.lsn);
-    const actions = describeTransaction(state, change, catalogues(state, effect), effect?.truncated ?? []);
-    if (actions.length > 0) transactions.push({ xid: change.xid, lsn: change.lsn, actions });
+  for (const effect of index.transactions) {
+    const { xid, lsn, database, outcome, truncated } = effect;
+    if (outcome === 'abort') continue;
+    const change = told.get(lsn) ?? { xid, lsn, database, classes: [], names: [], invalidated: [] };
+    const actions = describeTransaction(state, change, catalogues(state, effect), truncated);
+    if (actions.length > 0) transactions.push({ xid, lsn, actions });
   }
   const relations: NamedRelation[] = [];
   for (const relation of relationsIn(index)) {
     const named = nameRelation(state, relation);
-    if (named !== undefined && WITH_ROWS.includes(named.kind)) relations.push(named);
+    if (named === undefined || !WITH_ROWS.includes(named.kind)) continue;
+    const earlier = earlierNames(changes, relation.database, named.oid);
+    relations.push(earlier.length === 0 ? named : { ...named, earlier });
   }
   return relations.length === 0 && transactions.length === 0 ? undefined : { relations, transactions };
 }
 
+/** What a relation was called before it was renamed in this segment. */
+function earlierNames(
+  changes: readonly CatalogueTransaction[],
+  database: number,
+  oid: number,
+): NonNullable<NamedRelation['earlier']> {
+  return changes.flatMap(({ lsn, classes }) =>
+    classes.flatMap((change) => {
+      const { before, after, schemaBefore } = change;
+      if (change.oid !== oid || change.database !== database || before === undefined || after === undefined) return [];
+      if (before.name === after.name && before.namespace === after.namespace) return [];
+      return [{ until: lsn, schema: schemaBefore, name: before.name }];
+    }),
+  );
+}
+
 /** Rows written to each catalogue, by its name. */
-function catalogues(state: CatalogueState, effect: TransactionEffect | undefined): Map<string, RelationEffect> {
+function catalogues(state: CatalogueState, effect: TransactionEffect): Map<string, RelationEffect> {
   const written = new Map<string, RelationEffect>();
-  for (const each of effect?.tables ?? []) {
+  for (const each of effect.tables) {
     if (each.inserted + each.updated + each.deleted === 0) continue;
     const named = nameRelation(state, each.relation);
     if (named?.schema === 'pg_catalog') written.set(named.name, each);

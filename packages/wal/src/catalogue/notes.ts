@@ -20,6 +20,10 @@ export interface NamedRelation {
   readonly rows: number;
   /** For a TOAST table the table that it belongs to. */
   readonly owner?: { readonly schema: string | undefined; readonly name: string } | undefined;
+  /** What it was called before transactions of this segment renamed it, the oldest name first. */
+  readonly earlier?:
+    | readonly { readonly until: Lsn; readonly schema: string | undefined; readonly name: string }[]
+    | undefined;
 }
 
 /** What was done to a definition. */
@@ -77,7 +81,8 @@ type StoredRelation = readonly [
   kind: string,
   rows: number,
   ownerSchema?: string | null,
-  ownerName?: string,
+  ownerName?: string | null,
+  earlier?: readonly (readonly [until: string, schema: string | null, name: string])[],
 ];
 
 interface StoredNotes {
@@ -101,7 +106,11 @@ function encodeRelation(each: NamedRelation): StoredRelation {
   const { oid, name, rows, owner } = each;
   const names = [each.database ?? null, each.schema ?? null] as const;
   const head = [tablespace, database, relfilenode, oid, ...names, name, each.kind + each.persistence, rows] as const;
-  return owner === undefined ? head : [...head, owner.schema ?? null, owner.name];
+  if (owner === undefined && each.earlier === undefined) return head;
+  const earlier = (each.earlier ?? []).map(
+    ({ until, schema, name: was }) => [formatLsn(until), schema ?? null, was] as const,
+  );
+  return [...head, owner?.schema ?? null, owner?.name ?? null, earlier];
 }
 
 /** @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
@@ -118,8 +127,20 @@ export function decodeNotes(bytes: Uint8Array): SegmentNotes {
 }
 
 function decodeRelation(stored: StoredRelation): NamedRelation {
-  const [tablespace, database, relfilenode, oid, databaseName, schema, name, letters, rows, ownerSchema, owner] =
-    stored;
+  const [
+    tablespace,
+    database,
+    relfilenode,
+    oid,
+    databaseName,
+    schema,
+    name,
+    letters,
+    rows,
+    ownerSchema,
+    owner,
+    earlier,
+  ] = stored;
   return {
     relation: { tablespace, database, relfilenode },
     oid,
@@ -129,7 +150,8 @@ function decodeRelation(stored: StoredRelation): NamedRelation {
     kind: letters.slice(0, 1),
     persistence: letters.slice(1),
     rows,
-    owner: owner === undefined ? undefined : { schema: ownerSchema ?? undefined, name: owner },
+    owner: owner === undefined || owner === null ? undefined : { schema: ownerSchema ?? undefined, name: owner },
+    earlier: earlier?.map(([until, was, named]) => ({ until: parseLsn(until), schema: was ?? undefined, name: named })),
   };
 }
 

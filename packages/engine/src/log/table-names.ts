@@ -1,0 +1,77 @@
+import type { Lsn } from '@keyframe/contracts';
+import {
+  decodeNotes,
+  isInitialCatalogue,
+  type NamedRelation,
+  type RelationEffect,
+  type RelationId,
+  type SegmentNotes,
+} from '@keyframe/wal';
+import type { TableRows } from './log-entry.ts';
+
+const keyOf = ({ tablespace, database, relfilenode }: RelationId): string => `${tablespace}/${database}/${relfilenode}`;
+
+/** What a table is called of which no name is known. */
+const UNNAMED = 'relation ';
+
+const NOTHING: SegmentNotes = { relations: [], transactions: [] };
+const SYSTEM_SCHEMAS = new Set(['pg_catalog', 'information_schema', 'pg_toast']);
+
+/** Names of the files of relations, learnt segment by segment. */
+export class TableNames {
+  readonly #named = new Map<string, NamedRelation>();
+  readonly #databases = new Map<number, string>();
+
+  /** What the index of a segment says beside rows. Call it for every segment, in order. */
+  learn(notes: Uint8Array | undefined): SegmentNotes {
+    if (notes === undefined) return NOTHING;
+    const decoded = decodeNotes(notes);
+    for (const each of decoded.relations) {
+      this.#named.set(keyOf(each.relation), each);
+      if (each.database !== undefined) this.#databases.set(each.relation.database, each.database);
+    }
+    return decoded;
+  }
+
+  database(oid: number): string | undefined {
+    return this.#databases.get(oid);
+  }
+
+  /**
+   * Rows of tables that people made, as these were called at `at`, the largest first. TOAST tables are parts of theirs, catalogues
+   * are told as actions.
+   */
+  rowsOf(tables: readonly RelationEffect[], at: Lsn): TableRows[] {
+    const rows = tables.flatMap((each) => this.#rowsOf(each, at) ?? []);
+    return rows.toSorted((one, other) => sizeOf(other) - sizeOf(one));
+  }
+
+  /** The same with a name that was learnt only later: of WAL from before the first backup. */
+  again(table: TableRows): TableRows {
+    const key = table.name.startsWith(UNNAMED) ? table.name.slice(UNNAMED.length) : undefined;
+    const named = key === undefined ? undefined : this.#named.get(key);
+    return named === undefined ? table : { ...table, name: nameOf(named), database: named.database };
+  }
+
+  #rowsOf({ relation, inserted, updated, deleted }: RelationEffect, at: Lsn): TableRows | undefined {
+    if (inserted === 0 && updated === 0 && deleted === 0) return undefined;
+    const named = this.#named.get(keyOf(relation));
+    if (named === undefined) {
+      if (isInitialCatalogue(relation) || relation.database === 0) return undefined;
+      const database = this.database(relation.database);
+      return { name: `${UNNAMED}${keyOf(relation)}`, database, inserted, updated, deleted };
+    }
+    const { kind, schema = '', rows, database } = named;
+    if (kind === 't' || SYSTEM_SCHEMAS.has(schema)) return undefined;
+    const name = nameOf(named.earlier?.find(({ until }) => at < until) ?? named);
+    return { name, database, inserted, updated, deleted, ...(rows < 0 ? {} : { about: Math.round(rows) }) };
+  }
+}
+
+const nameOf = ({ schema, name }: Pick<NamedRelation, 'schema' | 'name'>): string =>
+  schema === undefined ? name : `${schema}.${name}`;
+
+/** Rows of all kinds. */
+export function sizeOf({ inserted, updated, deleted }: TableRows): number {
+  return inserted + updated + deleted;
+}
