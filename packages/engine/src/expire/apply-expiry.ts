@@ -10,6 +10,7 @@ import { randomUUID } from 'node:crypto';
 import { counted, isKeyframeError, KeyframeError } from '@keyframe/contracts';
 import type { Repository, Retention, Tombstone, TombstoneState, WalTombstone } from '@keyframe/repository';
 import { type StageOptions, warnOf } from '../events.ts';
+import { expireIndexes } from '../lens/expire-index.ts';
 import { type Due, type DueRemoval, dueRemoval } from './due-removal.ts';
 import { type ExpiryFacts, type LabelFact, nameOf } from './facts.ts';
 import { type FactsContext, gatherFacts } from './gather-facts.ts';
@@ -89,7 +90,9 @@ export async function applyExpiry(
   const signal = options.signal === undefined ? lease.lost : AbortSignal.any([options.signal, lease.lost]);
   try {
     const retention = await context.history.retention({ signal });
-    return await new Expiry(context, policy, retention, { ...options, signal }).run();
+    const outcome = await new Expiry(context, policy, retention, { ...options, signal }).run();
+    if (outcome.plan.blocks.length === 0) await expireIndexes(context.history, { signal });
+    return outcome;
   } finally {
     await lease.release().catch((error: unknown) => {
       if (!isKeyframeError(error)) throw error;
