@@ -15,6 +15,8 @@ export interface ContextParts {
   /** Standard output, for what is told as it happens. Default: nothing is. */
   readonly write?: ((text: string) => void) | undefined;
   readonly signal: AbortSignal;
+  /** PostgreSQL runs it, for each WAL file: what is not about that file fills its log. */
+  readonly isForServer?: boolean | undefined;
 }
 
 /** A context and its end. */
@@ -48,6 +50,9 @@ export function createContext(parts: ContextParts): OwnedContext {
       codecs: BUILTIN.compressor,
     });
     redact = (text) => loaded.redact(text);
+    if (parts.isForServer !== true)
+      for (const { file, mode, fix } of loaded.exposed)
+        log.warn(`others may read ${file}, which holds a secret (mode ${mode}). ${fix}`);
     return loaded;
   });
 

@@ -85,6 +85,8 @@ export async function loadAll(registry: Registry): Promise<Command[]> {
   return modules.map(({ command }) => command);
 }
 
+const FOR_SERVER: ReadonlySet<string> = new Set(['wal push', 'wal fetch', 'wal prefetch']);
+
 async function runCommand(
   invocation: Extract<Invocation, { kind: 'run' | 'fault' }>,
   globals: GlobalOptions,
@@ -92,7 +94,9 @@ async function runCommand(
 ): Promise<number> {
   const { environment, cwd, stdout, signal } = surroundings;
   const talk = new Talk(surroundings.stderr);
-  const context = createContext({ globals, environment, cwd, talk, write: (text) => stdout.write(text), signal });
+  const write = (text: string): void => void stdout.write(text);
+  const isForServer = invocation.kind === 'run' && FOR_SERVER.has(invocation.command.name);
+  const context = createContext({ globals, environment, cwd, talk, write, signal, isForServer });
   try {
     if (invocation.kind === 'fault') throw invocation.error;
     const { exit, report } = await execute(invocation, context);

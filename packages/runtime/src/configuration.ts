@@ -1,6 +1,7 @@
 import type { AdapterKinds, Host, Secret } from '@keyframe/contracts';
 import type { WriteRule } from '@keyframe/repository';
 import type { Codec } from './codecs.ts';
+import type { ExposedFile } from './exposed-files.ts';
 import type { RetentionConfiguration } from './retention-schema.ts';
 
 /** Variables of the process, as `process.env` gives them. */
@@ -83,6 +84,8 @@ export interface Configuration {
   readonly stateDirectory: string | undefined;
   /** Codecs that can be read whatever the file says: those that this installation brings along. */
   readonly codecs: readonly Codec[];
+  /** Files with secrets in them that others may read, this one included where it holds some. */
+  readonly exposed: readonly ExposedFile[];
   /** Replaces every secret value of the file in a text by `***`. */
   redact(text: string): string;
 }

@@ -2,13 +2,14 @@ import { KeyframeError, Secret } from '@keyframe/contracts';
 import { defaultQuorum } from '@keyframe/repository';
 import { loadAdapters, type PlacedAdapter } from './adapters.ts';
 import { type ConfigFile, type FindOptions, readConfigFile } from './config-file.ts';
-import { type Codec, codecNamed } from './codecs.ts';
+import { codecNamed } from './codecs.ts';
 import type {
   ClusterConfiguration,
   Configuration,
   ConfiguredAdapter,
   RepositoryConfiguration,
 } from './configuration.ts';
+import { findExposed, holdsSecret } from './exposed-files.ts';
 import type { PluginSources } from './plugins.ts';
 import { type ConfigurationProblem, configurationError, formatPath, type KeyPath } from './problems.ts';
 import { maskUrl, passwordsIn, Redaction } from './redaction.ts';
@@ -54,7 +55,9 @@ export async function loadConfiguration(options: LoadOptions): Promise<Configura
       drafts.map((draft) => place(draft, source, secrets, redaction)),
     );
   const codecs = (options.codecs ?? []).map((name) => codecNamed(name, source.file, options));
-  return build(source.file, value, adapters, codecs, redaction);
+  const own = holdsSecret(source.data, passwordsIn) ? [source.file] : [];
+  const exposed = await findExposed([...secrets.files, ...own]);
+  return build(source.file, value, adapters, { codecs, exposed, redaction });
 }
 
 function isUnder(path: KeyPath, ancestor: KeyPath): boolean {
@@ -79,8 +82,7 @@ function build(
   file: string,
   raw: RawConfiguration,
   adapters: readonly PlacedAdapter[],
-  codecs: readonly Codec[],
-  redaction: Redaction,
+  rest: Pick<Configuration, 'codecs' | 'exposed'> & { readonly redaction: Redaction },
 ): Configuration {
   const at = (...path: KeyPath): ConfiguredAdapter<'store' & 'compressor' & 'encryptor'> => {
     const placed = adapters.find((each) => each.path.join('.') === path.join('.'));
@@ -125,8 +127,9 @@ function build(
     stateDirectory: raw.state,
     clusters: new Map(clusters),
     repositories: new Map(repositories),
-    codecs,
-    redact: (text) => redaction.apply(text),
+    codecs: rest.codecs,
+    exposed: rest.exposed,
+    redact: (text) => rest.redaction.apply(text),
   };
 }
 

@@ -23,6 +23,8 @@ export interface SecretProblem {
 export interface ResolvedSecrets {
   readonly data: unknown;
   readonly problems: readonly SecretProblem[];
+  /** Files that secrets were read from, absolute. */
+  readonly files: readonly string[];
   /** The values put in at each place, for messages about that place: no length is too short to hide there. */
   readonly places: ReadonlyArray<{ readonly path: KeyPath; readonly values: readonly string[] }>;
 }
@@ -34,6 +36,7 @@ const KNOWN = 'Write ${env:NAME} or ${file:/path} ($${…} stands for the text i
 export async function resolveSecrets(data: unknown, sources: SecretSources): Promise<ResolvedSecrets> {
   const problems: SecretProblem[] = [];
   const places: { path: KeyPath; values: string[] }[] = [];
+  const files: string[] = [];
 
   const text = async (value: string, at: KeyPath): Promise<string> => {
     const values: string[] = [];
@@ -50,6 +53,7 @@ export async function resolveSecrets(data: unknown, sources: SecretSources): Pro
       if ('reason' in found) problems.push({ path: at, ...found });
       else {
         values.push(found.value);
+        if (found.file !== undefined) files.push(found.file);
         sources.redaction.add(found.value);
         result += found.value;
       }
@@ -70,7 +74,7 @@ export async function resolveSecrets(data: unknown, sources: SecretSources): Pro
     return Object.fromEntries(await Promise.all(entries));
   };
 
-  return { data: await walk(data, []), problems, places };
+  return { data: await walk(data, []), problems, files, places };
 }
 
 function isPlainObject(value: unknown): value is Record<string, unknown> {
@@ -79,7 +83,7 @@ function isPlainObject(value: unknown): value is Record<string, unknown> {
   return prototype === Object.prototype || prototype === null;
 }
 
-type Found = { readonly value: string } | Omit<SecretProblem, 'path'>;
+type Found = { readonly value: string; readonly file?: string | undefined } | Omit<SecretProblem, 'path'>;
 
 async function lookUp(reference: string, { environment, directory }: SecretSources): Promise<Found> {
   const [source, ...rest] = reference.split(':');
@@ -102,7 +106,7 @@ function fromEnvironment(name: string, environment: Environment): Found {
 async function fromFile(file: string): Promise<Found> {
   try {
     const value = (await readFile(file, 'utf8')).replace(/\r?\n$/, '');
-    if (value !== '') return { value };
+    if (value !== '') return { value, file };
     return { reason: `the secret file ${file} is empty`, fix: `Write the secret into ${file}.` };
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);

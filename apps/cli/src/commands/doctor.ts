@@ -36,6 +36,7 @@ On the server's own machine it sees more: whether archive_command can run, and h
         },
         clusterName: app.clusterName,
         expected: expectedArchiving(app),
+        exposed: app.configuration.exposed,
         now: () => app.host.now().getTime(),
       },
       { signal },
@@ -53,7 +54,7 @@ On the server's own machine it sees more: whether archive_command can run, and h
     out.line();
     const wrong = [
       `${counts.fail} failed`,
-      `${counted(counts.warn, 'warning')}`,
+      counted(counts.warn, 'warning'),
       `${counts.skipped} skipped`,
       `${counts.ok} ok`,
     ];

@@ -2,7 +2,7 @@
 import { counted } from '@keyframe/contracts';
 import type { ServerFacts } from '@keyframe/postgres';
 import { checkStores } from './check-stores.ts';
-import type { Evidence } from './evidence.ts';
+import type { Evidence, RepositoryEvidence } from './evidence.ts';
 import { fail, type Finding, ok, skipped, warn } from './finding.ts';
 
 const SETUP = 'Run the SQL that `keyframe setup` prints as a superuser, or `keyframe setup --apply`.';
@@ -85,9 +85,30 @@ export function checkRole({ role, inRecovery }: ServerFacts): Finding[] {
 }
 
 /** Whether the store serves, and whether its repository is the one of this cluster. */
-export function checkRepository({ store, mirrors, repository, encryption, server }: Evidence): Finding[] {
+export function checkRepository({ store, mirrors, repository, encryption, server, exposed }: Evidence): Finding[] {
   const stores = mirrors === undefined ? [checkStore(store)] : checkStores(mirrors);
-  return [...stores, checkHistory(repository, server), ...checkEncryption(encryption), ...checkSigning(repository)];
+  return [
+    ...stores,
+    checkHistory(repository, server),
+    ...checkEncryption(encryption),
+    ...checkSigning(repository),
+    ...checkFiles(exposed),
+  ];
+}
+
+/** Not of the files of archive_command, whose user they must be readable for: who else reads them. */
+function checkFiles(exposed: Evidence['exposed']): Finding[] {
+  if (exposed === undefined) return [];
+  const id = 'secret-files';
+  if (exposed.length === 0) return [ok(id, 'no file with a secret of this configuration is open to others')];
+  return [
+    warn(
+      id,
+      `others may read ${exposed.map(({ file, mode }) => `${file} (mode ${mode})`).join(', ')}`,
+      'whoever reads a key of the repository or a password of the server has what it opens',
+      exposed.map(({ fix }) => fix).join(' '),
+    ),
+  ];
 }
 
 /** A wrong or missing key stops archiving as surely as a full disk. */
@@ -104,36 +125,32 @@ function checkEncryption(encryption: Evidence['encryption']): Finding[] {
 /** Not signing is no fault; one should know what it leaves open. */
 function checkSigning(repository: Evidence['repository']): Finding[] {
   const kept = 'value' in repository ? repository.value : undefined;
-  const id = 'signing';
-  const refused = 'until then `keyframe restore` and `keyframe plan` refuse every backup';
-  switch (kept?.signing) {
-    case undefined:
-      return [];
-    case 'signed':
-      return [ok(id, 'backups and WAL are signed')];
-    case 'begins':
-      return kept?.backups === 0
-        ? [ok(id, 'the first backup will be signed')]
-        : [warn(id, 'nothing is signed yet', refused, 'Run `keyframe backup`: it signs itself and all before it.')];
-    case 'awaited':
-      return [
-        warn(
-          id,
-          'nothing is signed yet, and this host believes only what is',
-          refused,
-          'Run `keyframe backup` on the host that has `signing.key`.',
-        ),
-      ];
-    case 'none':
-      return [
-        ok(
-          id,
-          'backups and WAL are not signed',
-          'Run `keyframe signer create`, so that nobody who can write to the store can replace or remove backups and WAL unnoticed.',
-        ),
-      ];
-  }
+  if (kept?.signing === undefined) return [];
+  return [SIGNING[kept.signing](kept.backups)];
 }
+
+const REFUSED = 'until then `keyframe restore` and `keyframe plan` refuse every backup';
+
+const SIGNING: Readonly<Record<NonNullable<RepositoryEvidence['signing']>, (backups: number) => Finding>> = {
+  signed: () => ok('signing', 'backups and WAL are signed'),
+  begins: (backups) =>
+    backups === 0
+      ? ok('signing', 'the first backup will be signed')
+      : warn('signing', 'nothing is signed yet', REFUSED, 'Run `keyframe backup`: it signs itself and all before it.'),
+  awaited: () =>
+    warn(
+      'signing',
+      'nothing is signed yet, and this host believes only what is',
+      REFUSED,
+      'Run `keyframe backup` on the host that has `signing.key`.',
+    ),
+  none: () =>
+    ok(
+      'signing',
+      'backups and WAL are not signed',
+      'Run `keyframe signer create`, so that nobody who can write to the store can replace or remove backups and WAL unnoticed.',
+    ),
+};
 
 function checkStore(store: Evidence['store']): Finding {
   const id = 'store';

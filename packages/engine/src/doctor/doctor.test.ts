@@ -219,6 +219,16 @@ describe('judge', () => {
     expect(of(undefined)).toBeUndefined();
   });
 
+  it('warns of secrets that others may read, with the command for each', () => {
+    const of = (exposed: Evidence['exposed']) =>
+      judge(evidence({}, {}, { exposed }), expected)
+        .filter(({ id }) => id === 'secret-files')
+        .map(({ status, fix }) => [status, fix]);
+    const open = (file: string) => ({ file, mode: '0644', fix: `Run \`chmod 0600 ${file}\`.` });
+    expect(of([open('/a'), open('/b')])).toEqual([['warn', 'Run `chmod 0600 /a`. Run `chmod 0600 /b`.']]);
+    expect([of([]), of(undefined)]).toEqual([[['ok', undefined]], []]);
+  });
+
   it('fails where no key of the configuration lets this host write', () => {
     const of = (encryption: Evidence['encryption']) =>
       judge(evidence({}, {}, { encryption }), expected)

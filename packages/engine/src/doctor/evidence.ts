@@ -80,6 +80,8 @@ export interface Evidence {
   /** In place of `store` where the repository has several. */
   readonly mirrors?: MirrorEvidence | undefined;
   readonly repository: Gathered<RepositoryEvidence>;
+  /** Files with secrets in them that others may read. */
+  readonly exposed?: readonly { readonly file: string; readonly mode: string; readonly fix: string }[] | undefined;
   /** Whether what is written is encrypted, or why nothing can be written. */
   readonly encryption?: Gathered<boolean> | undefined;
 }

@@ -40,6 +40,8 @@ export interface GatherContext {
     | undefined;
   readonly clusterName: string;
   readonly expected: ArchiveExpectation;
+  /** What the configuration knows of its files. */
+  readonly exposed?: Evidence['exposed'];
   /** Our clock in Unix milliseconds. */
   readonly now: () => number;
 }
@@ -78,6 +80,7 @@ export async function gatherEvidence(context: GatherContext, options: Abortable 
     ...(mirrors === undefined ? {} : { mirrors }),
     repository: kept,
     encryption,
+    exposed: context.exposed,
   };
 }
 
