@@ -55,9 +55,13 @@ export async function loadConfiguration(options: LoadOptions): Promise<Configura
       drafts.map((draft) => place(draft, source, secrets, redaction)),
     );
   const codecs = (options.codecs ?? []).map((name) => codecNamed(name, source.file, options));
-  const own = holdsSecret(source.data, passwordsIn) ? [source.file] : [];
-  const exposed = await findExposed([...secrets.files, ...own]);
+  const exposed = await findExposed([...secrets.files, ...ownSecrets(source)]);
   return build(source.file, value, adapters, { codecs, exposed, redaction });
+}
+
+/** The config file, where a secret stands in it. */
+function ownSecrets({ file, data }: ConfigFile): string[] {
+  return holdsSecret(data, passwordsIn) ? [file] : [];
 }
 
 function isUnder(path: KeyPath, ancestor: KeyPath): boolean {
