@@ -2,7 +2,9 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Cluster, needs } from '@keyframe/testkit/postgres';
 import { describe, expect, test } from 'vitest';
-import { reportOf } from './support/keyframe.ts';
+import { bundled } from '../bench/contenders/keyframe.ts';
+import { generateRelations } from '../bench/data/pages.ts';
+import { reportOf, run } from './support/keyframe.ts';
 import { type Measured, peakMemory } from './support/peak-memory.ts';
 import type { BackupFacts } from './support/reports.ts';
 import { Site } from './support/site.ts';
@@ -78,3 +80,25 @@ describe.each([
     await rm(to, { recursive: true });
   });
 });
+
+test(
+  'nor do 20,000 small files beside large ones, at the level where the codec takes most',
+  {
+    timeout: isFull ? 3_600_000 : 300_000,
+  },
+  async (context) => {
+    await needs(context, 'postgres-18');
+    const compress = '{ use: zstd, level: 3 }';
+    const encrypt = "[{ use: passphrase, passphrase: 'correct horse battery' }]";
+    await using site = await Site.create(18, { compress, encrypt, walTimeout: '120s' });
+    // Compressed larger than the packs that are filled and stored at a time. No table knows these files.
+    await generateRelations(join(site.origin.data, 'base', '1'), isFull ? 1.5 : 0.3);
+    // As it is published: from its source a process takes some 30 MiB more, to read TypeScript.
+    const { argv } = await bundled(join(site.directory, 'bundle'));
+    const measure = (args: readonly string[]): Promise<Measured> =>
+      peakMemory(run([...argv, '--config', site.config, '--json', ...args]));
+    const backup = report(await measure(['backup']), 'backup of small files') as BackupFacts;
+    expect(backup.files).toBeGreaterThan(20_000);
+    report(await measure(['backup']), 'increment of small files');
+  },
+);

@@ -3,7 +3,7 @@
  * for the same arguments. No table knows them, so a server only ever copies them.
  * @packageDocumentation
  */
-import { mkdir, open } from 'node:fs/promises';
+import { link, mkdir, open } from 'node:fs/promises';
 import path from 'node:path';
 
 const PAGE_BYTES = 8192;
@@ -18,22 +18,43 @@ const CHUNK_PAGES = 128;
 
 /** Numbers that no relation of a fresh cluster has. */
 const FIRST_RELFILENODE = 50_000_000;
+const FIRST_LINKED_RELFILENODE = 60_000_000;
+/** What is larger has the same segments again under the names of further relations: whoever copies files cannot tell. */
+const DISTINCT_SEGMENTS = 4;
 
-/** Writes 1 GiB segments of one large relation, and 20,000 small relations of one to three pages. Gives their bytes. */
+/**
+ * Writes relations in segments of 1 GiB, and 20,000 small relations of one to three pages. Gives their bytes. On the disk
+ * the large ones take at most 4 GiB: further ones are hard links to the segments of the first, whose checksums are right
+ * wherever the same blocks stand.
+ */
 export async function generateRelations(database: string, gibibytes: number): Promise<number> {
   await mkdir(database, { recursive: true });
   const chunk = Buffer.alloc(CHUNK_PAGES * PAGE_BYTES);
   const pages = Math.round(gibibytes * SEGMENT_PAGES);
-  for (let first = 0, segment = 0; first < pages; first += SEGMENT_PAGES, segment += 1) {
-    const name = `${FIRST_RELFILENODE}${segment === 0 ? '' : `.${segment}`}`;
-    await using file = await open(path.join(database, name), 'w', 0o600);
-    const last = Math.min(first + SEGMENT_PAGES, pages);
+  const distinct = Math.min(pages, DISTINCT_SEGMENTS * SEGMENT_PAGES);
+  for (let first = 0, segment = 0; first < distinct; first += SEGMENT_PAGES, segment += 1) {
+    await using file = await open(path.join(database, segmentName(FIRST_RELFILENODE, segment)), 'w', 0o600);
+    const last = Math.min(first + SEGMENT_PAGES, distinct);
     for (let block = first; block < last; block += CHUNK_PAGES) {
       const count = Math.min(CHUNK_PAGES, last - block);
       for (let index = 0; index < count; index += 1) fillPage(chunk, index, block + index, 1);
       await file.write(chunk, 0, count * PAGE_BYTES);
     }
   }
+  const linked = Math.round((pages - distinct) / SEGMENT_PAGES);
+  for (let number = 0; number < linked; number += 1) {
+    const segment = number % DISTINCT_SEGMENTS;
+    const relfilenode = FIRST_LINKED_RELFILENODE + Math.floor(number / DISTINCT_SEGMENTS);
+    const from = path.join(database, segmentName(FIRST_RELFILENODE, segment));
+    await link(from, path.join(database, segmentName(relfilenode, segment)));
+  }
+  return (distinct + linked * SEGMENT_PAGES + (await writeSmall(database, chunk))) * PAGE_BYTES;
+}
+
+const segmentName = (relfilenode: number, segment: number): string =>
+  `${relfilenode}${segment === 0 ? '' : `.${segment}`}`;
+
+async function writeSmall(database: string, chunk: Buffer): Promise<number> {
   let small = 0;
   for (let number = 1; number <= SMALL_FILES; number += 1) {
     const count = 1 + (number % 3);
@@ -42,7 +63,7 @@ export async function generateRelations(database: string, gibibytes: number): Pr
     await file.write(chunk, 0, count * PAGE_BYTES);
     small += count;
   }
-  return (pages + small) * PAGE_BYTES;
+  return small;
 }
 
 const TEXT = Buffer.alloc(TUPLE_BYTES, 'street warehouse customer invoice amount currency delivery district ');

@@ -1,5 +1,5 @@
 /** Peak memory of a backup, an increment and a restore of generated data of several sizes. @packageDocumentation */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { Cluster, type Major } from '@keyframe/testkit/postgres';
 import { type Bench, discard, freshDirectory, loadNow, setArchiveCommand, siteFor } from '../bench.ts';
@@ -35,6 +35,10 @@ async function ofSize(bench: Bench, major: Major, size: number, row: Contender):
     };
     await record('full backup', tool.backup);
     if (tool.increment !== undefined) await record('increment', tool.increment());
+    if (!(await hasRoomFor(bench.directory, sizeBytes))) {
+      bench.tell(`${(sizeBytes / 2 ** 30).toFixed(1)} GiB cannot be restored here: the disk is too small`);
+      return;
+    }
     const directory = freshDirectory(bench, 'restored');
     await mkdir(directory, { mode: 0o700 });
     await record('restore', tool.restore(directory));
@@ -45,4 +49,10 @@ async function ofSize(bench: Bench, major: Major, size: number, row: Contender):
   } finally {
     await discard(bench, site.directory);
   }
+}
+
+/** The source takes little room, since its segments are links; what is restored takes all. */
+async function hasRoomFor(directory: string, sizeBytes: number): Promise<boolean> {
+  const { bavail, bsize } = await statfs(directory);
+  return bavail * bsize > sizeBytes * 1.1;
 }

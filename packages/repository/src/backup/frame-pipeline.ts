@@ -70,9 +70,14 @@ export class FramePipeline {
     return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#options.frameBytes);
   }
 
+  /** Room for so many bytes, to be given back: that of a frame where it will do, since garbage of this size lies about long. */
+  room(sizeBytes: number): Buffer {
+    return sizeBytes <= this.#options.frameBytes ? this.buffer() : Buffer.allocUnsafeSlow(sizeBytes);
+  }
+
   /** Takes a buffer back that was not submitted. */
   giveBack(buffer: Buffer): void {
-    if (this.#free.length < this.#limit) this.#free.push(buffer);
+    if (buffer.length === this.#options.frameBytes && this.#free.length < this.#limit) this.#free.push(buffer);
   }
 
   /** Takes a frame; its buffer is the pipeline's from now on. */

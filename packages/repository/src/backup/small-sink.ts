@@ -61,7 +61,8 @@ export class SmallSink implements FileSink {
   readonly #file: WrittenFile;
   readonly #base: BaseMap | undefined;
   readonly #meter: Meter;
-  #content: Buffer | undefined;
+  /** Lent by the pipeline. */
+  #room: Buffer | undefined;
   readonly #written = new Ranges();
   /** Ranges that are kept, of which the bytes are not known. */
   readonly #missing = new Ranges();
@@ -99,8 +100,8 @@ export class SmallSink implements FileSink {
   }
 
   #buffer(): Buffer {
-    this.#content ??= Buffer.allocUnsafe(this.#file.sizeBytes);
-    return this.#content;
+    this.#room ??= this.#target.pipeline.room(this.#file.sizeBytes);
+    return this.#room.subarray(0, this.#file.sizeBytes);
   }
 
   async #settle(): Promise<void> {
@@ -114,6 +115,8 @@ export class SmallSink implements FileSink {
       this.#target.reuse.renew(this.#keptOf(base));
       this.#store(this.#target.reuse.hash(this.#buffer()));
     }
+    if (this.#room !== undefined) pipeline.giveBack(this.#room);
+    this.#room = undefined;
     await pipeline.pressure();
   }
 
