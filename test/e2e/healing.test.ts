@@ -18,7 +18,6 @@ interface Renewed {
 }
 
 test.each([
-  ['stream', 'reads pages', 'off'],
   ['stream', 'is sent changed blocks', 'on'],
   ['local', 'reads files', 'off'],
 ])(
@@ -58,7 +57,7 @@ test.each([
     // The next one has nothing to heal.
     expect((await site.report<Renewed>(['backup', '--from', from])).renewedBytes).toBeUndefined();
   },
-  120_000,
+  240_000,
 );
 
 test('a backup goes on where the manifest of the one before is lost', async (context) => {
