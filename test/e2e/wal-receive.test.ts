@@ -1,7 +1,7 @@
-import { rm } from 'node:fs/promises';
+import { appendFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Cluster, type Major, needs, postgresMajors } from '@keyframe/testkit/postgres';
+import { type Cluster, type Major, needs, postgresMajors } from '@keyframe/testkit/postgres';
 import { describe, expect, test } from 'vitest';
 import type { Ended, Running } from './support/keyframe.ts';
 import { Load, streaming, until } from './support/load.ts';
@@ -134,6 +134,9 @@ test('a receiver goes on at the new primary, and its timeline is followed', asyn
   const { origin } = site;
   const data = join(site.directory, 'standby');
   await origin.exec('pg_basebackup', ['-D', data, '-R', '-c', 'fast', '-X', 'stream']);
+  // pg_basebackup may know more of libpq than the server's own.
+  const primary = `host=${origin.socketDirectory} port=${origin.port} user=postgres`;
+  await appendFile(join(data, 'postgresql.auto.conf'), `primary_conninfo = '${primary}'\n`);
   const standby = await site.attach(data);
   await standby.start();
   const url = `postgresql://postgres@127.0.0.1:${origin.port},127.0.0.1:${standby.port}/postgres`;

@@ -556,10 +556,27 @@ def wal(directory, cluster, epoch, name, target):
     keys = open_keys(store, repository, os.environ.get("KEYFRAME_PASSPHRASE", ""))
     folder = "" if name.endswith(".history") else "%s/%s/" % (name[:8], name[8:16])
     key = "clusters/%s/%s/wal/%s%s" % (cluster, epoch, folder, name)
-    content, header = read_wal(store.read(key), keys, key)
-    must(header["name"] == name, "name")
+    if os.path.exists(store.path(key)):
+        content, header = read_wal(store.read(key), keys, key)
+        must(header["name"] == name, "name")
+    else:
+        content = read_parts(store, keys, key, name)
     with open(target, "wb") as file:
         file.write(content)
+
+
+def read_parts(store, keys, key, name):
+    content = b""
+    for part in sorted(os.listdir(store.path(key + ".parts"))):
+        start, end = (int(each, 16) for each in part.split("-"))
+        if start > len(content):
+            break
+        piece, header = read_wal(store.read(key + ".parts/" + part), keys, key + ".parts/" + part)
+        must(header["name"] == name + ".parts/" + part and header["kind"] == "part", "name")
+        must(len(piece) == end - start, "length of a part")
+        content += piece[len(content) - start:]
+    must(content, "no part begins the segment")
+    return content.ljust(header["segmentSizeBytes"], b"\0")
 
 
 def wal_identity(index_key, digest):

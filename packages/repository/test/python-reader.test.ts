@@ -151,6 +151,19 @@ test('that reader fetches WAL files', async () => {
   expect(Buffer.compare(await readFile(target), segment)).toBe(0);
   await read('wal', directory, 'main', '1', '00000002.history', target);
   expect(await readFile(target)).toEqual(text);
+  const name = '000000010000000000000004';
+  for (const [start, end] of [
+    [0, 5000],
+    [3000, 70_000],
+    [70_001, 80_000],
+  ] as const) {
+    const content = { ...bytesOf(segment.subarray(start, end)), sizeBytes: end - start };
+    await archive.wal.putPart({ segment: name, start, content, facts });
+  }
+  await read('wal', directory, 'main', '1', name, target);
+  const expected = Buffer.alloc(segment.length);
+  expected.set(segment.subarray(0, 70_000));
+  expect(Buffer.compare(await readFile(target), expected)).toBe(0);
 });
 
 test('that reader opens an encrypted repository by its passphrase, after a rotation too', async () => {

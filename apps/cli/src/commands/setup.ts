@@ -161,6 +161,9 @@ function renderPlan(plan: SetupPlan, out: TextOutput): void {
   renderAccess(plan, out);
   for (const warning of plan.warnings) out.line(out.style('warning', `# ${warning}`));
   out.line(
+    '# `keyframe wal receive` streams WAL beside archive_command or in its place: it makes its slot itself; cap that with max_slot_wal_keep_size.',
+  );
+  out.line(
     '# `keyframe setup --apply` runs the SQL, makes the settings and creates the repository; the rest is yours to add.',
   );
 }

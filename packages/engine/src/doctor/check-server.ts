@@ -1,5 +1,6 @@
 /** Settings of the server itself. @packageDocumentation */
 import type { ServerFacts } from '@keyframe/postgres';
+import { checkReceiver } from './check-receiver.ts';
 import { fail, type Finding, ok, skipped, warn } from './finding.ts';
 
 const OLDEST = 14;
@@ -22,6 +23,7 @@ export function checkServer(facts: ServerFacts): Finding[] {
     checkCompression(facts),
     checkTimeZone(facts),
     checkClock(facts),
+    ...checkReceiver(facts),
   ];
 }
 

@@ -69,4 +69,47 @@ describe('walPathFrom', () => {
   it('asks for the history files of the path', () => {
     expect(walPathFrom(forked, inventoryOf(), parseLsn('0/3000028'), SIZE).histories).toEqual(['00000002.history']);
   });
+
+  describe('with parts', () => {
+    const streamedIn = (parts: readonly (readonly [timeline: number, number: number, endBytes: number])[]) => {
+      const streamed = parts.map(([timeline, number, endBytes]) => ({ timeline, number: BigInt(number), endBytes }));
+      return {
+        streamed,
+        streamedBytes: (timeline: number, number: bigint) =>
+          streamed.find((each) => each.timeline === timeline && each.number === number)?.endBytes ?? 0,
+      };
+    };
+    const ends = (history: TimelineHistory, held: readonly string[], ...parts: Parameters<typeof streamedIn>[0]) => {
+      const inventory = { ...inventoryOf(...held), ...streamedIn(parts) };
+      const { segments, gap } = walPathFrom(history, inventory, parseLsn('0/3000028'), SIZE);
+      return { segments: segments.map(({ name, endBytes }) => [name, endBytes]), gap: gap?.name };
+    };
+
+    it('ends with what was streamed of the open segment', () => {
+      expect(ends(single, [segment(1, 3)], [1, 4, 500])).toEqual({
+        segments: [
+          [segment(1, 3), undefined],
+          [segment(1, 4), 500],
+        ],
+        gap: undefined,
+      });
+    });
+
+    it('goes on behind parts only where they are the whole segment', () => {
+      expect(ends(single, [segment(1, 3), segment(1, 5)], [1, 4, SIZE]).segments).toHaveLength(3);
+      expect(ends(single, [segment(1, 3), segment(1, 5)], [1, 4, SIZE - 1]).gap).toBe(segment(1, 4));
+    });
+
+    it('takes the child’s parts of the segment with the fork, or the parent’s up to it where they reach further', () => {
+      const fork = 0x80_00_00;
+      const held = [segment(1, 3)];
+      expect(ends(forked, held, [1, 4, fork + 100], [2, 4, fork + 50]).segments.at(-1)).toEqual([
+        segment(2, 4),
+        fork + 50,
+      ]);
+      expect(ends(forked, held, [1, 4, fork + 100], [2, 4, 700]).segments.at(-1)).toEqual([segment(1, 4), fork]);
+      expect(ends(forked, held, [1, 4, 900]).segments.at(-1)).toEqual([segment(1, 4), 900]);
+      expect(ends(forked, held, [1, 5, 900]).segments.at(-1)).toEqual([segment(1, 3), undefined]);
+    });
+  });
 });

@@ -33,7 +33,7 @@ import { tellReading } from './reading-remarks.ts';
 import type { Cost, VerifyReport } from './report.ts';
 import { settle } from './settle.ts';
 import { type EpochSurvey, type NeededPack, neededPacks, survey, walObject, whatIn } from './survey.ts';
-import { runsOf, walkRun } from './walk-wal.ts';
+import { isMoved, runsOf, walkRun } from './walk-wal.ts';
 
 /** Whose history is verified, and where it is remembered what was. */
 export interface VerifyContext {
@@ -273,7 +273,7 @@ class Verification {
       object,
       isWalked: false,
       proven,
-      failed: (error) => this.#findings.damaged(object.key, whatIn(error), hits(), area),
+      failed: (error) => isMoved(object, error) || this.#findings.damaged(object.key, whatIn(error), hits(), area),
       toWalk: () => undefined,
     };
   }

@@ -1,6 +1,15 @@
 /** Walks archived segments record by record, across the boundaries of segments. @packageDocumentation */
-import { type Abortable, formatLsn, hasCode, lsn, segmentName, type TimelineId } from '@keyframe/contracts';
+import {
+  type Abortable,
+  formatLsn,
+  hasCode,
+  type KeyframeError,
+  lsn,
+  segmentName,
+  type TimelineId,
+} from '@keyframe/contracts';
 import { timelineAt, type TimelineHistory } from '@keyframe/postgres';
+import { type ListedObject, parseWalPart } from '@keyframe/repository';
 import { createWalScanner, type WalScanner } from '@keyframe/wal';
 import { begun, inPieces } from '../archive/scan-segment.ts';
 import type { EpochSurvey } from './survey.ts';
@@ -21,6 +30,11 @@ export interface WalkedSegment {
   readonly fault: string | undefined;
   /** It is encrypted and this host has no key: only its hashes can be checked. */
   readonly isClosed: boolean;
+}
+
+/** A part of a segment that is gone since it was listed: whoever stored the whole segment has removed it. */
+export function isMoved({ name }: ListedObject, { cause }: KeyframeError): boolean {
+  return parseWalPart(name) !== undefined && hasCode(cause, 'NOT_FOUND');
 }
 
 /**
