@@ -126,3 +126,36 @@ describe('a copy under other keys', () => {
     expect(await plain.sql(`select count(*), count(*) filter (where text like '%later') from t`)).toBe('20000|40');
   });
 });
+
+interface Verified {
+  readonly findings: readonly { readonly kind: string; readonly what: string; readonly backups: readonly string[] }[];
+}
+
+describe('a copy of one signed backup', () => {
+  test('is believed, restores, and says what the chain names that it has not', async (context) => {
+    await needs(context, 'postgres-17');
+    await using site = await Site.create(17, { walSegmentSizeMiB: 1 });
+    const key = join(site.directory, 'signing.key');
+    await site.report(['signer', 'create', '--to', key]);
+    const signing = `signing: { key: "\${file:${key}}" }`;
+    await appendFile(site.config, `    ${signing}\n`);
+    await appendFile(site.config, `  usb: { stores: [{ use: fs, directory: ${placeOf(site, 'usb')} }], ${signing} }\n`);
+    await site.origin.sql('create table t as select i from generate_series(1, 1000) i');
+    const { label: first } = await site.backup();
+    await site.archiveAll();
+    await site.origin.sql('insert into t values (0)');
+    const { label: second } = await site.backup(['--type', 'incremental']);
+    await site.archiveAll();
+    await site.report(['copy', 'vault', 'usb', '--cluster', 'main', '--backup', second]);
+    const usb = ['--repository', 'usb'];
+    await site.report(['verify', '--deep', second, ...usb]);
+    const all = await site.keyframe(['verify', ...usb]);
+    expect(all.status).toBe(4);
+    const { findings } = JSON.parse(all.stdout) as Verified;
+    expect(new Set(findings.map(({ kind }) => kind))).toEqual(new Set(['missing']));
+    expect(findings.filter(({ backups }) => backups.includes(second))).toEqual([]);
+    expect(findings.some(({ backups }) => backups.includes(first))).toBe(true);
+    await using restored = await site.recover(['--immediate', ...usb]);
+    expect(await restored.sql('select count(*) from t')).toBe('1001');
+  });
+});

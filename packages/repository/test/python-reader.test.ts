@@ -14,12 +14,13 @@ import { bytesOf } from '@keyframe/contracts/streams';
 import fsPlugin from '@keyframe/store-fs';
 import { testHost } from '@keyframe/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { BackupRecord } from '../src/index.ts';
+import { type BackupRecord, planTranslation, translate } from '../src/index.ts';
 import { increment } from './increment.ts';
 import {
   backUp,
   compressible,
   FACTS,
+  HOLDER,
   open,
   openArchive,
   sampleTree,
@@ -204,6 +205,44 @@ test('that reader opens an encrypted repository by its passphrase, after a rotat
     process.env['KEYFRAME_PASSPHRASE'] = 'another passphrase';
     const refused = read('wal', directory, 'main', '1', '00000002.history', target);
     await expect(refused).rejects.toMatchObject({ stderr: expect.stringContaining('cannot be decrypted') });
+  } finally {
+    delete process.env['KEYFRAME_PASSPHRASE'];
+  }
+});
+
+test('that reader restores what was copied under other keys, from the copy of its manifest too', async () => {
+  const {
+    store: from,
+    archive,
+    record: parent,
+  } = await makeRepository('source', compressors[1][1], treeWithoutTablespace);
+  const tree = new Map([...treeWithoutTablespace].map(([name, content]) => [name, touched(name, content, 2)]));
+  const record = await increment(archive, parent, tree, { views: true });
+  const directory = path.join(work, 'translated');
+  const store = fsPlugin.create({ directory, fileMode: 0o640, directoryMode: 0o750 }, testHost());
+  const phrase = 'another passphrase of the copy';
+  const options = { passphrase: new Secret(phrase), name: 'passphrase', work: 14 };
+  const encryptors = [{ kind: 'passphrase', encryptor: passphrasePlugin.create(options, testHost()) }];
+  const [[, zstd], [, gzip]] = compressors;
+  const more = {
+    compressor: zstd,
+    compressors: [gzip].filter((each) => each !== undefined),
+    encryption: { encryptors },
+  };
+  const places = { from: open(from, { compressor: gzip }), to: open(store, more) };
+  await places.to.init();
+  const context = { ...places, holder: HOLDER, isHolderAlive: () => false, tool: 'keyframe 0.1.0' };
+  const report = await translate(context, await planTranslation(context, {}));
+  expect(report).toMatchObject({ backups: 2, present: 0 });
+  process.env['KEYFRAME_PASSPHRASE'] = phrase;
+  try {
+    const target = path.join(work, 'translated-restored');
+    await read('restore', directory, 'main', record.label, target);
+    await expectRestored(target, tree);
+    await flip(path.join(directory, record.manifest.key), 400);
+    const again = path.join(work, 'translated-again');
+    await read('restore', directory, 'main', record.label, again);
+    await expectRestored(again, tree);
   } finally {
     delete process.env['KEYFRAME_PASSPHRASE'];
   }

@@ -24,10 +24,7 @@ export async function checkChain(
   const isSigned = audit.entries > 0 || chain.pinned;
   if (isSigned) await checkRecords(epoch, audit, findings, options);
   await findDropped(epoch, audit, findings, options);
-  for (const name of audit.walNames())
-    // Archived and signed since the listing, it is there.
-    if (!epoch.wal.has(name) && !(await epoch.archive.wal.has(name, options)))
-      findings.signedWal('missing', epoch.archive.checks.keyOf('wal', name), hitsOfFile(epoch, name));
+  await findDroppedWal(epoch, audit, findings, options);
   const rollbackExcluded = audit.known !== undefined && audit.faults.length === 0;
   if (audit.entries > 0) remarkOn(audit, rollbackExcluded, epoch, findings);
   else if (!isSigned)
@@ -100,6 +97,24 @@ async function findDropped(
     const isAsked = labels.length === 0 || labels.includes(label);
     if (isAsked && !objects.has(key) && (await isAbsent(archive, label, signal)))
       findings.signedBackup('missing', key, label);
+  }
+}
+
+/** Of backups that are asked for, only their own WAL: a copy of one backup has no other. */
+async function findDroppedWal(
+  epoch: EpochSurvey,
+  audit: ChainAudit,
+  findings: Findings,
+  { labels, signal }: Abortable & { readonly labels: readonly string[] },
+): Promise<void> {
+  const { archive } = epoch;
+  for (const name of audit.walNames()) {
+    if (epoch.wal.has(name)) continue;
+    const hits = hitsOfFile(epoch, name);
+    const isAsked = labels.length === 0 || hits.backups.some((label) => labels.includes(label));
+    // Archived and signed since the listing, it is there.
+    if (isAsked && !(await archive.wal.has(name, { signal })))
+      findings.signedWal('missing', archive.checks.keyOf('wal', name), hits);
   }
 }
 

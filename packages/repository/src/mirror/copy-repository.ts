@@ -82,8 +82,8 @@ const PHASES: readonly ((key: string) => boolean)[] = [
 ];
 /** The end of a sealed JSON object. */
 const SEAL = /\n {2}"sha256": "[0-9a-f]{64}"\n\}\n$/u;
-/** Of one process or one host; a copy of them would only mislead. */
-const NOT_COPIED = /^(?:leases|doctor)\/|^keyframe\.json$/u;
+/** Of one process or one host, or found wrong with these very bytes; a copy of them would only mislead. */
+const NOT_COPIED = /^(?:leases|doctor)\/|^keyframe\.json$|^clusters\/[^/]+\/damage\//u;
 
 /**
  * Whether the target is to be a copy of the source, with its id and its keys: it is one, or it is empty. Else it is a
@@ -373,6 +373,8 @@ function isInScope(key: string, { cluster, backup }: CopyScope): boolean {
   if (backup === undefined || key.startsWith(epochPrefix(cluster))) return true;
   const prefix = archivePrefix(cluster, backup.epoch);
   if (backup.packs.has(key) || key.startsWith(`${prefix}backups/${backup.label}/`)) return true;
+  // Whoever signs, signs the chain: it proves this backup and its WAL, and names what is not here.
+  if (key.startsWith(`${prefix}chain/`)) return true;
   if (!key.startsWith(`${prefix}wal/`)) return false;
   const name = key.slice(key.lastIndexOf('/') + 1);
   return parseWalFileName(name) !== undefined && backup.needs(name);

@@ -26,7 +26,7 @@ import { type ManifestParts, manifestCarrier } from './translate-manifest.ts';
 import { translatePack, type TranslationPlaces } from './translate-pack.ts';
 
 /** Packs on their way at once: each is read, decrypted and encrypted frame by frame. */
-const AT_ONCE = 3;
+const AT_ONCE = 2;
 
 /** Who copies, as the intent at the target says it. */
 export interface Translator {

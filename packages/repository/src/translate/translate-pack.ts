@@ -16,6 +16,7 @@ import type { Json } from '../format/sealed-json.ts';
 import { ByteCursor } from '../objects/byte-cursor.ts';
 import { checkObject } from '../objects/check-object.ts';
 import { damaged } from '../objects/damage.ts';
+import { letGo } from '../objects/let-go.ts';
 import { readProven, withCopies } from '../objects/with-copies.ts';
 import type { ContentHashes } from './content-hashes.ts';
 import { isFrom, originJson, originOf } from './origin.ts';
@@ -116,9 +117,15 @@ async function translation(places: TranslationPlaces, source: ReadPack, use: Pac
       const { number, entry, stored } = frame;
       const { plainBytes } = entry;
       const unsealed = from.codecs.unseal(stored, { number, plainBytes, cipher }, source.key);
-      if (content.wants(number)) content.take(number, await from.codecs.expand(unsealed, source.key));
+      if (content.wants(number)) {
+        const plain = await from.codecs.expand(unsealed, source.key);
+        content.take(number, plain);
+        if (plain !== unsealed.payload) letGo(plain);
+      }
       const payload = { codec: unsealed.header.codec, bytes: unsealed.payload };
       const written = encodeFrame({ number, plainBytes, payload, cipher: own?.frames });
+      letGo(unsealed.payload);
+      letGo(stored);
       layout.add(written, plainBytes);
       yield written;
     }

@@ -11,7 +11,7 @@ import { isFrom, originOf } from './origin.ts';
 import type { TranslationPlaces } from './translate-pack.ts';
 
 /** Headers compared at once, and files on their way at once: each is in memory. */
-const AT_ONCE = { compared: 8, copied: 3 } as const;
+const AT_ONCE = { compared: 8, copied: 1 } as const;
 /** A segment that could not be read when it was signed. */
 const UNKNOWN = '0'.repeat(64);
 

@@ -28,6 +28,7 @@ import {
 } from '../encryption/encrypted.fixture.ts';
 import { age, OFFICE, SAFE } from '../encryption/keys.fixture.ts';
 import type { EpochArchive, RepositoryContext } from '../index.ts';
+import { type TestMirror, testMirror } from '../mirror/mirrored-store.fixture.ts';
 import { newSigningKey } from '../signing/keys.ts';
 import { planTranslation, revealsContent, translate, type TranslationReport } from './translate.ts';
 
@@ -90,6 +91,13 @@ async function emptyTarget(more: More): Promise<Store> {
   const store = createMemoryStore();
   await open(store, more).init();
   return store;
+}
+
+/** Three empty stores that are one. */
+async function severalStores(): Promise<TestMirror> {
+  const mirror = await testMirror('abc');
+  for (const each of Object.values(mirror.plain)) await each.delete(['keyframe.json']);
+  return mirror;
 }
 
 async function copy(from: Store, to: Store, as: More, of: More = SOURCE, scope = {}): Promise<TranslationReport> {
@@ -256,6 +264,26 @@ describe('a repository is brought into another', () => {
     await taken.put(intent, bytesOf(Buffer.concat(await Array.fromAsync(await store.get(intent)))));
     await expect(copy(store, taken, OTHER)).rejects.toMatchObject({ code: 'CONFLICT', details: { key: intent } });
     expect(await archive.backups.list()).toEqual([]);
+  });
+
+  test('from several stores, one of them damaged, to several: each of which then has all of it', async () => {
+    const { store, trees } = await source();
+    const sources = await severalStores();
+    for (const each of Object.values(sources.plain))
+      for (const key of await keysOf(store))
+        await each.put(key, bytesOf(Buffer.concat(await Array.fromAsync(await store.get(key)))));
+    for (const key of await keysOf(store)) {
+      if (!/pack-|manifest$|\/wal\//u.test(key)) continue;
+      const bytes = Buffer.concat(await Array.fromAsync(await store.get(key)));
+      bytes.fill(0, bytes.length >> 1, (bytes.length >> 1) + 64);
+      await sources.plain['a']?.put(key, bytesOf(bytes));
+    }
+    const targets = await severalStores();
+    const to = targets.open();
+    await open(to, OTHER).init();
+    expect(await copy(sources.open(), to, OTHER)).toMatchObject({ backups: 2, present: 0 });
+    await to.close?.();
+    for (const each of Object.values(targets.plain)) await assertWhole(await reopen(each, OTHER), trees);
   });
 
   test('whether content would be revealed is known before', async () => {
