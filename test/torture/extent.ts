@@ -12,6 +12,8 @@ interface Extent {
   readonly histories: number;
   /** Of a receiver, in each mode; each ends with the loss of the host. */
   readonly rounds: number;
+  /** Of a history that `keyframe log` must tell exactly. */
+  readonly transactions: number;
 }
 
 /** The bounded form has both grammars of BASE_BACKUP (14, and 15 and later) and the newest major. */
@@ -22,6 +24,7 @@ const BOUNDED: Extent = {
   sizeMiB: 1104,
   histories: 300,
   rounds: 2,
+  transactions: 60,
 };
 const FULL: Extent = {
   majors: postgresMajors(allMajors),
@@ -30,6 +33,7 @@ const FULL: Extent = {
   sizeMiB: 4096,
   histories: 10_000,
   rounds: 200,
+  transactions: 2000,
 };
 
 /** How much is done; everything with `KEYFRAME_TORTURE=full`. */

@@ -1,6 +1,6 @@
 /** From indexes of segments to what people read. @packageDocumentation */
 import type { TimelineId } from '@keyframe/contracts';
-import type { Action, FoldedTransactions, SegmentIndex, TransactionEffect } from '@keyframe/wal';
+import type { FoldedTransactions, SegmentIndex, TransactionEffect, TransactionNotes } from '@keyframe/wal';
 import type { LogEntry } from './log-entry.ts';
 import { Suspicion } from './suspicion.ts';
 import { TableNames } from './table-names.ts';
@@ -13,9 +13,9 @@ export class EntryReader {
   /** In the order in which things ended; many that are alike stand where the first of them ended. */
   read(index: SegmentIndex): LogEntry[] {
     const notes = this.#names.learn(index.notes);
-    const actions = new Map(notes.transactions.map((each) => [each.lsn, each.actions]));
+    const told = new Map(notes.transactions.map((each) => [each.lsn, each]));
     const entries = [
-      ...index.transactions.map((each) => this.#transaction(each, index.timeline, actions.get(each.lsn) ?? [])),
+      ...index.transactions.map((each) => this.#transaction(each, index.timeline, told.get(each.lsn))),
       ...index.folded.map((each) => this.#many(each, index.timeline)),
       ...this.#restorePoints(index),
     ].toSorted((one, other) => (one.lsn < other.lsn ? -1 : 1));
@@ -35,7 +35,8 @@ export class EntryReader {
     return suspicious.length === 0 ? entry : { ...entry, suspicious };
   }
 
-  #transaction(each: TransactionEffect, timeline: TimelineId, actions: readonly Action[]): LogEntry {
+  #transaction(each: TransactionEffect, timeline: TimelineId, notes: TransactionNotes | undefined): LogEntry {
+    const { actions = [], rewritten = [] } = notes ?? {};
     const { xid, outcome, prepared, lsn, endLsn, timeMicros, subtransactions, partial } = each;
     return {
       kind: 'transaction',
@@ -49,7 +50,10 @@ export class EntryReader {
       database:
         this.#names.database(each.database) ?? actions.find((action) => action.database !== undefined)?.database,
       subtransactions,
-      tables: this.#names.rowsOf(each.tables, lsn),
+      tables: this.#names.rowsOf(
+        each.tables.filter(({ relation }) => !rewritten.includes(relation.relfilenode)),
+        lsn,
+      ),
       actions,
       words: each.messages.map(({ prefix }) => prefix),
       suspicious: [],

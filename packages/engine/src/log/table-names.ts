@@ -42,8 +42,16 @@ export class TableNames {
    * are told as actions.
    */
   rowsOf(tables: readonly RelationEffect[], at: Lsn): TableRows[] {
-    const rows = tables.flatMap((each) => this.#rowsOf(each, at) ?? []);
-    return rows.toSorted((one, other) => sizeOf(other) - sizeOf(one));
+    const byName = new Map<string, TableRows>();
+    for (const each of tables) {
+      const rows = this.#rowsOf(each, at);
+      if (rows === undefined) continue;
+      // A table that was truncated in between has written to two files.
+      const key = `${rows.database ?? ''} ${rows.name}`;
+      const other = byName.get(key);
+      byName.set(key, other === undefined ? rows : added(other, rows));
+    }
+    return [...byName.values()].toSorted((one, other) => sizeOf(other) - sizeOf(one));
   }
 
   /** The same with a name that was learnt only later: of WAL from before the first backup. */
@@ -70,6 +78,13 @@ export class TableNames {
 
 const nameOf = ({ schema, name }: Pick<NamedRelation, 'schema' | 'name'>): string =>
   schema === undefined ? name : `${schema}.${name}`;
+
+const added = (one: TableRows, other: TableRows): TableRows => ({
+  ...one,
+  inserted: one.inserted + other.inserted,
+  updated: one.updated + other.updated,
+  deleted: one.deleted + other.deleted,
+});
 
 /** Rows of all kinds. */
 export function sizeOf({ inserted, updated, deleted }: TableRows): number {

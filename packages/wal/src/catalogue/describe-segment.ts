@@ -27,7 +27,12 @@ export function describeSegment(
     if (outcome === 'abort') continue;
     const change = told.get(lsn) ?? { xid, lsn, database, classes: [], names: [], invalidated: [] };
     const actions = describeTransaction(state, change, catalogues(state, effect), truncated);
-    if (actions.length > 0) transactions.push({ xid, lsn, actions });
+    const rewritten = change.classes.flatMap((each) =>
+      each.isRewritten && each.after !== undefined ? [each.after.relfilenode] : [],
+    );
+    const note = { xid, lsn, actions };
+    if (rewritten.length > 0) transactions.push({ ...note, rewritten });
+    else if (actions.length > 0) transactions.push(note);
   }
   const relations: NamedRelation[] = [];
   for (const relation of relationsIn(index)) {

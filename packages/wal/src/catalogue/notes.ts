@@ -60,6 +60,8 @@ export interface TransactionNotes {
   /** The record that ended it. */
   readonly lsn: Lsn;
   readonly actions: readonly Action[];
+  /** Files in its database that hold what was in another one before: rows in them are none of this transaction. */
+  readonly rewritten?: readonly number[] | undefined;
 }
 
 /** What is kept with the index of one segment. */
@@ -88,7 +90,12 @@ type StoredRelation = readonly [
 interface StoredNotes {
   readonly format: number;
   readonly relations: readonly StoredRelation[];
-  readonly transactions: readonly (readonly [xid: number, lsn: string, actions: readonly Action[]])[];
+  readonly transactions: readonly (readonly [
+    xid: number,
+    lsn: string,
+    actions: readonly Action[],
+    rewritten?: readonly number[],
+  ])[];
 }
 
 /** The notes as bytes: JSON. */
@@ -96,7 +103,9 @@ export function encodeNotes({ relations, transactions }: SegmentNotes): Uint8Arr
   const stored: StoredNotes = {
     format: FORMAT,
     relations: relations.map(encodeRelation),
-    transactions: transactions.map(({ xid, lsn, actions }) => [xid, formatLsn(lsn), actions]),
+    transactions: transactions.map(({ xid, lsn, actions, rewritten }) =>
+      rewritten === undefined ? [xid, formatLsn(lsn), actions] : [xid, formatLsn(lsn), actions, rewritten],
+    ),
   };
   return Buffer.from(JSON.stringify(stored));
 }
@@ -122,7 +131,12 @@ export function decodeNotes(bytes: Uint8Array): SegmentNotes {
     });
   return {
     relations: stored.relations.map(decodeRelation),
-    transactions: stored.transactions.map(([xid, lsn, actions]) => ({ xid, lsn: parseLsn(lsn), actions })),
+    transactions: stored.transactions.map(([xid, lsn, actions, rewritten]) => ({
+      xid,
+      lsn: parseLsn(lsn),
+      actions,
+      rewritten,
+    })),
   };
 }
 
