@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +9,7 @@ import { bytesOf } from '@keyframe/contracts/streams';
 import fsPlugin from '@keyframe/store-fs';
 import { testHost } from '@keyframe/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import vectors from '../../../docs/format/vectors.json' with { type: 'json' };
 import { newSigningKey, type EpochArchive } from '../src/index.ts';
 import { backUp, open, openArchive, SYSTEM_IDENTIFIER } from './support.ts';
 
@@ -80,4 +81,16 @@ test('it finds entries that were changed, dropped or put in each other’s place
   await expect(check(ours.publicKey)).rejects.toMatchObject({ stderr: expect.stringMatching(/seal/) });
   await put(2, second);
   expect(await check(ours.publicKey)).toMatchObject({ entries: 3 });
+});
+
+test('it agrees with the vectors', async () => {
+  const { objects, publicKey } = vectors.signature;
+  const place = await mkdtemp(path.join(tmpdir(), 'keyframe-vectors-'));
+  for (const [key, text] of Object.entries(objects)) {
+    await mkdir(path.dirname(path.join(place, key)), { recursive: true });
+    await writeFile(path.join(place, key), text);
+  }
+  const { stdout } = await run('python3', [reader, place, 'main', '1', publicKey]);
+  expect(JSON.parse(stdout)).toMatchObject({ entries: 2, backups: [] });
+  await rm(place, { recursive: true });
 });

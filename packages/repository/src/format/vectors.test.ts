@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto';
+import { createPrivateKey, hash } from 'node:crypto';
 import { Secret } from '@keyframe/contracts';
 import { bytesOf, drain } from '@keyframe/contracts/streams';
 import passphrasePlugin from '@keyframe/encrypt-passphrase';
@@ -12,6 +12,8 @@ import { ObjectCipher } from '../encryption/object-cipher.ts';
 import { openSealedKey } from '../encryption/sealed-key.ts';
 import { openBundle } from '../encryption/slot-object.ts';
 import { Codecs } from '../objects/codecs.ts';
+import { signerOf } from '../signing/keys.ts';
+import { findSignature } from '../signing/signature-line.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import { decodeEntries, EntriesEncoder } from './entries.ts';
 import { contentHash, publicContentKey } from './content-hash.ts';
@@ -168,4 +170,23 @@ test('keys, frames and sections are encrypted as specified', async () => {
   expect(section.toString()).toBe(content);
   expect(index.walIdentity(hash('sha256', content))).toBe(known.walIdentity);
   expect(contentHash(index.contentKey, Buffer.from(content)).toString('hex')).toBe(known.contentHash);
+});
+
+test('signatures are as specified, and the chain that carries them', async () => {
+  const { seed, publicKey, keyId, repository, objects } = vectors.signature;
+  const store = createMemoryStore();
+  for (const [key, text] of Object.entries(objects)) await store.put(key, bytesOf(Buffer.from(text)));
+  const archive = await openArchive(store, { signing: { trusted: [publicKey] } });
+  const audit = await archive.chain.audit();
+  expect(audit).toMatchObject({ entries: 2, faults: [] });
+  expect([...audit.expired]).toEqual(['20261120T030000Z-full']);
+  const der = Buffer.concat([bytes('302e020100300506032b657004220420'), bytes(seed)]);
+  const pem = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }).export({ type: 'pkcs8', format: 'pem' });
+  const signer = signerOf(pem.toString());
+  expect(signer).toMatchObject({ publicKey, keyId });
+  for (const [key, text] of Object.entries(objects)) {
+    const found = findSignature(Buffer.from(text), { repository, key });
+    if (key === 'keyframe.json') expect(found).toBeUndefined();
+    else expect(found?.signature).toEqual(signer.sign(found?.message ?? Buffer.alloc(0)));
+  }
 });
