@@ -1,5 +1,10 @@
 import type { UserConfig } from 'tsdown';
 import { libraryBuild } from '../../scripts/library-build.ts';
 
-const config: UserConfig = libraryBuild({ index: 'src/index.ts', store: 'src/store/retry.ts', wal: 'src/wal.ts' });
+const config: UserConfig = libraryBuild({
+  index: 'src/index.ts',
+  backup: 'src/backup.ts',
+  store: 'src/store/retry.ts',
+  wal: 'src/wal.ts',
+});
 export default config;

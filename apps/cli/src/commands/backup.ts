@@ -96,7 +96,7 @@ With data checksums on, every page that is read is verified. One that is damaged
       throw new KeyframeError('INVALID_OPTION', '--workers has no meaning with --from stream', {
         hint: 'Give --from local, or leave --workers out: the server sends its files one after the other.',
       });
-    const { takeBackup, thisProcess, isHolderAlive } = await import('@keyframe/engine');
+    const { takeBackup, thisProcess, isHolderAlive } = await import('@keyframe/engine/backup');
     const { showEvents } = await import('../output/events.ts');
     const { availableParallelism } = await import('node:os');
     const { expectedArchiving } = await import('../expected-archiving.ts');
