@@ -7,6 +7,7 @@ import type {
   ClusterHistory,
   EpochArchive,
   ListedObject,
+  ObjectProof,
   PackUse,
   WalInventory,
 } from '@keyframe/repository';
@@ -125,6 +126,15 @@ export async function neededPacks(
         else known.labels.push(record.label);
       }
   return needed;
+}
+
+/** Whether a pack that was read is the one that a manifest names. */
+export function isNamed(table: NonNullable<ObjectProof['table']>, use: PackUse): boolean {
+  return (
+    table.tableOffset === use.tableOffset &&
+    table.frames === use.frames &&
+    Buffer.compare(table.tableSha256, use.tableSha256) === 0
+  );
 }
 
 /** What a fault says, without the name of the object that stands beside it anyway. */

@@ -11,7 +11,6 @@ import type {
   EpochArchive,
   ListedObject,
   ObjectProof,
-  PackUse,
 } from '@keyframe/repository';
 import { type StageOptions } from '../events.ts';
 import { type CheckedChain, checkChain, hitsOfFile } from './check-chain.ts';
@@ -32,7 +31,7 @@ import { noteDamage, type PackVerdicts } from './note-damage.ts';
 import { tellReading } from './reading-remarks.ts';
 import type { Cost, VerifyReport } from './report.ts';
 import { settle } from './settle.ts';
-import { type EpochSurvey, type NeededPack, neededPacks, survey, walObject, whatIn } from './survey.ts';
+import { type EpochSurvey, type NeededPack, neededPacks, survey, walObject, whatIn, isNamed } from './survey.ts';
 import { isMoved, runsOf, walkRun } from './walk-wal.ts';
 
 /** Whose history is verified, and where it is remembered what was. */
@@ -220,7 +219,7 @@ class Verification {
       () => hits,
       'pack',
       ({ table }) => {
-        if (table === undefined || isSame(table, use)) {
+        if (table === undefined || isNamed(table, use)) {
           if (this.#suspects.has(object.key)) this.#right.add(object.key);
           return true;
         }
@@ -391,12 +390,4 @@ class Verification {
       dryRun: this.#request.dryRun === true,
     };
   }
-}
-
-function isSame(table: NonNullable<ObjectProof['table']>, use: PackUse): boolean {
-  return (
-    table.tableOffset === use.tableOffset &&
-    table.frames === use.frames &&
-    Buffer.compare(table.tableSha256, use.tableSha256) === 0
-  );
 }
