@@ -69,13 +69,21 @@ function measured(
   return { epoch, timeline, first, last, segments, sizeBytes, segmentSizeBytes };
 }
 
-/** Backup history files and partial segments of segments that go. A partial one follows the last whole segment of its timeline. */
-export function companionsOf({ epoch, companions }: EpochFacts, going: readonly WalGoing[]): EpochFacts['companions'] {
-  return companions.filter(({ timeline, number }) =>
-    going.some(
-      (range) =>
-        range.epoch === epoch && range.timeline === timeline && range.first <= number && number <= range.last + 1,
-    ),
+/**
+ * Backup history files, partial segments and streamed parts of segments that go. A partial one follows the last whole segment
+ * of its timeline. So do parts of the segment that is open; those go only when nothing of their timeline stays.
+ */
+export function companionsOf(
+  { epoch, companions, timelines }: EpochFacts,
+  going: readonly WalGoing[],
+): EpochFacts['companions'] {
+  return companions.filter(({ name, timeline, number }) =>
+    going.some((range) => {
+      if (range.epoch !== epoch || range.timeline !== timeline || number < range.first) return false;
+      const isLast = timelines.get(timeline)?.numbers.at(-1) === range.last;
+      const reach = range.last + (isLast || !name.includes('.parts/') ? 1 : 0);
+      return number <= reach;
+    }),
   );
 }
 
