@@ -18,6 +18,8 @@ export interface ReceiverOptions {
   readonly rounds: number;
   readonly seed: number;
   readonly synchronous: boolean;
+  /** Told after every round. */
+  readonly onRound?: (number: number, lost: number) => void;
 }
 
 export interface ReceiverReport {
@@ -210,6 +212,7 @@ export async function receiverOrdeal(major: Major, options: ReceiverOptions): Pr
     for (; rounds < options.rounds && failures.length === 0; rounds += 1) {
       const wrong = await ordeal.round(rounds);
       if (wrong !== undefined) failures.push(wrong);
+      options.onRound?.(rounds + 1, ordeal.lost);
     }
   } finally {
     await ordeal.end();

@@ -22,7 +22,7 @@ interface Receiver {
   start(directory: string): Promise<ChildProcess | undefined>;
 }
 
-const CLIENTS = [1, 8, 16, 64];
+const CLIENTS = [1, 8, 64];
 const LATENCIES_MS = [0, 1, 5, 20, 50];
 const SECONDS = 4;
 const SCRIPT = "insert into commits (client, filler) values (:client_id, repeat('x', 100));\n";
@@ -55,9 +55,9 @@ export async function commitTables(options: CommitOptions, tell: (text: string) 
 }
 
 function receiversOf(cluster: Cluster): Receiver[] {
-  const started = (argv: readonly string[]): ChildProcess => {
+  const started = (argv: readonly string[], more: Readonly<Record<string, string>> = {}): ChildProcess => {
     const [program = '', ...args] = argv;
-    const environment = { ...cluster.connection, PGAPPNAME: 'receivewal' };
+    const environment = { ...cluster.connection, ...more };
     return spawn(program, args, { cwd: '/', env: cleanEnvironment(environment), stdio: 'ignore' });
   };
   return [
@@ -67,7 +67,9 @@ function receiversOf(cluster: Cluster): Receiver[] {
       name: 'receivewal',
       start: async (directory) => {
         await mkdir(directory);
-        return started([path.join(cluster.bin, 'pg_receivewal'), '-D', directory, '--synchronous', '--no-loop']);
+        return started([path.join(cluster.bin, 'pg_receivewal'), '-D', directory, '--synchronous', '--no-loop'], {
+          PGAPPNAME: 'receivewal',
+        });
       },
     },
     ...LATENCIES_MS.map((latencyMs): Receiver => ({
@@ -120,7 +122,9 @@ async function latencies(
       await cluster.sql('select pg_drop_replication_slot(slot_name) from pg_replication_slots where not active');
     }
   const heading = ['commits wait for', ...CLIENTS.map((clients) => `${clients} clients: ms (commits/s)`)];
-  const lines = [...found].map(([title, row]) => [title, ...CLIENTS.map((clients) => cell(row.get(clients) ?? []))]);
+  const lines = [...found].map(([title, row]) =>
+    [title].concat(CLIENTS.map((clients) => cell(row.get(clients) ?? []))),
+  );
   const about = `PostgreSQL ${cluster.major}, pgbench with one insert a transaction, ${SECONDS} s each, medians of ${rounds} rounds; load average ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)}.`;
   return `${about}\n\n${table([heading, ...lines])}`;
 }
