@@ -63,8 +63,8 @@ describe('an encrypted repository', () => {
 
     expect(await objectsWith(site, NEEDLE)).toEqual([]);
     expect((await site.report<KeyReport>(['key', 'test'])).slots).toMatchObject([
-      { slot: 'passphrase', generation: 1, result: 'opens' },
-      { slot: 'passphrase', generation: 2, result: 'opens' },
+      { slot: 'office', generation: 1, result: 'opens' },
+      { slot: 'office', generation: 2, result: 'opens' },
     ]);
     await using latest = await site.recover(['--latest']);
     expect(await dumpAll(latest)).toBe(after);
