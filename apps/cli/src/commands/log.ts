@@ -67,14 +67,16 @@ With "!" it says why something looks unusual: the share of the table it took, or
   },
   exits: { 0: 'shown', 3: 'shown, but some of the WAL could not be read', ...FAULT_EXITS },
   async run({ openApp, options, signal, log, progress }) {
-    const { archiveAt, describeLog, parseLogRequest, readLog } = await import('@keyframe/engine');
+    const { archiveAt, describeLog, openIndexCache, parseLogRequest, readLog } = await import('@keyframe/engine');
     const { showEvents } = await import('../output/events.ts');
     const { localZone } = await import('../output/zone.ts');
     const app = await openApp();
     const request = parseLogRequest(options, { localZone: localZone(), now: app.host.now });
     const archive = await archiveAt(app.repository, app.clusterName, undefined, { signal });
     const shown = showEvents(progress, log);
-    const report = describeLog(await readLog(archive, request, { signal, onEvent: shown.onEvent }));
+    const { id } = await app.repository.identity({ signal });
+    const cache = openIndexCache(app.stateDirectory, id, archive);
+    const report = describeLog(await readLog(archive, { ...request, cache }, { signal, onEvent: shown.onEvent }));
     shown.finish();
     return { exit: report.missingSegments > 0 ? 3 : 0, report: { cluster: app.clusterName, ...report } };
   },

@@ -28,13 +28,14 @@ A target that cannot be reached is refused here, with the nearest one that can.`
   },
   exits: { 0: 'the target can be reached', 4: 'something in the repository is damaged', ...FAULT_EXITS },
   async run({ openApp, options, signal, log, progress }) {
-    const { describeEffects, describePlan, parseTarget, planEffects, planRecovery } = await import('@keyframe/engine');
+    const { describeEffects, describePlan, openIndexCache, parseTarget, planEffects, planRecovery } =
+      await import('@keyframe/engine');
     const { showEvents } = await import('../output/events.ts');
     const { localZone } = await import('../output/zone.ts');
     const app = await openApp({ everyStore: true, withoutStores: options.withoutStore });
     const lost = lostWith(app, options.withoutStore);
     for (const line of lost) log.warn(line);
-    await app.repository.identity({ signal });
+    const { id } = await app.repository.identity({ signal });
     const target = parseTarget(targetInput(options), { localZone: localZone(), now: app.host.now });
     const shown = showEvents(progress, log);
     const plan = await planRecovery(
@@ -42,7 +43,8 @@ A target that cannot be reached is refused here, with the nearest one that can.`
       { target, backup: options.backup },
       { signal, onEvent: shown.onEvent },
     );
-    const effects = options.noEffects ? undefined : await planEffects(plan, { signal, onEvent: shown.onEvent });
+    const cache = openIndexCache(app.stateDirectory, id, plan.archive);
+    const effects = options.noEffects ? undefined : await planEffects(plan, { signal, onEvent: shown.onEvent, cache });
     shown.finish();
     const report = {
       ...describePlan(plan),

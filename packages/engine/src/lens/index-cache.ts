@@ -2,8 +2,14 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promise
 import path from 'node:path';
 import type { EpochArchive, WalIndexCache, WalIndexRef } from '@keyframe/repository';
 
+/** A cache that can be rid of what is not needed any more. */
+export interface IndexCache extends WalIndexCache {
+  /** Removes what is not among these. */
+  prune(refs: readonly WalIndexRef[]): Promise<void>;
+}
+
 /** Objects of an index in a directory of this host, as they are in the store: encrypted where they are there. */
-export class DirectoryCache implements WalIndexCache {
+class DirectoryCache implements IndexCache {
   readonly #directory: string;
 
   constructor(directory: string) {
@@ -21,11 +27,16 @@ export class DirectoryCache implements WalIndexCache {
   }
 
   async set(ref: WalIndexRef, bytes: Uint8Array): Promise<void> {
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     const file = path.join(this.#directory, nameOf(ref));
-    // Whoever reads it meanwhile finds it whole or not at all; a crash costs a file that fails its hash.
-    await writeFile(`${file}.${process.pid}`, bytes, { mode: 0o600 });
-    await rename(`${file}.${process.pid}`, file);
+    try {
+      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+      // Whoever reads it meanwhile finds it whole or not at all; a crash costs a file that fails its hash.
+      await writeFile(`${file}.${process.pid}`, bytes, { mode: 0o600 });
+      await rename(`${file}.${process.pid}`, file);
+    } catch (error) {
+      // A cache that cannot be written, for want of room or of rights, is only slower.
+      if (!(error instanceof Error && 'code' in error)) throw error;
+    }
   }
 
   /** Removes what the store has no more. */
@@ -48,6 +59,6 @@ export function openIndexCache(
   stateDirectory: string,
   repositoryId: string,
   { cluster, epoch }: Pick<EpochArchive, 'cluster' | 'epoch'>,
-): DirectoryCache {
+): IndexCache {
   return new DirectoryCache(path.join(stateDirectory, 'index', repositoryId, cluster, String(epoch.number)));
 }

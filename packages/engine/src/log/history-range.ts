@@ -1,13 +1,13 @@
 /** The indexes of the WAL along a timeline's history. @packageDocumentation */
-import { type Abortable, hasCode, type Lsn, lsn, type TimelineId } from '@keyframe/contracts';
-import { pathOf, segmentTimelines, timelineAt, type TimelineHistory } from '@keyframe/postgres';
-import type { BackupRecord, EpochArchive, WalIndexRef, WalInventory } from '@keyframe/repository';
-import { createWalLens, decodeNotes, resumeCatalogue, type SegmentIndex } from '@keyframe/wal';
+import { type Abortable, hasCode, type Lsn, lsn } from '@keyframe/contracts';
+import { pathOf, timelineAt, type TimelineHistory } from '@keyframe/postgres';
+import type { EpochArchive, SegmentSummary, WalIndexCache, WalInventory } from '@keyframe/repository';
+import { createWalLens, decodeNotes, type SegmentIndex } from '@keyframe/wal';
 import { type StageOptions, warnOf } from '../events.ts';
-import { coveringRefs } from '../lens/coverage.ts';
 import { indexWal } from '../lens/index-wal.ts';
+import { readIndex } from '../lens/read-index.ts';
 import { ask, readSegment } from '../lens/read-segment.ts';
-import { beginTracker } from './begin-tracker.ts';
+import { trackersOf } from '../lens/trackers.ts';
 
 /** What is read. */
 export interface HistoryRange {
@@ -19,6 +19,7 @@ export interface HistoryRange {
   /** Transactions that ended between; microseconds since 1970-01-01 UTC. What has no time is read too. */
   readonly since?: bigint | undefined;
   readonly until?: bigint | undefined;
+  readonly cache?: WalIndexCache | undefined;
 }
 
 /**
@@ -26,11 +27,8 @@ export interface HistoryRange {
  * @throws {KeyframeError} KEY_REQUIRED, UNAVAILABLE
  */
 export async function indexMissing(range: HistoryRange, options: StageOptions): Promise<void> {
-  const { archive, history, inventory, from } = range;
-  const trackers = {
-    begin: (backup: BackupRecord) => beginTracker(archive, backup, options),
-    resume: resumeCatalogue,
-  };
+  const { archive, history, inventory, from, cache } = range;
+  const trackers = trackersOf(archive, options);
   const onProgress = ({ segments, total, name }: { segments: number; total: number; name: string }): void =>
     options.onEvent?.({ kind: 'index', done: segments, total, segment: name });
   const size = BigInt(inventory.segmentSizeBytes);
@@ -39,7 +37,7 @@ export async function indexMissing(range: HistoryRange, options: StageOptions): 
       // The segment with the fork is read on the child's side.
       const to = end === undefined ? undefined : lsn((end / size) * size);
       if (from !== undefined && to !== undefined && to <= from) continue;
-      await indexWal(archive, { signal: options.signal, timeline, from, to, trackers, onProgress });
+      await indexWal(archive, { signal: options.signal, timeline, from, to, trackers, cache, onProgress });
     }
   } catch (error) {
     if (!hasCode(error, 'ACCESS_DENIED')) throw error;
@@ -47,40 +45,26 @@ export async function indexMissing(range: HistoryRange, options: StageOptions): 
   }
 }
 
-/** Indexes in the order of the WAL. Segments that are not indexed are left out. */
-export async function* readHistory(range: HistoryRange, options: Abortable = {}): AsyncGenerator<SegmentIndex> {
-  const { archive, history, inventory, from } = range;
-  const refs = await archive.index.list(options);
-  const size = BigInt(inventory.segmentSizeBytes);
-  const isOnPath = ({ startLsn, endLsn }: { startLsn: Lsn; endLsn: Lsn }, timeline: TimelineId): boolean =>
-    (from === undefined || endLsn > from) &&
-    segmentTimelines(history, startLsn / size, inventory.segmentSizeBytes)[0] === timeline;
-  let next = 0n;
-  for (const { timeline } of pathOf(history))
-    for (const ref of coveringRefs(refs, timeline)) {
-      if (from !== undefined && ref.endLsn <= from) continue;
-      for (const index of await segmentsOf(range, ref, (segment) => isOnPath(segment, timeline), options)) {
-        if (index.startLsn < next) continue;
-        next = index.endLsn;
-        yield index;
-      }
-    }
-}
-
-async function segmentsOf(
-  { archive, since, until }: HistoryRange,
-  ref: WalIndexRef,
-  isOnPath: (segment: { startLsn: Lsn; endLsn: Lsn }) => boolean,
-  options: Abortable,
-): Promise<SegmentIndex[]> {
-  const opened = await archive.index.open(ref, options);
-  if (opened === undefined) return [];
-  return opened.details((summary) => {
-    if (!isOnPath(summary)) return false;
-    const { times } = summary;
-    if (times === undefined) return true;
-    return (since === undefined || times.last >= since) && (until === undefined || times.first <= until);
-  });
+/** Indexes in the order of the WAL, those alone in which something ended in time. `missing` counts segments that it lacks. */
+export async function* readHistory(
+  { archive, history, inventory, from, since, until, cache }: HistoryRange,
+  options: Abortable = {},
+  missing: (segments: number) => void = () => undefined,
+): AsyncGenerator<SegmentIndex> {
+  const { segmentSizeBytes } = inventory;
+  const wants = ({ times }: SegmentSummary): boolean =>
+    times === undefined ||
+    ((since === undefined || times.last >= since) && (until === undefined || times.first <= until));
+  let end: Lsn | undefined;
+  const onDamage = (): void => undefined;
+  const read = readIndex(archive, { ...options, history, segmentSizeBytes, from, wants, cache, onDamage });
+  for await (const { summary, index } of read) {
+    const lacking = end === undefined ? 0n : (summary.startLsn - end) / BigInt(segmentSizeBytes);
+    if (lacking > 0n) missing(Number(lacking));
+    if (summary.fault !== undefined) missing(1);
+    end = summary.endLsn;
+    if (index !== undefined) yield index;
+  }
 }
 
 /** Transactions in one line may have met a table under two names. */

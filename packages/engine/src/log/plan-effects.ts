@@ -1,5 +1,6 @@
 /** What a target keeps and loses, transaction by transaction. @packageDocumentation */
-import { hasCode, lsn } from '@keyframe/contracts';
+import { isKeyframeError, lsn } from '@keyframe/contracts';
+import type { WalIndexCache } from '@keyframe/repository';
 import type { SegmentIndex } from '@keyframe/wal';
 import { readHistories } from '../archive/histories.ts';
 import { type StageOptions, warnOf } from '../events.ts';
@@ -50,22 +51,25 @@ const SHOWN = { firstLost: 10, order: 20, targets: 6 } as const;
 /**
  * Reads the indexes from the backup to the end of the archive; indexes what is missing. `undefined`, with a
  * warning, where they cannot be read, as on a host without the key that opens them.
- * @throws {KeyframeError} UNAVAILABLE, ACCESS_DENIED
  */
-export async function planEffects(plan: RecoveryPlan, options: StageOptions = {}): Promise<PlanEffects | undefined> {
+export async function planEffects(
+  plan: RecoveryPlan,
+  options: StageOptions & { readonly cache?: WalIndexCache | undefined } = {},
+): Promise<PlanEffects | undefined> {
   const { archive, backup, timeline } = plan;
   const inventory = await archive.wal.inventory({ ...options, segmentSizeBytes: backup.walSegmentSizeBytes });
   const histories = await readHistories(archive, inventory, options, timeline);
   const history = chooseTimeline(histories, inventory, timeline);
   const size = BigInt(backup.walSegmentSizeBytes);
-  const range = { archive, history, inventory, from: lsn((backup.startLsn / size) * size) };
+  const range = { archive, history, inventory, from: lsn((backup.startLsn / size) * size), cache: options.cache };
   try {
     await indexMissing(range, options);
     const gathered = new Effects(plan);
-    for await (const index of readHistory(range, options)) await gathered.take(range, index, options);
+    for await (const index of readHistory(range, options, (segments) => gathered.miss(segments)))
+      await gathered.take(range, index, options);
     return gathered.result();
   } catch (error) {
-    if (!hasCode(error, 'KEY_REQUIRED', 'KEY_WRONG', 'CORRUPT', 'REPOSITORY_FORMAT')) throw error;
+    if (!isKeyframeError(error)) throw error;
     // The plan stands without it.
     warnOf(options)(error);
     return undefined;
@@ -90,8 +94,11 @@ class Effects {
     this.#xid = plan.target.kind === 'xid' ? plan.target.xid : undefined;
   }
 
+  miss(segments: number): void {
+    this.#missing += segments;
+  }
+
   async take(range: HistoryRange, index: SegmentIndex, options: StageOptions): Promise<void> {
-    if (index.fault !== undefined) this.#missing += 1;
     let entries = this.#reader.read(index);
     const mustSplit =
       crossesRename(index) || entries.some((entry) => entry.suspicious.length > 0 || this.#isDivided(entry));

@@ -1,7 +1,7 @@
 /** The readable history of a cluster: who did what when, as its WAL tells. @packageDocumentation */
 import type { Lsn, TimelineId } from '@keyframe/contracts';
 import type { TimelineHistory } from '@keyframe/postgres';
-import type { BackupRecord, EpochArchive, WalInventory } from '@keyframe/repository';
+import type { BackupRecord, EpochArchive, WalIndexCache, WalInventory } from '@keyframe/repository';
 import type { SegmentIndex } from '@keyframe/wal';
 import { readHistories } from '../archive/histories.ts';
 import { type StageOptions, warnOf } from '../events.ts';
@@ -18,6 +18,7 @@ export interface LogRequest extends LogFilter {
   readonly limit?: number | undefined;
   /** Transactions that are alike one by one, too. */
   readonly each?: boolean | undefined;
+  readonly cache?: WalIndexCache | undefined;
 }
 
 export interface LogResult {
@@ -46,13 +47,13 @@ export async function readLog(
   options: StageOptions = {},
 ): Promise<LogResult> {
   const wanted = entryFilter(request);
-  const { limit = DEFAULT_LIMIT, since, until } = request;
+  const { limit = DEFAULT_LIMIT, since, until, cache } = request;
   const backups = await archive.backups.list({ ...options, onDamage: warnOf(options) });
   const segmentSizeBytes = backups.at(-1)?.walSegmentSizeBytes;
   const inventory = await archive.wal.inventory({ ...options, segmentSizeBytes });
   const histories = await readHistories(archive, inventory, options, request.timeline);
   const history = chooseTimeline(histories, inventory, request.timeline);
-  const range = { archive, history, inventory, from: startOf(backups, since), since, until };
+  const range = { archive, history, inventory, from: startOf(backups, since), since, until, cache };
   await indexMissing(range, options);
   return gather(range, request, { wanted, limit }, options);
 }
@@ -73,10 +74,12 @@ async function gather(
   let entries: LogEntry[] = [];
   let omitted = 0;
   const seen = { segments: 0, from: undefined as Lsn | undefined, to: undefined as Lsn | undefined, missing: 0 };
-  for await (const index of readHistory(range, options)) {
+  const missing = (segments: number): void => {
+    seen.missing += segments;
+  };
+  for await (const index of readHistory(range, options, missing)) {
     seen.segments += 1;
     seen.from ??= index.startLsn;
-    if (index.fault !== undefined) seen.missing += 1;
     seen.to = index.endLsn;
     const whole = mustUnfold(index, request) ? await unfolded(range, index, options) : index;
     entries.push(...reader.read(whole).filter(wanted));
