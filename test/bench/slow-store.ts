@@ -7,7 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { definePlugin, type Plugin, type Store } from '@keyframe/contracts';
 import storeFs from '@keyframe/store-fs';
 
-interface SlowOptions {
+/** Its options in the configuration. */
+export interface SlowOptions {
   readonly directory: string;
   readonly latencyMs: number;
 }

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { cleanEnvironment, Cluster, type Major } from '@keyframe/testkit/postgres';
 import { loadNow } from '../bench.ts';
 import { measure, run, type Usage } from '../measure.ts';
+import type { SlowOptions } from '../slow-store.ts';
 
 export interface CommitOptions {
   readonly major: Major;
@@ -85,7 +86,8 @@ function receiversOf(cluster: Cluster): Receiver[] {
 async function configure(cluster: Cluster, directory: string, latencyMs: number): Promise<string> {
   const config = path.join(directory, 'keyframe.json');
   await mkdir(directory);
-  const store = { use: at('test/bench/slow-store.ts'), directory: path.join(directory, 'repository'), latencyMs };
+  const options: SlowOptions = { directory: path.join(directory, 'repository'), latencyMs };
+  const store = { use: at('test/bench/slow-store.ts'), ...options };
   const content = {
     clusters: { main: { source: { url: cluster.url }, receive: { synchronous: true } } },
     repositories: { vault: { stores: [store] } },

@@ -17,7 +17,7 @@ import { appliesNothing } from './slot-watch.ts';
 import { archiveHistories } from './timelines.ts';
 
 /** The server gives up a receiver that is silent for wal_sender_timeout, a minute by default. */
-const STATUS_MS = 5000;
+const STATUS_MS = 2000;
 const LAST_REPORT_MS = 2000;
 const NO_LSN = lsn(0n);
 

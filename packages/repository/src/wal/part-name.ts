@@ -1,4 +1,4 @@
-import { type Lsn, parseWalFileName, segmentStart, type TimelineId } from '@keyframe/contracts';
+import { parseWalFileName, type TimelineId } from '@keyframe/contracts';
 
 /** A streamed increment of a segment that is still being written: the bytes from `start` to before `end` of it. */
 export interface WalPartName {
@@ -35,11 +35,6 @@ export function parseWalPart(name: string): WalPartName | undefined {
 export function partOfKey(key: string): WalPartName | undefined {
   const [folder, range] = key.split('/').slice(-2);
   return folder === undefined || range === undefined ? undefined : parseWalPart(`${folder}/${range}`);
-}
-
-/** First LSN of a part. */
-export function partStart({ log, number, start }: WalPartName, segmentSizeBytes: number): Lsn {
-  return (segmentStart({ log, segment: number }, segmentSizeBytes) + BigInt(start)) as Lsn;
 }
 
 /** How far parts reach without a gap from the beginning of their segment. Parts of several writers may overlap. */
