@@ -13,7 +13,15 @@ What is damaged under the name of a record or manifest is replaced; nothing else
     { run: 'keyframe repository rebuild --apply' },
   ],
   positionals: [],
-  options: { apply: { kind: 'boolean', flag: '--apply', description: 'bring back what can return' } },
+  options: {
+    apply: { kind: 'boolean', flag: '--apply', description: 'bring back what can return' },
+    store: {
+      kind: 'string',
+      flag: '--store',
+      value: 'name',
+      description: 'where every one of several stores has lost keyframe.json: bring it back in this one',
+    },
+  },
   exits: {
     0: 'nothing is lost, or all of it is back',
     3: 'something is lost: without --apply it may return, with --apply it did not',
@@ -21,22 +29,28 @@ What is damaged under the name of a record or manifest is replaced; nothing else
   },
   async run({ openApp, options, signal }) {
     const { rebuild } = await import('@keyframe/engine');
+    const { storeNamed } = await import('../output/verify-run.ts');
     const app = await openApp();
-    const { repository, clusterName } = app;
+    const { clusterName } = app;
+    const rootsOnly = options.store !== undefined;
+    const repository = rootsOnly ? app.repositoryOver(storeNamed(app, options.store)) : app.repository;
     const history = repository.cluster(clusterName);
-    const rebuilt = await rebuild({ repository, history }, { apply: options.apply }, { signal });
+    const rebuilt = await rebuild({ repository, history }, { apply: options.apply, rootsOnly }, { signal });
     const isLost = ({ outcome }: { readonly outcome: string }): boolean =>
       outcome !== 'brought-back' && outcome !== 'left-out';
     const left = [...rebuilt.roots, ...rebuilt.backups].some(isLost);
-    return { exit: left ? 3 : 0, report: { cluster: clusterName, applied: options.apply, ...rebuilt } };
+    return {
+      exit: left ? 3 : 0,
+      report: { cluster: clusterName, store: options.store, applied: options.apply, ...rebuilt },
+    };
   },
-  renderText({ applied, roots, backups, notes }, out) {
+  renderText({ store, applied, roots, backups, notes }, out) {
     for (const { key, lost, detail, assumed, outcome, fault } of roots) {
       out.line(`${key} ${outcome === 'brought-back' ? 'is back' : `is ${lost}`}: ${fault ?? detail}`);
       for (const each of assumed) out.line(`  not known any more: ${each}`);
     }
     const lost = backups.filter(({ outcome }) => outcome !== 'left-out');
-    if (lost.length === 0 && roots.length === 0)
+    if (lost.length === 0 && roots.length === 0 && notes.length === 0)
       out.line('nothing is lost: every backup has its record and its manifest');
     out.table(
       ['backup', 'lost', 'verdict'],
@@ -53,6 +67,9 @@ What is damaged under the name of a record or manifest is replaced; nothing else
     for (const note of notes) out.line(`${out.style('warning', 'note')}: ${note}`);
     const canReturn =
       backups.some(({ verdict }) => verdict === 'can-return') || roots.some(({ outcome }) => outcome === 'found');
-    if (!applied && canReturn) out.line('bring back what can return with: keyframe repository rebuild --apply');
+    if (!applied && canReturn)
+      out.line(
+        `bring back what can return with: ${['keyframe repository rebuild --apply', ...(store === undefined ? [] : [`--store ${store}`])].join(' ')}`,
+      );
   },
 });

@@ -78,7 +78,7 @@ function toMend({ mirror }: App, { findings }: VerifyReport): VerifyReport['rema
 }
 
 /** One of the stores, with its retries. @throws {KeyframeError} INVALID_OPTION */
-function storeNamed({ mirror, rawStores, store, repositoryName }: App, wanted: string): Store {
+export function storeNamed({ mirror, rawStores, store, repositoryName }: App, wanted: string): Store {
   const member = mirror?.members.find(({ name }) => name === wanted);
   if (member !== undefined) return member.store;
   if (mirror === undefined && rawStores.some(({ name }) => name === wanted)) return store;

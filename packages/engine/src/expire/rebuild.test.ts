@@ -121,3 +121,13 @@ it('an epoch without its record is brought back from its backups, then they are 
   });
   expect(await labels(world)).toEqual([increment]);
 });
+
+it('in one store of several it brings back roots alone', async () => {
+  const { world, increment } = await removedFull();
+  const [epoch, record] = ['clusters/main/epochs/1.json', `${PREFIX}backups/${increment}/backup.json`];
+  const manifest = `${PREFIX}backups/${increment}/manifest`;
+  await world.store.delete([epoch, manifest]);
+  const rebuilt = await rebuild(world.context(), { apply: true, rootsOnly: true });
+  expect(rebuilt).toMatchObject({ roots: [{ key: epoch, outcome: 'brought-back' }], backups: [] });
+  expect(await keys(world, /manifest$|backup\.json$/u)).toEqual([record]);
+});

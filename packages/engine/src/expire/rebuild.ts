@@ -28,12 +28,13 @@ export interface Rebuilt {
 
 /**
  * Finds what is lost of records and manifests, and with `apply` brings back that of which a copy survives: first what says
- * who the repository and its clusters are, then the backups of one cluster.
+ * who the repository and its clusters are, then the backups of one cluster. `rootsOnly`: in one store of several, where no
+ * backup may be written.
  * @throws {KeyframeError} REPOSITORY_MISSING, CORRUPT when objects of several repositories lie there, UNAVAILABLE, ACCESS_DENIED
  */
 export async function rebuild(
   { repository, history }: { readonly repository: Repository; readonly history: ClusterHistory },
-  { apply }: { readonly apply: boolean },
+  { apply, rootsOnly = false }: { readonly apply: boolean; readonly rootsOnly?: boolean | undefined },
   options: Abortable = {},
 ): Promise<Rebuilt> {
   const roots: RebuiltRoot[] = [];
@@ -49,6 +50,7 @@ export async function rebuild(
     notes.push('what lies below a record that is not back was not looked at');
   if (roots.some(({ key, outcome }) => key === IDENTITY && outcome !== 'brought-back'))
     return { roots, backups: [], notes };
+  if (rootsOnly) return { roots, backups: [], notes: [...notes, 'backups were not looked at'] };
   const backups = await rebuiltBackups(history, apply, notes, options);
   return { roots, backups, notes };
 }

@@ -101,7 +101,7 @@ async function rootOf(
   return {
     ...base,
     content: epochJson({ number: place.number, systemIdentifier: system, postgresVersion, createdAt }),
-    detail: `${said.length} backups of it name system identifier ${system} and PostgreSQL ${Math.floor(postgresVersion / 10_000)}`,
+    detail: `${said.length === 1 ? 'a backup of it names' : `${said.length} backups of it name`} system identifier ${system} and PostgreSQL ${Math.floor(postgresVersion / 10_000)}`,
     assumed: ['the time it was begun, for which that of the oldest backup looked at is put'],
   };
 }

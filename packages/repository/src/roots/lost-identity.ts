@@ -54,7 +54,7 @@ export async function lostIdentity(
     'the time it was made, for which that of the oldest object looked at is put',
     'the sizes of frames, for which the usual ones are put',
   ];
-  return { ...base, content, detail: `${told.get(first)} objects name repository ${first}`, assumed };
+  return { ...base, content, detail: `objects that were looked at name repository ${first}`, assumed };
 }
 
 /** A few objects of each kind. */

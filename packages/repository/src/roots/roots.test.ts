@@ -102,3 +102,12 @@ test('an encrypted repository comes back as one, also without a key at hand', as
   await bringBackAll(vault);
   expect(await open(vault, encrypted(KEY)).cluster('main').epochs()).toMatchObject([{ postgresVersion: 180_006 }]);
 });
+
+test('a mirror whose stores have all lost it says how it comes back', async () => {
+  await store.delete([IDENTITY]);
+  const both = { ...store, copies: { of: () => [store], distrust: () => undefined } };
+  await expect(open(both).roots.find()).rejects.toMatchObject({
+    code: 'REPOSITORY_MISSING',
+    hint: expect.stringContaining('--store'),
+  });
+});

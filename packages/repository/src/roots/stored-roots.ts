@@ -14,6 +14,7 @@ export function createRoots(store: Store, open: (options: Abortable) => Promise<
     find: async (options = {}) => {
       const fault = await identityFault(store, options);
       if (fault === undefined) return lostEpochs(await open(options), options);
+      if (store.copies !== undefined) throw lostEverywhere(fault);
       const lost = await lostIdentity(store, isMissing(fault) ? 'missing' : 'damaged', options);
       // Nothing is here at all: that is no loss, it is another place.
       if (lost === undefined) throw fault;
@@ -29,6 +30,14 @@ export function createRoots(store: Store, open: (options: Abortable) => Promise<
       await putOnce(store, key, bytesOf(content), signal);
     },
   };
+}
+
+/** A mirror reads no store that does not say which repository it holds. */
+function lostEverywhere(cause: KeyframeError): KeyframeError {
+  return new KeyframeError('REPOSITORY_MISSING', 'no store of the repository has a whole keyframe.json', {
+    cause,
+    hint: 'Check that the stores are mounted; if it is lost in all of them, run `keyframe repository rebuild --store <name>` for one.',
+  });
 }
 
 async function identityFault(store: Store, { signal }: Abortable): Promise<KeyframeError | undefined> {
