@@ -1,4 +1,4 @@
-import { open, stat } from 'node:fs/promises';
+import { access, constants, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type AdapterErrorCode, KeyframeError } from '@keyframe/contracts';
 
@@ -93,9 +93,22 @@ export async function translate({ key, path }: Place, cause: unknown): Promise<u
   const { code, text, hint } = meaning;
   return new KeyframeError(code, `object '${key}': ${text}`, {
     cause,
-    hint: await hint?.(await (meaning === full ? storeDirectory(key, path) : nearestDirectory(path))),
+    hint: await hint?.(await placeOf(meaning, key, path)),
     details: { key, path, system },
   });
+}
+
+/** What a hint is about. Of what is there and denied, that itself: the rights of its directory may be as they should. */
+async function placeOf(meaning: Meaning, key: string, path: string): Promise<string> {
+  if (meaning === full) return storeDirectory(key, path);
+  const isClosed =
+    meaning === denied &&
+    (await access(path, constants.R_OK).then(
+      () => false,
+      (error: unknown) => systemCode(error) === 'EACCES',
+    ));
+  const isThere = isClosed && (await stat(path).catch(() => undefined)) !== undefined;
+  return isThere ? path : nearestDirectory(path);
 }
 
 /** That of the store, which is there when the reader looks: what failed may have removed the directories that it made. */

@@ -53,7 +53,7 @@ async function sinceOf(text: string, now: Date): Promise<Date> {
   if (/^\d{4}-/.test(text)) {
     const time = new Date(text);
     if (!Number.isNaN(time.getTime())) return time;
-    throw invalid('--since', text, 'Write a time with its offset, 2026-11-24T14:00:00Z, or an age, 30d.');
+    throw invalid('--since', text, 'time', 'Write a time with its offset, 2026-11-24T14:00:00Z, or an age, 30d.');
   }
   return new Date(now.getTime() - parseDuration(text));
 }
@@ -62,15 +62,20 @@ function shareOf(text: string): number {
   const percent = /^(\d+(?:\.\d+)?) ?%$/.exec(text)?.[1];
   const share = Number(percent) / 100;
   if (percent !== undefined && share > 0 && share <= 1) return share;
-  throw invalid('--sample', text, 'Write a share in percent, such as `--sample 5%`.');
+  throw invalid('--sample', text, 'share', 'Write a share in percent, such as `--sample 5%`.');
 }
 
 function headOf(text: string): { readonly number: number; readonly sha256: string } {
   const [, number, sha256] = /^([1-9]\d{0,9}):([0-9a-f]{64})$/.exec(text) ?? [];
   if (number !== undefined && sha256 !== undefined) return { number: Number(number), sha256 };
-  throw invalid('--head', text, 'Give it as `keyframe verify` prints it: the number, a colon, 64 digits.');
+  throw invalid(
+    '--head',
+    text,
+    'head of a chain',
+    'Give it as `keyframe verify` prints it: the number, a colon, 64 digits.',
+  );
 }
 
-function invalid(flag: string, text: string, hint: string): KeyframeError {
-  return new KeyframeError('INVALID_OPTION', `${flag}: ${JSON.stringify(text)} is none`, { hint });
+function invalid(flag: string, text: string, what: string, hint: string): KeyframeError {
+  return new KeyframeError('INVALID_OPTION', `${flag}: ${JSON.stringify(text)} is no ${what}`, { hint });
 }

@@ -13,7 +13,12 @@ export async function createSigningKey(file: string): Promise<{ readonly keyId: 
     throw new KeyframeError(
       exists ? 'ALREADY_EXISTS' : 'ACCESS_DENIED',
       exists ? `${file} exists` : `the key cannot be written to ${file}: ${error.message}`,
-      { cause: error, hint: 'Name another file with --to, in a directory that this user may write to.' },
+      {
+        cause: error,
+        hint: exists
+          ? 'Name another file with --to; a key that is there is never replaced.'
+          : 'Name a file with --to in a directory that is there and that this user may write to.',
+      },
     );
   });
   try {

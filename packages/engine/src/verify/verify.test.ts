@@ -71,6 +71,17 @@ async function rot(store: Store, key: string): Promise<() => Promise<unknown>> {
 const objectsOf = ({ findings }: Awaited<ReturnType<typeof run>>): string[] =>
   findings.map(({ object }) => object).filter((object) => !object.includes('/wal/'));
 
+it('refuses a label of which there is no backup, in an empty repository as well', async () => {
+  const { store, label } = await made();
+  expect((await run(store, { labels: [label] })).backups).toBe(1);
+  await expect(run(store, { labels: [label, '20200101T000000Z-full'] })).rejects.toMatchObject({
+    code: 'BACKUP_NOT_FOUND',
+  });
+  const empty = createMemoryStore();
+  await openOn(empty).init();
+  await expect(run(empty, { labels: ['latest'] })).rejects.toMatchObject({ code: 'BACKUP_NOT_FOUND' });
+});
+
 it('notes a damaged pack in the repository, goes on finding it, and takes it off when it is right again', async () => {
   const { store, label, packs } = await made();
   const [pack = ''] = packs;

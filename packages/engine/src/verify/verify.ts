@@ -3,7 +3,7 @@
  * one that was written; WAL goes on without a gap from each backup to the newest segment of every timeline; what was signed is there.
  * @packageDocumentation
  */
-import { counted, hasCode, segmentName, type TimelineId } from '@keyframe/contracts';
+import { counted, hasCode, KeyframeError, segmentName, type TimelineId } from '@keyframe/contracts';
 import type {
   ChainHead,
   ClusterHistory,
@@ -124,6 +124,7 @@ class Verification {
     const { labels = [], head, dryRun = false } = this.#request;
     this.#phase('listing what is there');
     this.#surveys = await survey(this.#context.history, labels, this.#findings, this.#options);
+    assertKnown(labels, this.#surveys);
     const damage = await this.#context.history.damage(this.#options);
     this.#suspects = await damage.read(this.#options);
     await this.#askForKeys();
@@ -390,4 +391,20 @@ class Verification {
       dryRun: this.#request.dryRun === true,
     };
   }
+}
+
+/** A label that is none would be verified in no time, and nothing be wrong. One whose record is damaged is a finding. */
+function assertKnown(labels: readonly string[], surveys: readonly EpochSurvey[]): void {
+  const isKnown = (label: string): boolean =>
+    surveys.some(
+      ({ records, objects }) =>
+        records.some((each) => each.label === label) ||
+        [...objects.keys()].some((key) => key.includes(`/backups/${label}/`)),
+    );
+  const unknown = labels.find((label) => !isKnown(label));
+  if (unknown === undefined) return;
+  throw new KeyframeError('BACKUP_NOT_FOUND', `there is no backup ${JSON.stringify(unknown)} to verify`, {
+    hint: 'Name one of `keyframe list`, or none to verify all of them.',
+    details: { label: unknown },
+  });
 }

@@ -43,6 +43,12 @@ test('a slot is listed as open only when its passphrase was tried, in whatever g
   ]);
 });
 
+test('a slot of a repository without keys is not looked for', async () => {
+  const store = createMemoryStore();
+  await openArchive(store);
+  await expect(open(store).keys.remove('passphrase')).rejects.toMatchObject({ code: 'KEY_REQUIRED' });
+});
+
 test('a passphrase with a name of its own has a slot of that name', async () => {
   const store = createMemoryStore();
   await openArchive(store, encrypted(KEY));

@@ -101,6 +101,11 @@ export class KeyAdministration implements RepositoryKeys {
 
   async remove(slot: string, options: Abortable = {}): Promise<readonly KeySlot[]> {
     const inventory = await this.#fresh(options);
+    if (inventory.generations.length === 0)
+      throw keyRequired(
+        'the repository has no keys: it is not encrypted',
+        'Run `keyframe key add` to begin encrypting.',
+      );
     const removed = inventory.slots.filter((each) => each.slot === slot);
     if (removed.length === 0)
       throw new KeyframeError('NOT_FOUND', `there is no slot ${slot} in use`, {
