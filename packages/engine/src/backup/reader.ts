@@ -1,6 +1,6 @@
 import type { Lsn, TimelineId } from '@keyframe/contracts';
 import type { ConnectionTarget } from '@keyframe/postgres';
-import type { BackupRecord, ManifestReader, TablespaceLocation } from '@keyframe/repository';
+import type { TablespaceLocation } from '@keyframe/repository';
 import type { StageOptions } from '../events.ts';
 import type { Copy } from './copy.ts';
 import type { SourceFacts } from './source-facts.ts';
@@ -38,9 +38,3 @@ export type ReadCluster = (
   request: ReadRequest,
   options: StageOptions & { signal: AbortSignal },
 ) => Promise<ReadBackup>;
-
-/** The base of an incremental read. */
-export interface ReadBase {
-  readonly record: BackupRecord;
-  manifest(): Promise<ManifestReader>;
-}

@@ -1,11 +1,12 @@
 /** Reads a cluster over the replication protocol. @packageDocumentation */
 import { connectReplication, type ReplicationConnection } from '@keyframe/postgres';
+import type { BaseFiles } from '@keyframe/repository';
 import type { StageOptions } from '../events.ts';
 import { createBackupSink } from './backup-sink.ts';
 import { assertAllFilesArrived } from './check-manifest.ts';
 import { FileList } from './file-list.ts';
 import { PAGE_BYTES } from './page-lane.ts';
-import type { ReadBackup, ReadBase, ReadCluster, ReadRequest } from './reader.ts';
+import type { ReadBackup, ReadCluster, ReadRequest } from './reader.ts';
 
 /** Connects, and tells what the server warns of. */
 export function connectSource(
@@ -27,12 +28,11 @@ export const readStream: ReadCluster = async (request, options) => {
 };
 
 /** Only blocks that the server's WAL summaries name, and files that have none. */
-export function readChangedBlocks(base: ReadBase): ReadCluster {
+export function readChangedBlocks(base: BaseFiles): ReadCluster {
   return async (request, options): Promise<ReadBackup> => {
     await using connection = await connectSource(request.target, options);
     // Ours or the server's own: it names each file of the backup, and where its WAL begins and ends.
-    const manifest = await base.manifest();
-    await connection.uploadManifest(manifest.serverManifestPieces(options), options);
+    await connection.uploadManifest(base.serverManifest(options), options);
     return await receive(connection, request, options, 'incremental');
   };
 }

@@ -120,11 +120,13 @@ async function underLease(
   options: BackupOptions,
 ): Promise<BackupRecord> {
   const { source, archive, history } = await lookAt(context, input, options);
-  await foretellArchiving(context, archive, options);
+  const foretold = foretellArchiving(context, archive, options);
+  foretold.catch(() => undefined); // Awaited before anything is copied, unless something else fails before.
   await discardLeftovers(archive, context.holder, holderState, options);
   const backups = await archive.backups.list({ ...options, onDamage: warnOf(options) });
   const question = { wanted: input.type ?? 'auto', reuse: input.reuse ?? true, backups, source, history };
   const { choice, base } = await openBase(question, archive, options);
+  await foretold;
   if (choice.why !== undefined) tell(options, `taking a full backup: ${choice.why}`);
   return await increment({ context, input, lease, source, archive, history, choice, base }, options);
 }

@@ -10,7 +10,6 @@ import type {
   BaseFiles,
   EpochArchive,
   Lease,
-  ManifestReader,
 } from '@keyframe/repository';
 import type { StageOptions } from '../events.ts';
 import { clockSkew } from '../server/clock-skew.ts';
@@ -154,18 +153,15 @@ function read(attempt: Attempt, copy: Copy, options: BackupOptions): Promise<Rea
     maxRateKiB: input.maxRateKiB,
     now: () => context.now().getTime(),
   };
-  return readerOf(attempt, options)(request, options);
+  return readerOf(attempt)(request, options);
 }
 
 const DEFAULT_WORKERS = 4;
 
-function readerOf({ context, input, reader, archive, choice }: Attempt, options: BackupOptions): ReadCluster {
-  const record = choice.base;
+function readerOf({ context, input, reader, base }: Attempt): ReadCluster {
   if (reader === 'local')
     return readLocal({ dataDirectory: context.dataDirectory ?? '', workers: input.workers ?? DEFAULT_WORKERS });
-  if (reader !== 'stream-incremental' || record === undefined) return readStream;
-  const manifest = async (): Promise<ManifestReader> => archive.backups.manifest(record, options);
-  return readChangedBlocks({ record, manifest });
+  return reader === 'stream-incremental' && base !== undefined ? readChangedBlocks(base) : readStream;
 }
 
 /** Waits for the WAL that the backup needs; the second call has nothing to wait for. */

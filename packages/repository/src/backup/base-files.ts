@@ -18,4 +18,6 @@ export interface BaseFiles {
    * works. Call it for few files at a time: what it returns holds a few bytes for each 256 KiB of the file.
    */
   find(path: string, options?: Abortable): Promise<BaseFile | undefined>;
+  /** Its `backup_manifest`, piece by piece: a large database has a large one. */
+  serverManifest(options?: Abortable): AsyncIterable<Buffer>;
 }

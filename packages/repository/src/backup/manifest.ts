@@ -66,8 +66,6 @@ export interface ManifestReader {
   extents(entry: ManifestEntry, options?: Abortable): Promise<Extent[]>;
   /** `backup_manifest`: the server's own, byte for byte, or one of the same form made from what was stored. */
   serverManifest(options?: Abortable): Promise<Buffer>;
-  /** The same, piece by piece: a large database has a large one. */
-  serverManifestPieces(options?: Abortable): AsyncIterable<Buffer>;
   /** `backup_label`, byte for byte. */
   backupLabel(options?: Abortable): Promise<Buffer>;
   /** `tablespace_map`, byte for byte, when there was one. */

@@ -72,6 +72,10 @@ export class StoredBase implements BaseFiles {
     return this.#packs.has(`${label} ${number}`);
   }
 
+  serverManifest(options: Abortable = {}): AsyncIterable<Buffer> {
+    return this.#manifest.serverManifestPieces(options);
+  }
+
   async find(path: string, { signal }: Abortable = {}): Promise<StoredBaseFile | undefined> {
     const entry = (await this.#near(path)) ?? (await this.#anywhere(path, signal));
     if (entry?.type !== 'file' || entry.rawPath !== undefined) return undefined;

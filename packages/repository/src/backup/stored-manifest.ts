@@ -97,6 +97,7 @@ export class StoredManifest implements ManifestReader {
     return this.#required('serverManifest', options);
   }
 
+  /** {@link serverManifest} in pieces. */
   async *serverManifestPieces({ signal }: Abortable = {}): AsyncGenerator<Buffer> {
     for await (const { plain } of this.#pieces('serverManifest', signal)) yield plain;
   }
