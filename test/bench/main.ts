@@ -21,6 +21,7 @@ import { days, incrementsOf } from './scenarios/increments.ts';
 import { limits } from './scenarios/limits.ts';
 import { memory } from './scenarios/memory.ts';
 import { commitTables } from './scenarios/commit.ts';
+import { lensTables } from './scenarios/lens.ts';
 import { starts } from './scenarios/start.ts';
 import { backlogs } from './scenarios/backlog.ts';
 import { pushAndReplay, SEGMENTS_AGAIN } from './scenarios/wal.ts';
@@ -182,6 +183,12 @@ async function main(): Promise<void> {
   // Needs no data of the others, and takes long: only when it is asked for.
   if (options.only?.has('commit') === true) {
     const tables = await commitTables(options, tell);
+    process.stdout.write(tables);
+    if (options.update !== undefined) await update(options.update, options.mark, tables);
+    return;
+  }
+  if (options.only?.has('lens') === true) {
+    const tables = await lensTables(options, tell);
     process.stdout.write(tables);
     if (options.update !== undefined) await update(options.update, options.mark, tables);
     return;

@@ -26,7 +26,8 @@ export const HELP = `Runs Keyframe and its peers on the same data and prints a t
   --only LIST        of: limits, backup (with restore), increment, days (ten increments, restores),
                      memory (generated data of --size), backlog (archived by
                      a server), wal (push by hand, and replay), start;
-                     or commit alone (synchronous receivers, and their speed)
+                     or commit alone (synchronous receivers, and their speed),
+                     or lens alone (reading WAL for its index, and searching it)
   --contenders RE    only those whose title matches
   --update FILE      put the tables between the marks of this file, too
   --mark NAME        which marks: <!-- NAME: begin --> and <!-- NAME: end --> (default figures)

@@ -3,7 +3,7 @@ import type { Lsn, TimelineId } from '@keyframe/contracts';
 import type { SegmentRange, WalIndexRef } from '@keyframe/repository';
 
 /** Segments in one object of the index once there are so many. */
-export const GROUP_SEGMENTS = 64n;
+const GROUP_SEGMENTS = 64n;
 
 /** Objects that together have all that is indexed of a timeline, each segment once where that can be. Ascending. */
 export function coveringRefs(refs: readonly WalIndexRef[], timeline: TimelineId): WalIndexRef[] {

@@ -1,72 +1,17 @@
-/** Rows, relations and transactions as bytes. @packageDocumentation */
+/** Transactions as bytes. @packageDocumentation */
 import { lsn } from '@keyframe/contracts';
-import type { FoldedTransactions, MessageEffect, RelationEffect, RelationId, TransactionEffect } from '@keyframe/wal';
+import type { FoldedTransactions, TransactionEffect } from '@keyframe/wal';
 import type { ByteReader, ByteWriter } from '../format/bytes.ts';
-
-/** Relations of one object, numbered as they come. */
-export class RelationNames {
-  readonly all: RelationId[] = [];
-  readonly #numbers = new Map<string, number>();
-
-  numberOf(relation: RelationId): number {
-    const key = `${relation.tablespace}/${relation.database}/${relation.relfilenode}`;
-    const known = this.#numbers.get(key);
-    if (known !== undefined) return known;
-    const { tablespace, database, relfilenode } = relation;
-    this.#numbers.set(key, this.all.length);
-    return this.all.push({ tablespace, database, relfilenode }) - 1;
-  }
-}
-
-export function writeRelations(writer: ByteWriter, relations: readonly RelationId[]): void {
-  writer.varint(relations.length);
-  for (const { tablespace, database, relfilenode } of relations) {
-    writer.varint(tablespace);
-    writer.varint(database);
-    writer.varint(relfilenode);
-  }
-}
-
-export function readRelations(reader: ByteReader): RelationId[] {
-  return each(reader, () => ({
-    tablespace: reader.varint(),
-    database: reader.varint(),
-    relfilenode: reader.varint(),
-  }));
-}
-
-/** As many as a varint says. A count that the bytes cannot hold ends where they do. */
-export function each<Item>(reader: ByteReader, read: () => Item): Item[] {
-  const items: Item[] = [];
-  for (let left = reader.varint(); left > 0; left--) items.push(read());
-  return items;
-}
-
-/** What the numbers of relations mean. */
-export type Relations = readonly RelationId[];
-
-const NO_RELATION: RelationId = { tablespace: 0, database: 0, relfilenode: 0 };
-
-export function writeTables(writer: ByteWriter, tables: readonly RelationEffect[], names: RelationNames): void {
-  writer.varint(tables.length);
-  for (const { relation, inserted, updated, deleted, pages } of tables) {
-    writer.varint(names.numberOf(relation));
-    writer.signed(inserted);
-    writer.varint(updated);
-    writer.varint(deleted);
-    writer.varint(pages);
-  }
-}
-
-export function readTables(reader: ByteReader, relations: Relations): RelationEffect[] {
-  return each(reader, () => ({
-    relation: relations[reader.varint()] ?? NO_RELATION,
-    inserted: reader.signed(),
-    updated: reader.varint(),
-    deleted: reader.varint(),
-    pages: reader.varint(),
-  }));
-}
+import { readMessages, readXids, writeMessages, writeXids } from './list-codec.ts';
+import {
+  each,
+  readRelations,
+  readTables,
+  type RelationNames,
+  type Relations,
+  writeRelations,
+  writeTables,
+} from './relation-codec.ts';
 
 const FLAG = {
   abort: 1,
@@ -166,37 +111,6 @@ export function readTransactions(reader: ByteReader, relations: Relations, start
       messages: has(FLAG.messages) ? readMessages(reader) : [],
     };
   });
-}
-
-export function writeXids(writer: ByteWriter, xids: readonly number[]): void {
-  let before = 0;
-  writer.varint(xids.length);
-  for (const xid of xids) {
-    writer.signed(xid - before);
-    before = xid;
-  }
-}
-
-export function readXids(reader: ByteReader): number[] {
-  let before = 0;
-  return each(reader, () => (before += reader.signed()));
-}
-
-export function writeMessages(writer: ByteWriter, messages: readonly MessageEffect[]): void {
-  writer.varint(messages.length);
-  for (const { lsn: at, prefix, sizeBytes } of messages) {
-    writer.varint(Number(at));
-    writer.counted(Buffer.from(prefix));
-    writer.varint(sizeBytes);
-  }
-}
-
-export function readMessages(reader: ByteReader): MessageEffect[] {
-  return each(reader, () => ({
-    lsn: lsn(BigInt(reader.varint())),
-    prefix: reader.counted().toString('utf8'),
-    sizeBytes: reader.varint(),
-  }));
 }
 
 export function writeFolded(writer: ByteWriter, folded: readonly FoldedTransactions[], names: RelationNames): void {

@@ -6,19 +6,16 @@ import { lsn, type TimelineId } from '@keyframe/contracts';
 import type { ChangedBlocks, LensFact, RelationId, SegmentIndex, WalEnd } from '@keyframe/wal';
 import { ByteReader, ByteWriter } from '../format/bytes.ts';
 import { damaged, tooNew } from '../objects/damage.ts';
+import { readFolded, readTransactions, writeFolded, writeTransactions } from './effect-codec.ts';
 import {
   each,
-  readFolded,
   readRelations,
   readTables,
-  readTransactions,
   RelationNames,
   type Relations,
-  writeFolded,
   writeRelations,
   writeTables,
-  writeTransactions,
-} from './effect-codec.ts';
+} from './relation-codec.ts';
 import { readState, writeState } from './state-codec.ts';
 import type { SegmentSummary, WalIndexContent, WalIndexState } from './wal-index.ts';
 

@@ -2,19 +2,16 @@
 import { lsn } from '@keyframe/contracts';
 import type { OpenTransaction } from '@keyframe/wal';
 import { type ByteReader, ByteWriter } from '../format/bytes.ts';
+import { readMessages, readXids, writeMessages, writeXids } from './list-codec.ts';
 import {
   each,
-  readMessages,
   readRelations,
   readTables,
-  readXids,
   RelationNames,
   type Relations,
-  writeMessages,
   writeRelations,
   writeTables,
-  writeXids,
-} from './effect-codec.ts';
+} from './relation-codec.ts';
 import type { WalIndexState } from './wal-index.ts';
 
 export function writeState({ lens, tracker }: WalIndexState): Buffer {

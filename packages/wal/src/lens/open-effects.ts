@@ -20,7 +20,7 @@ const SHAPE_WORDS = 5;
 const TWO_32 = 2 ** 32;
 const EMPTY_KEY_SHIFT = 1;
 
-export const compareRelations = (a: RelationId, b: RelationId): number =>
+const compareRelations = (a: RelationId, b: RelationId): number =>
   a.database - b.database || a.relfilenode - b.relfilenode || a.tablespace - b.tablespace;
 
 /** Reads what the walker counted: of transactions, of a segment, and the pages that changed. */

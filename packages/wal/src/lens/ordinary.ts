@@ -5,7 +5,7 @@ import { lsn } from '@keyframe/contracts';
 /** So many that are alike in a segment become one line. */
 export const FOLDED_FROM = 32;
 /** A transaction with more rows in a table is never one of many. */
-export const LARGEST_FOLDED = 100;
+const LARGEST_FOLDED = 100;
 
 /** When and where an ordinary transaction ended, in numbers: most transactions are of this kind. */
 export interface OrdinaryEnd {

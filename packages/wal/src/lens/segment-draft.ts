@@ -1,6 +1,7 @@
 import { type Lsn, lsn, type TimelineId } from '@keyframe/contracts';
 import type { RelationId } from '../facts.ts';
-import { mainDataStart, type RecordBody } from '../record.ts';
+import type { RecordBody } from '../record.ts';
+import { mainDataStart } from '../record-parts.ts';
 import type { WalEnd } from '../segment-pages.ts';
 import type { OpenTransaction } from './lens-state.ts';
 import type { FoundEffects, OpenEffects } from './open-effects.ts';

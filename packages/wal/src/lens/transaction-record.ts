@@ -1,6 +1,7 @@
 import type { RelationId } from '../facts.ts';
 import type { PostgresMajor } from '../page-header.ts';
-import { mainDataStart, readParts, type RecordBody, unixMicrosNumber } from '../record.ts';
+import type { RecordBody } from '../record.ts';
+import { mainDataStart, readParts, unixMicrosNumber } from '../record-parts.ts';
 
 const OPCODE_MASK = 0x70;
 const HAS_INFO = 0x80;

@@ -1,7 +1,8 @@
 import type { Lsn, TimelineId } from '@keyframe/contracts';
 import type { RelationId } from '../facts.ts';
 import { majorOfMagic, type SegmentHeader } from '../page-header.ts';
-import { mainDataStart, type RecordBody, unixMicrosNumber } from '../record.ts';
+import type { RecordBody } from '../record.ts';
+import { mainDataStart, unixMicrosNumber } from '../record-parts.ts';
 import { createWalScanner } from '../scanner.ts';
 import type { WalScanner } from '../wal-scanner.ts';
 import { decodeRecord } from './decode-record.ts';
