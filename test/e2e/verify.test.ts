@@ -104,11 +104,11 @@ describe('verify', () => {
       findings: [],
       backups: 2,
     });
-    expect(planned.coverage).toEqual({ checked: 0, remembered: 0, leftOut: 0 });
+    expect(planned.coverage).toEqual({ checked: 0, remembered: 0, leftOut: 0, hashed: 0 });
     expect(planned.cost).toEqual(run.cost);
     expect(Math.abs(run.spent.readBytes / run.cost.readBytes - 1)).toBeLessThan(0.3);
     const again = await verify(['--deep'], state);
-    expect({ status: again.status, ...again.coverage }).toEqual({
+    expect({ status: again.status, ...again.coverage }).toMatchObject({
       status: 0,
       checked: 0,
       remembered: run.coverage.checked,
@@ -125,6 +125,8 @@ describe('verify', () => {
     const manifest = ofBackup(first.label, 'manifest');
     for (const object of [pack, manifest, segment])
       for (const [region, place] of Object.entries(await regionsOf(at(object)))) {
+        // What is known to be damaged is read whole until it was found right.
+        if (object === pack) expect((await verify()).findings).toEqual([]);
         await using _ = await damaged(at(object), flip(place, 3));
         const isRead = region !== 'frame';
         const levels = [
