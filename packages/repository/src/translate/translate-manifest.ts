@@ -1,6 +1,6 @@
 /** A manifest under the keys of another repository, chunk by chunk. @packageDocumentation */
 import { createHash, hash } from 'node:crypto';
-import type { ByteSource, ByteStream } from '@keyframe/contracts';
+import { type ByteSource, type ByteStream, KeyframeError } from '@keyframe/contracts';
 import { type DescribedBackup, encodeDescription } from '../backup/record-json.ts';
 import type { StoredManifest } from '../backup/stored-manifest.ts';
 import type { NewObject, WritingKeys } from '../encryption/writing-keys.ts';
@@ -40,13 +40,14 @@ export async function manifestCarrier(places: TranslationPlaces, parts: Manifest
   const encryption = keys?.indexed(`${to.prefix}backups/${label}/manifest`);
   const common = headerOf(places, parts, keys);
   const header = { ...common, pack: parts.carrier.number, role: 'manifest' };
+  const sealed: Uint8Array[] = [];
   const open = async function* (): ByteStream {
     const layout = new ContainerLayout('pack', header);
     yield layout.head;
     const line = carrierLine(parts, layout.head.length);
     const tail = createHash('sha256');
     let sizeBytes = 0;
-    for await (const piece of manifestBytes(places, parts, { header: common, encryption, line })) {
+    for await (const piece of manifestBytes(places, parts, { header: common, encryption, line, sealed })) {
       tail.update(piece);
       sizeBytes += piece.length;
       yield piece;
@@ -78,6 +79,8 @@ interface Making {
   readonly header: Record<string, Json | undefined>;
   readonly encryption: NewObject | undefined;
   readonly line: PackLine;
+  /** Hashes of the chunks as they were made first: a store may open it again, and a nonce must not see other content. */
+  readonly sealed: Uint8Array[];
 }
 
 async function* manifestBytes(places: TranslationPlaces, parts: ManifestParts, making: Making): ByteStream {
@@ -91,7 +94,9 @@ async function* manifestBytes(places: TranslationPlaces, parts: ManifestParts, m
     const payload = await compressPayload(compressor, plain);
     const number = layout.entries.length;
     const stored = encodeFrame({ number, plainBytes: plain.length, payload, cipher: encryption?.frames });
-    layout.add(stored, plain.length);
+    const { sha256 } = layout.add(stored, plain.length);
+    if (Buffer.compare((making.sealed[number] ??= sha256), sha256) !== 0)
+      throw new KeyframeError('INTERNAL', `${compressor.id} made other bytes of the same content`);
     lines.push(line);
     return stored;
   };
