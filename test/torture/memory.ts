@@ -1,8 +1,7 @@
 /** How much memory a backup and a restore of a big relation take, and that the relation comes back as it was. @packageDocumentation */
-import { readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster, type Major } from '@keyframe/testkit/postgres';
-import { reportOf, type Running } from '../e2e/support/keyframe.ts';
+import { reportOf } from '../e2e/support/keyframe.ts';
+import { peakMemory } from '../e2e/support/peak-memory.ts';
 import { PATIENCE_MS, Site } from '../e2e/support/site.ts';
 
 export interface MemoryReport {
@@ -26,31 +25,19 @@ export async function memoryOf(major: Major, sizeMiB: number): Promise<MemoryRep
   const relationMiB = Number(await origin.sql("select pg_relation_size('big') >> 20"));
   const digest = 'select count(*), sum(hashtextextended(md5(filling), i)) from big';
   const before = await origin.sql(digest);
-  const backup = site.spawn(['backup']);
-  const backupMiB = await peakOf(backup);
-  reportOf(await backup.ended, 'backup');
+  const backup = await peakMemory(site.spawn(['backup']));
+  reportOf(backup.ended, 'backup');
   // Room for the copy on a small disk, and for its server in a small memory.
   await origin.stop();
   const to = site.freshPath();
-  const restore = site.spawn(['restore', '--immediate', '--to', to, '--no-sync']);
-  const restoreMiB = await peakOf(restore);
-  reportOf(await restore.ended, 'restore');
+  const restore = await peakMemory(site.spawn(['restore', '--immediate', '--to', to, '--no-sync']));
+  reportOf(restore.ended, 'restore');
   await using cluster = await Cluster.attach(to);
   await cluster.exec('pg_verifybackup', ['-n', to]);
   await cluster.start({ timeoutMs: PATIENCE_MS });
   await cluster.waitPromoted(PATIENCE_MS);
-  return { backupMiB, restoreMiB, relationMiB, before, after: await cluster.sql(digest) };
-}
-
-/** The most memory that a process had resident, MiB, as the kernel counts it. */
-async function peakOf(running: Running): Promise<number> {
-  let peakKiB = 0;
-  const ended = running.ended.then(() => true);
-  while (!(await Promise.race([ended, sleep(25, false)]))) {
-    const status = await readFile(`/proc/${running.pid}/status`, 'utf8').catch(() => '');
-    peakKiB = Math.max(peakKiB, Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0));
-  }
-  return Math.round(peakKiB / 1024);
+  const after = await cluster.sql(digest);
+  return { backupMiB: backup.peakMiB, restoreMiB: restore.peakMiB, relationMiB, before, after };
 }
 
 /** A table of that size, made without WAL, half of it rows that compress well and half rows that do not. */

@@ -1,17 +1,11 @@
 /** `retention` of the config file. @packageDocumentation */
+import type { RetentionPolicy } from '@keyframe/engine';
 import { z } from 'zod';
 
 /** How long what is kept, as the file says it. Durations in milliseconds. */
-export interface RetentionConfiguration {
+export interface RetentionConfiguration extends Omit<RetentionPolicy, 'windowMs' | 'graceMs'> {
   readonly window?: number | undefined;
-  readonly count?: number | undefined;
-  readonly daily?: number | undefined;
-  readonly weekly?: number | undefined;
-  readonly monthly?: number | undefined;
-  readonly yearly?: number | undefined;
-  readonly minFull?: number | undefined;
   readonly grace: number;
-  readonly wal: 'window' | 'all';
 }
 
 type Duration = z.ZodType<number, string>;
