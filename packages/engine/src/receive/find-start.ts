@@ -66,6 +66,17 @@ export function newestKnown(history: TimelineHistory, inventory: WalInventory): 
   return newest === undefined ? undefined : lsn(newest);
 }
 
+/** Timelines that the archive holds further than a history follows them: what was committed there is not on it. */
+export function beyondForks(
+  history: TimelineHistory,
+  inventory: WalInventory,
+): readonly { readonly timeline: TimelineId; readonly fork: Lsn; readonly reached: Lsn }[] {
+  return history.ancestors.flatMap(({ timeline, end: fork }) => {
+    const reached = newestKnown({ timeline, ancestors: [] }, inventory);
+    return reached === undefined || reached <= fork ? [] : [{ timeline, fork, reached }];
+  });
+}
+
 /** What of the WAL between two positions the archive does not hold. */
 export function gapsBetween(
   history: TimelineHistory,

@@ -1,4 +1,4 @@
-import { hasCode, type KeyframeError, type Lsn, lsn, type TimelineId } from '@keyframe/contracts';
+import { formatLsn, hasCode, type KeyframeError, type Lsn, lsn, type TimelineId } from '@keyframe/contracts';
 import {
   connectReplication,
   type ReplicationConnection,
@@ -6,8 +6,8 @@ import {
   type TimelineSwitch,
   type WalStream,
 } from '@keyframe/postgres';
-import type { EpochArchive } from '@keyframe/repository';
-import { findStart, gapsBetween, mendStreamed, newestKnown, type StreamStart } from './find-start.ts';
+import type { EpochArchive, WalInventory } from '@keyframe/repository';
+import { beyondForks, findStart, gapsBetween, mendStreamed, newestKnown, type StreamStart } from './find-start.ts';
 import { oldestKept, openSlot } from './open-slot.ts';
 import type { OnReceive } from './receive-event.ts';
 import type { ReceiveContext, ReceiveRequest } from './receive-wal.ts';
@@ -42,6 +42,7 @@ export class Receiver {
   #stream: WalStream | undefined;
   #writer: SegmentWriter | undefined;
   #mayReport = false;
+  readonly #told = new Set<TimelineId>();
   /** As far as this process knows. */
   #durable: Lsn | undefined;
   #timeline: TimelineId | undefined;
@@ -120,12 +121,26 @@ export class Receiver {
     const { reserved, isNew } = await openSlot(this.#place(connection, signal));
     const inventory = await archive.wal.inventory({ signal, segmentSizeBytes });
     const known = newestKnown(history, inventory);
+    this.#tellBranches(history, inventory);
     for (const name of await mendStreamed(archive.wal, inventory, systemIdentifier, { signal }))
       this.#tell({ kind: 'segment', name, outcome: 'archived' });
     const kept = reserved ?? known ?? (await connection.identifySystem({ signal })).lsn;
     // A slot that is new keeps nothing of what was before it; the server may have it all the same.
     const wanted = known !== undefined && (isNew || known < kept) ? known : kept;
     return findStart({ wal: archive.wal, history, segmentSizeBytes }, wanted, { signal });
+  }
+
+  /** What a receiver acknowledged on a primary that is gone may be more than the one that took over has. */
+  #tellBranches(history: TimelineHistory, inventory: WalInventory): void {
+    for (const { timeline, fork, reached } of beyondForks(history, inventory)) {
+      if (this.#told.has(timeline)) continue;
+      this.#told.add(timeline);
+      this.#tell({
+        kind: 'warning',
+        message: `the repository holds timeline ${timeline} up to ${formatLsn(reached)}, and the server left it at ${formatLsn(fork)}: commits between are not on the server`,
+        hint: `Look with \`keyframe plan --latest --timeline ${timeline}\`; restore it aside to bring over what is missing.`,
+      });
+    }
   }
 
   #place(connection: ReplicationConnection, signal: AbortSignal): Parameters<typeof openSlot>[0] {

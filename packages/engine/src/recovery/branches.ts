@@ -12,15 +12,20 @@ export interface Branch {
 /** Timelines with WAL that a recovery along this history does not replay. The same xid may mean another transaction there. */
 export function branchesBeside(
   history: TimelineHistory,
-  inventory: Pick<WalInventory, 'segmentSizeBytes' | 'timelines' | 'ranges'>,
+  inventory: Pick<WalInventory, 'segmentSizeBytes' | 'timelines' | 'ranges'> & Partial<Pick<WalInventory, 'streamed'>>,
 ): readonly Branch[] {
-  const { segmentSizeBytes } = inventory;
-  return inventory.timelines.flatMap((timeline) => {
-    const last = inventory.ranges(timeline).at(-1)?.last;
+  const { segmentSizeBytes, streamed = [] } = inventory;
+  const size = BigInt(segmentSizeBytes);
+  const timelines = new Set([...inventory.timelines, ...streamed.map(({ timeline }) => timeline)]);
+  return [...timelines].flatMap((timeline) => {
+    const whole = inventory.ranges(timeline).at(-1)?.last;
+    const parts = streamed.findLast((each) => each.timeline === timeline);
+    const last = parts !== undefined && (whole === undefined || parts.number > whole) ? parts.number : whole;
     if (timeline === history.timeline || last === undefined) return [];
     const fork = history.ancestors.find((ancestor) => ancestor.timeline === timeline);
-    // The segment that holds the fork is on both.
-    if (fork !== undefined && last <= BigInt(fork.end) / BigInt(segmentSizeBytes)) return [];
+    // The segment that holds the fork is on both; parts tell where in it their timeline ended.
+    const isBeyond = last === parts?.number && fork !== undefined && last * size + BigInt(parts.endBytes) > fork.end;
+    if (fork !== undefined && last <= BigInt(fork.end) / size && !isBeyond) return [];
     return [{ timeline, newest: segmentName(timeline, last, segmentSizeBytes) }];
   });
 }
