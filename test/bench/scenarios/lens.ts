@@ -185,7 +185,9 @@ async function searches(segments: Segments, directory: string, tell: (text: stri
   const { indexes } = await indexesOf(segments);
   const inner = createMemoryStore();
   const { archive, id } = await archiveOver(inner, false);
-  const copies = indexes.slice(1, -1);
+  // Until the server says which transactions run, the first ones may have begun before: those are told one by one.
+  const copies = indexes.filter(({ transactions }) => transactions.every(({ partial }) => !partial)).slice(0, -1);
+  if (copies.length === 0) throw new Error('too few segments: there must be a checkpoint among them');
   for (let group = 0; group * GROUP < SEARCHED; group += 1) {
     const numbers = Array.from(
       { length: Math.min(GROUP, SEARCHED - group * GROUP) },
@@ -208,8 +210,8 @@ async function searches(segments: Segments, directory: string, tell: (text: stri
   const [cold, warm] = [await searched(far, cache), await searched(far, cache)];
   const row = (title: string, { seconds, found }: { seconds: number; found: number }): string =>
     `| ${title} | ${seconds.toFixed(2)} | ${found} |\n`;
-  const about = `Every transaction of ${SEARCHED} indexed segments looked at, for those that deleted rows or rolled back. The index is made of ${copies.length} segments of the pgbench run, repeated with later LSNs and times.`;
-  return `${about}\n\n| | seconds | found |\n| --- | --: | --: |\n${row(`nothing read before, store ${LATENCY_MS} ms away`, cold)}${row('read before', warm)}`;
+  const about = `Every transaction of ${SEARCHED} indexed segments looked at, and those counted that are told by themselves. The index is made of ${copies.length} segments of the pgbench run, repeated with later LSNs and times.`;
+  return `${about}\n\n| | seconds | transactions |\n| --- | --: | --: |\n${row(`nothing read before, store ${LATENCY_MS} ms away`, cold)}${row('read before', warm)}`;
 }
 
 function shifted(index: SegmentIndex, number: number): SegmentIndex {
@@ -266,7 +268,6 @@ async function searched(
   const started = performance.now();
   let found = 0;
   for await (const { index } of readIndex(archive, { history, segmentSizeBytes: SEGMENT_BYTES, cache }))
-    for (const { outcome, tables } of index?.transactions ?? [])
-      if (outcome === 'abort' || tables.some(({ deleted }) => deleted > 0)) found += 1;
+    found += index?.transactions.length ?? 0;
   return { seconds: (performance.now() - started) / 1000, found };
 }

@@ -25,6 +25,7 @@ It reads the content of WAL, so an encrypted repository must be readable from he
     const app = await openApp();
     const archive = await archiveAt(app.repository, app.clusterName, undefined, { signal });
     const { id } = await app.repository.identity({ signal });
+    const cache = openIndexCache(app.stateDirectory, id, archive);
     const shown = showEvents(progress, log);
     const started = performance.now();
     try {
@@ -32,10 +33,11 @@ It reads the content of WAL, so an encrypted repository must be readable from he
         signal,
         timeline: options.timeline,
         trackers: trackersOf(archive, { signal }),
-        cache: openIndexCache(app.stateDirectory, id, archive),
+        cache,
         onProgress: ({ segments, total, name }) =>
           shown.onEvent({ kind: 'index', segment: name, done: segments, total }),
       });
+      await cache.prune(await archive.index.list({ signal }));
       const durationMs = Math.round(performance.now() - started);
       const exit = report.faults.length > 0 ? 4 : 0;
       return { exit, report: { cluster: app.clusterName, epoch: archive.epoch.number, ...report, durationMs } };
