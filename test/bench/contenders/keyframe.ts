@@ -65,6 +65,8 @@ const REQUESTS = 'requests.jsonl';
 interface Configured {
   readonly countingStore?: string | undefined;
   readonly variant?: Variant | undefined;
+  /** Where the index key lies, once the repository has one. */
+  readonly indexKey?: string | undefined;
 }
 
 /** Requests of the last command of that name, and forgets all. */
@@ -84,7 +86,7 @@ async function passphraseOf(site: Site): Promise<Readonly<Record<string, string>
 }
 
 /** A config file for `site`. */
-async function configure(site: Site, { countingStore, variant }: Configured = {}): Promise<string> {
+async function configure(site: Site, { countingStore, variant, indexKey }: Configured = {}): Promise<string> {
   const file = path.join(site.directory, 'keyframe.yaml');
   await mkdir(site.directory, { recursive: true });
   const directory = path.join(site.directory, 'repository');
@@ -101,6 +103,7 @@ async function configure(site: Site, { countingStore, variant }: Configured = {}
         ],
         compress: { use: 'zstd', level: site.level },
         ...(variant?.encrypted === true ? { encrypt: [await passphraseOf(site)] } : {}),
+        ...(indexKey === undefined ? {} : { indexKey: `\${file:${indexKey}}` }),
       },
     },
   };
@@ -153,6 +156,12 @@ async function prepare(site: Site, tool: Keyframe, variant?: Variant): Promise<P
     environment: { XDG_STATE_HOME: path.join(site.directory, 'state') },
   });
   await run(keyframeWith('repository', 'create'));
+  if (variant?.encrypted === true) {
+    // As the guide advises: archive_command then tries no passphrase for each segment.
+    const indexKey = path.join(site.directory, 'index.key');
+    await run(keyframeWith('key', 'export-index', '--to', indexKey));
+    await configure(site, { countingStore, variant, indexKey });
+  }
   const setting = (words: readonly string[], ...filled: readonly string[]): string =>
     [...[...words, ...globals, '--'].map(word), ...filled].join(' ');
   const epoch = path.join(site.directory, 'repository', 'clusters', 'main', '1');

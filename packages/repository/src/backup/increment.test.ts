@@ -245,7 +245,7 @@ test('a frame of the base that must be read and is damaged ends the backup', asy
   if (key === undefined) throw new Error('no pack');
   await store.delete([key]);
   const base = await archive.backups.base(record);
-  const writer = await archive.backups.begin({ ...INTENT, parent: record.label }, { base });
+  const writer = await archive.backups.begin({ ...INTENT, parent: record.label, type: 'incremental' }, { base });
   const sink = writer.file(
     { path: 'big', mode: 0, modifiedAtSeconds: 0, sizeBytes: 50 * PAGE },
     await base.find('big'),

@@ -20,6 +20,7 @@ import type { BackupRecord, EpochArchive } from '../index.ts';
 import {
   bytesAt,
   encrypted,
+  KEY,
   NEEDLE,
   readWal,
   reopen,
@@ -74,6 +75,25 @@ test('a host with public keys and the index key writes what it cannot read', asy
   for (const record of [full, next])
     expect(digestOf((await restoreTree(readable, record)).tree)).toEqual(digestOf(tree));
   expect((await readWal(readable)).equals(wal)).toBe(true);
+});
+
+test('with the index key a slow key is not tried to archive, nor for a full backup; for an increment it is', async () => {
+  const store = createMemoryStore();
+  await openArchive(store, encrypted(KEY));
+  const indexKey = await open(store, encrypted(KEY)).keys.exportIndex();
+  let tries = 0;
+  const unwrap: typeof KEY.encryptor.unwrap = (...given) => {
+    tries += 1;
+    return KEY.encryptor.unwrap(...given);
+  };
+  const slow = { ...KEY, encryptor: { ...KEY.encryptor, unwrap } };
+  const more = { tuning: SMALL, encryption: { encryptors: [slow], indexKey } };
+  await (await reopen(store, more)).wal.put(walFile(Buffer.alloc(1 << 20, 1)));
+  const tree = treeWithNeedles();
+  const full = await backUp(await reopen(store, more), tree);
+  expect(tries).toBe(0);
+  await (await reopen(store, more)).backups.begin({ ...INTENT, parent: full.label, type: 'incremental' });
+  expect(tries).toBe(1);
 });
 
 test('a host with public keys alone cannot even write, and is told what it lacks', async () => {
