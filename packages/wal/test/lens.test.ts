@@ -55,12 +55,15 @@ function linesOfLens(segments: readonly Segment[], major: PostgresMajor, start: 
 /** What compresses full-page images in each major, as far as the binaries can. */
 const COMPRESSION: Readonly<Record<PostgresMajor, string>> = { 14: 'on', 15: 'lz4', 16: 'zstd', 17: 'pglz', 18: 'lz4' };
 
+/** Both of them, in turn. */
+const levelOf = (major: PostgresMajor): string => (major % 2 === 0 ? 'replica' : 'logical');
+
 describe('the lens', () => {
   it.each(postgresMajors())('takes records apart as pg_waldump does, on PostgreSQL %i', async (major) => {
     await using cluster = await Cluster.create(major, {
       walSegmentSizeMiB: 1,
       template: true,
-      settings: { ...WORKLOAD_SETTINGS, wal_compression: COMPRESSION[major] },
+      settings: { ...WORKLOAD_SETTINGS, wal_level: levelOf(major), wal_compression: COMPRESSION[major] },
     });
     await cluster.start();
     const start = parseLsn(await cluster.sql('select pg_current_wal_insert_lsn()'));
@@ -84,7 +87,7 @@ describe('what the lens counts', () => {
     await using cluster = await Cluster.create(major, {
       walSegmentSizeMiB: 1,
       template: true,
-      settings: WORKLOAD_SETTINGS,
+      settings: { ...WORKLOAD_SETTINGS, wal_level: levelOf(major) },
     });
     await cluster.start();
     await cluster.sql('create table counted (id int primary key, note text); checkpoint');
@@ -110,16 +113,19 @@ describe('what the lens counts', () => {
     await cluster.stop();
     const lens = createWalLens({ segmentSizeBytes: SEGMENT_BYTES });
     const rows = new Map<number, string>();
+    const created: number[] = [];
     for (const { start, bytes } of await segmentsOf(path.join(cluster.data, 'pg_wal'), SEGMENT_BYTES)) {
       if (start > end) break;
       const index = lens.read(bytes, { timeline: 1, start: lsn(start), more: false });
       expect(index?.fault).toBeUndefined();
-      for (const { xid, outcome, tables } of index?.transactions ?? []) {
+      for (const { xid, outcome, tables, created: files } of index?.transactions ?? []) {
+        created.push(...files.map(({ relfilenode }) => relfilenode));
         const table = tables.find(({ relation }) => relation.relfilenode === node);
         if (outcome === 'commit' && table !== undefined)
           rows.set(xid, `${table.inserted} ${table.updated} ${table.deleted}`);
       }
     }
+    expect(created).toContain(node);
     expect(rows.get(inserted)).toBe('500 0 0');
     expect(rows.get(copied)).toBe('1000 0 0');
     expect(rows.get(updated)).toBe('0 300 0');

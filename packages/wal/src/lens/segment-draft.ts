@@ -31,8 +31,6 @@ const MESSAGE = { transactional: 4, prefix: 8, size: 16, text: 24 } as const;
 export class SegmentDraft {
   readonly #effects: OpenEffects;
   readonly #special = new Map<number, Special>();
-  /** Files made before their transaction had an xid. */
-  #ownerless: RelationId[] = [];
   #timeline: TimelineId = 0;
   #start = -1;
   #end = 0;
@@ -69,10 +67,10 @@ export class SegmentDraft {
   }
 
   creates(xid: number, fact: LensFact | undefined): void {
-    if (fact?.kind !== 'relation-create' || !fact.isMain) return;
+    // Whoever makes a file has an xid by then, since he holds its relation locked against everybody; standbys are told of that.
+    if (fact?.kind !== 'relation-create' || !fact.isMain || xid === 0) return;
     const { tablespace, database, relfilenode } = fact;
-    if (xid === 0) this.#ownerless.push({ tablespace, database, relfilenode });
-    else this.#of(xid).created.push({ tablespace, database, relfilenode });
+    this.#of(xid).created.push({ tablespace, database, relfilenode });
   }
 
   /** A heap record that names truncated tables by their oids. */
@@ -176,7 +174,6 @@ export class SegmentDraft {
     this.#xids = undefined;
     this.#transactions = [];
     this.#facts = [];
-    this.#ownerless = [];
     return index;
   }
 
