@@ -131,7 +131,8 @@ describe.each(cases)('increments of PostgreSQL $major read by $method', ({ major
       expect(taken).toMatchObject({ type: 'incremental', method, parent: parent.label });
       expect(taken.reusedBytes).toBeGreaterThan(4 << 20);
       // Only pages older than the increment before can be compared: what one brings is looked at in the one that builds on it.
-      if (index % 2 === 1) expect(await compareFiles(site, taken, parent.startLsn, elsewhere)).toBeGreaterThan(1000);
+      const older = index % 2 === 0 ? Infinity : await compareFiles(site, taken, parent.startLsn, elsewhere);
+      expect(older).toBeGreaterThan(1000);
       parent = taken;
     }
     await compareContent(site, elsewhere);

@@ -89,9 +89,8 @@ async function killAt(
   delayMs: number,
 ): Promise<'acknowledged' | 'unfinished' | 'nothing'> {
   const before = (await keyObjects()).length;
-  let isOver = false;
-  void running.ended.then(() => (isOver = true));
-  while (!isOver && (await keyObjects()).length < before + objects) await sleep(1);
+  const ended = running.ended.then(() => true);
+  while ((await keyObjects()).length < before + objects && !(await Promise.race([ended, sleep(1, false)])));
   await sleep(delayMs);
   running.child.kill('SIGKILL');
   const { status } = await running.ended;
