@@ -6,6 +6,16 @@ import { describe, expect, test } from 'vitest';
 import type { AdoptFacts, BackupFacts, PlanFacts } from './support/reports.ts';
 import { Site, switchWal } from './support/site.ts';
 
+interface TimelineTree {
+  readonly newest: number;
+  readonly timelines: readonly {
+    readonly timeline: number;
+    readonly fork?: { readonly from: number; readonly lsn: string };
+    readonly backups: readonly unknown[];
+    readonly reach?: { readonly backup: string };
+  }[];
+}
+
 const WRITTEN_MODE = "select setting from pg_file_settings where name = 'archive_mode' order by seqno desc limit 1";
 
 const insert = (cluster: Cluster, text: string): Promise<string> =>
@@ -90,6 +100,17 @@ describe.each(postgresMajors([14]))('PostgreSQL %i', (major) => {
     const lateOld = await momentOf(origin);
     await insert(origin, 'old4');
     await site.archiveAll();
+
+    const tree = await site.report<TimelineTree>(['wal', 'timelines']);
+    expect(tree.newest).toBe(2);
+    expect(tree.timelines.map(({ timeline, backups }) => [timeline, backups.length])).toEqual([
+      [1, 1],
+      [2, 1],
+    ]);
+    expect(tree.timelines[1]?.fork).toMatchObject({ from: 1, lsn: adopted.forkedAt });
+    expect(tree.timelines[1]?.reach).toEqual({ backup: second.label });
+    expect(await site.text(['wal', 'timelines'])).toMatch(/^├─● .*-full/m);
+    expect(await site.text(['wal', 'timelines'])).toMatch(/^└─timeline 2 \(followed by default\)/m);
 
     // The newest timeline is the default; what the old server wrote meanwhile is not on it.
     const [newest, , old] = await Promise.all([
