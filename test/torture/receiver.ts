@@ -130,7 +130,7 @@ class Ordeal {
         await origin.kill9();
         await load.stop();
         await origin.start();
-        load.goOn();
+        await load.goOn();
         break;
       case 'store':
         await this.#weather({ failing: random.pick([50, 300, 1000]), slowMs: random.pick([0, 50]) });

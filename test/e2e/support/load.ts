@@ -16,12 +16,9 @@ export class Load {
     this.#running = this.#run();
   }
 
-  async #run(): Promise<void> {
-    while (!this.#stopped) {
-      const next = this.acknowledged + 1;
-      // What was not acknowledged may have been committed all the same.
-      const insert = `insert into load values (${next}) on conflict do nothing`;
-      const { status } = await this.#cluster.tryExec('psql', ['-XAtqc', insert]);
+  async #run(first = 1): Promise<void> {
+    for (let next = first; !this.#stopped; next += 1) {
+      const { status } = await this.#cluster.tryExec('psql', ['-XAtqc', `insert into load values (${next})`]);
       if (status !== 0) return;
       this.acknowledged = next;
       this.#returnedAt[next] = Date.now();
@@ -33,10 +30,14 @@ export class Load {
     return this.#returnedAt[number];
   }
 
-  /** Goes on after the server was gone. */
-  goOn(): void {
+  /**
+   * Goes on after the server was gone. A commit that had not returned may be there all the same, without being anywhere else:
+   * it counts as acknowledged only when a later one is.
+   */
+  async goOn(): Promise<void> {
+    const newest = Number(await this.#cluster.sql('select coalesce(max(n), 0) from load'));
     this.#stopped = false;
-    this.#running = this.#run();
+    this.#running = this.#run(newest + 1);
   }
 
   async until(count: number): Promise<void> {
