@@ -41,7 +41,8 @@ export { damagedBackups, type KnownPackDamage } from './verify/damaged-backups.t
 export { openMemory, type VerifyMemory } from './verify/memory.ts';
 export type { Finding as VerifyFinding, VerifyReport } from './verify/report.ts';
 export { createSigningKey } from './verify/signing-key.ts';
-export { verify, type VerifyContext, type VerifyRequest } from './verify/verify.ts';
+export type { VerifyContext, VerifyRequest } from './verify/request.ts';
+export { verify } from './verify/verify.ts';
 export { DEFAULT_RETRY, retrying, type RetryPolicy } from './store/retry.ts';
 export type { BackupRecord, Hold } from '@keyframe/repository';
 export { doctor, type DoctorReport, judge } from './doctor/doctor.ts';

@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { openMemory, type VerifyMemory } from './memory.ts';
 import { SEGMENT_BYTES, SYSTEM, takeFull, wholeSegment } from './verify.fixture.ts';
-import { verify, type VerifyRequest } from './verify.ts';
+import type { VerifyRequest } from './request.ts';
+import { verify } from './verify.ts';
 
 const DAY_MS = 86_400_000;
 const COPY = {

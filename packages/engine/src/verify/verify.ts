@@ -4,14 +4,7 @@
  * @packageDocumentation
  */
 import { counted, hasCode, KeyframeError, segmentName, type TimelineId } from '@keyframe/contracts';
-import type {
-  ChainHead,
-  ClusterHistory,
-  DamagedPack,
-  EpochArchive,
-  ListedObject,
-  ObjectProof,
-} from '@keyframe/repository';
+import type { DamagedPack, EpochArchive, ListedObject, ObjectProof } from '@keyframe/repository';
 import { type StageOptions } from '../events.ts';
 import { type CheckedChain, checkChain, hitsOfFile } from './check-chain.ts';
 import {
@@ -26,42 +19,13 @@ import {
 import { type Choice, stepFor } from './choice.ts';
 import { gapsOf, type Hits, hitsOf } from './courses.ts';
 import { Findings } from './findings.ts';
-import type { VerifyMemory } from './memory.ts';
 import { noteDamage, type PackVerdicts } from './note-damage.ts';
 import { tellReading } from './reading-remarks.ts';
 import type { Cost, VerifyReport } from './report.ts';
+import type { VerifyContext, VerifyRequest } from './request.ts';
 import { settle } from './settle.ts';
 import { type EpochSurvey, type NeededPack, neededPacks, survey, walObject, whatIn, isNamed } from './survey.ts';
 import { isMoved, runsOf, walkRun } from './walk-wal.ts';
-
-/** Whose history is verified, and where it is remembered what was. */
-export interface VerifyContext {
-  readonly history: ClusterHistory;
-  readonly memory: VerifyMemory;
-  readonly now: () => Date;
-  /** One store of several is looked at: what it lacks another may have, so that nothing is noted for later backups. */
-  readonly isAlone?: boolean | undefined;
-}
-
-/** What to verify, and how closely. */
-export interface VerifyRequest {
-  /** Only these backups, and the WAL all the same. Default: all of them. */
-  readonly labels?: readonly string[] | undefined;
-  /** Read every byte: decode every frame, check every WAL record. Default: sizes, headers, frame tables, ends. */
-  readonly deep?: boolean | undefined;
-  /** Only the WAL archive. */
-  readonly walOnly?: boolean | undefined;
-  /** What was last checked before this is checked again. Default: what was checked once is compared by its end. */
-  readonly since?: Date | undefined;
-  /** Read only this share of the objects, 0 to 1. */
-  readonly sample?: number | undefined;
-  /** Of the sample. */
-  readonly seed?: number | undefined;
-  /** A head of the signed chain that was kept elsewhere. */
-  readonly head?: ChainHead | undefined;
-  /** Tell the cost, and read no object that it counts. */
-  readonly dryRun?: boolean | undefined;
-}
 
 /**
  * Verifies the history of a cluster. What is wrong is a finding, never an error: an error says that the store did not answer.
