@@ -15,6 +15,8 @@ const PLUGINS = [
 const config: UserConfig = defineConfig({
   entry: {
     main: 'src/main.ts',
+    // A thread, found by its name beside the module that starts it.
+    'hash-thread': '../../packages/repository/src/backup/hash-thread.ts',
     ...Object.fromEntries(PLUGINS.map((name) => [`plugins/${name}`, `../../plugins/${name}/src/index.ts`])),
   },
   platform: 'node',

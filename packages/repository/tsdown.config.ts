@@ -1,5 +1,5 @@
 import type { UserConfig } from 'tsdown';
 import { libraryBuild } from '../../scripts/library-build.ts';
 
-const config: UserConfig = libraryBuild();
+const config: UserConfig = libraryBuild({ index: 'src/index.ts', 'hash-thread': 'src/backup/hash-thread.ts' });
 export default config;

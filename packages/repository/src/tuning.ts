@@ -25,6 +25,8 @@ export interface RepositoryTuning {
   readonly mostExtentsPerMiB: number;
   /** Stored bytes from which on the packs of a backup that was given up are left for the next one. Default 32 MiB. */
   readonly resumableBytes: number;
+  /** Content to compare with a target from which on threads are started for it: what is less is done before. Default 64 MiB. */
+  readonly threadedBytes: number;
 }
 
 export const DEFAULT_TUNING: RepositoryTuning = {
@@ -37,4 +39,5 @@ export const DEFAULT_TUNING: RepositoryTuning = {
   leastLiveShare: 0.53,
   mostExtentsPerMiB: 124,
   resumableBytes: 32 << 20,
+  threadedBytes: 64 << 20,
 };

@@ -16,6 +16,8 @@ export interface FileWriter {
   readonly directories: ReadonlySet<string>;
   /** The data directory and the tablespace directories. */
   readonly roots: readonly string[];
+  /** Makes durable what is not by now. Only then does the restore count as done. */
+  readonly settle?: (() => Promise<void>) | undefined;
   /** Closes what an aborted restore left open. */
   readonly close: () => Promise<void>;
 }

@@ -203,6 +203,7 @@ function counting(sink: RestoreSink, tell: (doneBytes: number) => void): Restore
     entry: (entry) => sink.entry(entry),
     announced: () => sink.announced?.(),
     ...(sink.read === undefined ? {} : { read: sink.read.bind(sink) }),
+    ...(sink.path === undefined ? {} : { path: sink.path.bind(sink) }),
     kept: (_file, _offsetBytes, sizeBytes) => count(sizeBytes),
     async write(file, offsetBytes, data) {
       await sink.write(file, offsetBytes, data);
@@ -252,6 +253,7 @@ async function writeDurably(path: string, content: string | Uint8Array): Promise
 }
 
 async function publish({ directory, sync }: RestoreRequest, writer: FileWriter, claim: RestoreClaim): Promise<void> {
+  await writer.settle?.();
   if (sync) for (const each of writer.directories) await syncDirectory(each);
   for (const each of writer.roots) await assertClaimed(each, claim);
   await rename(join(directory, CONTROL_PENDING), join(directory, CONTROL_FILE));

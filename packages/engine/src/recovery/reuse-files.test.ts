@@ -34,11 +34,12 @@ interface Run {
 async function restore({ entries, tablespaces = new Map(), write }: Run): Promise<[string, RemovedName][]> {
   const removed: [string, RemovedName][] = [];
   const onRemoved = (path: string, what: RemovedName): number => removed.push([path.slice(root.length + 1), what]);
-  const { sink, close } = createReusingWriter({ root: data, tablespaces, sync: true, onRemoved });
+  const { sink, settle, close } = createReusingWriter({ root: data, tablespaces, sync: true, onRemoved });
   for (const each of entries) await sink.entry(each);
   await sink.announced?.();
   await write?.(sink, entries);
   for (const each of entries) if (each.type === 'file') await sink.done(each);
+  await settle?.();
   await close();
   return removed.toSorted(([one], [other]) => one.localeCompare(other));
 }

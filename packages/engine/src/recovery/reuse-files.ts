@@ -6,20 +6,22 @@
  * into, and no link is ever followed.
  * @packageDocumentation
  */
-import { closeSync, constants, fdatasync, fsync, openSync, read, readSync, type Stats } from 'node:fs';
+import { closeSync, constants, fdatasync, fsync, openSync, type Stats } from 'node:fs';
 import { chmod, type FileHandle, lstat, open, readdir, readlink, rm, truncate } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { ManifestEntry, RestoreSink } from '@keyframe/repository';
 import { createLocator, directoryMode, linkTarget, placeEntry, type TablespaceDirectories } from './entry-places.ts';
 import { fileMode, type FileWriter, writeAt } from './restore-files.ts';
+import { OldFiles } from './old-files.ts';
 import { OpenFiles } from './open-files.ts';
+import { fileSystemSync, type SyncFileSystem } from './sync-file-system.ts';
 import { RESTORE_MARKER } from './restore-claim.ts';
 
 /** Entries of a directory looked at together. */
 const LOOKS = 16;
-/** Ranges up to this are read at once: to wait for the thread pool would take longer, and a small file has one or two. */
-const READ_AT_ONCE_BYTES = 64 << 10;
+/** Room to compare a frame's content with what is there. */
+const SCRATCH_BYTES = 256 << 10;
 const PAGE_BYTES = 8192;
 /** Without these a file could be neither compared nor repaired. */
 const OWNER_READ_WRITE = 0o600;
@@ -31,7 +33,7 @@ export type RemovedName = 'file' | 'link' | 'directory';
 export interface ReuseOptions {
   readonly root: string;
   readonly tablespaces: TablespaceDirectories;
-  /** Sync every file, also those that stay: an earlier restore may have been cut off before their content was durable. */
+  /** Make every file durable, also those that stay: an earlier restore may have been cut off before their content was durable. */
   readonly sync: boolean;
   readonly signal?: AbortSignal | undefined;
   /** Told for each name that was removed. */
@@ -40,7 +42,10 @@ export interface ReuseOptions {
 
 /** A regular file that was there and may stay. */
 interface Existing {
+  readonly path: string;
   readonly sizeBytes: number;
+  /** The file system. */
+  readonly device: number;
   readonly mode: number;
 }
 
@@ -51,6 +56,7 @@ export function createReusingWriter(options: ReuseOptions): FileWriter {
     sink: writer,
     directories: writer.directories,
     roots: [options.root, ...options.tablespaces.values()],
+    settle: () => writer.settle(),
     close: () => writer.close(),
   };
 }
@@ -61,9 +67,15 @@ class ReusingWriter implements RestoreSink {
   readonly #locate: (path: string) => string;
   /** Entries of the backup by the place where they belong. */
   readonly #planned = new Map<string, ManifestEntry>();
-  readonly #existing = new Map<string, Existing>();
+  /** By ordinal. */
+  readonly #existing = new Map<number, Existing>();
   readonly #links = new Set<string>();
   readonly #files: OpenFiles;
+  readonly #old = new OldFiles();
+  /** Buffers that nobody uses at the moment. */
+  readonly #scratch: Buffer[] = [];
+  /** By device: a file that stays there, and how to sync it and all others. */
+  readonly #later = new Map<number, { readonly path: string; readonly sync: Promise<SyncFileSystem> }>();
 
   constructor(options: ReuseOptions) {
     const { root, tablespaces } = options;
@@ -86,55 +98,79 @@ class ReusingWriter implements RestoreSink {
   }
 
   read(file: ManifestEntry, offsetBytes: number, into: Uint8Array): Promise<boolean> {
-    const path = this.#locate(file.path);
-    const existing = this.#existing.get(path);
-    if (existing === undefined || existing.sizeBytes < offsetBytes + into.length) return Promise.resolve(false);
-    return readAt(path, offsetBytes, into);
+    const path = this.path(file, offsetBytes + into.length);
+    return path === undefined ? Promise.resolve(false) : this.#old.read(path, offsetBytes, into);
+  }
+
+  path(file: ManifestEntry, endBytes: number): string | undefined {
+    const existing = this.#existing.get(file.ordinal);
+    return existing === undefined || existing.sizeBytes < endBytes ? undefined : existing.path;
   }
 
   /** Only one page of a range may be wrong: what need not be written need not reach the disk again. */
   async write(file: ManifestEntry, offsetBytes: number, data: Uint8Array): Promise<void> {
-    const there = Buffer.allocUnsafe(data.length);
-    if (!(await this.read(file, offsetBytes, there)))
-      return this.#use(file, (handle) => writeAt(handle, offsetBytes, data));
-    for (const [from, to] of differences(there, data))
+    for (const [from, to] of await this.#wrong(file, offsetBytes, data))
       await this.#use(file, (handle) => writeAt(handle, offsetBytes + from, data.subarray(from, to)));
   }
 
+  /** Parts of a range that differ from what is there: all of it where there is less. */
+  async #wrong(file: ManifestEntry, offsetBytes: number, data: Uint8Array): Promise<(readonly [number, number])[]> {
+    const buffer = this.#scratch.pop() ?? Buffer.allocUnsafeSlow(Math.max(SCRATCH_BYTES, data.length));
+    try {
+      const there = buffer.length < data.length ? Buffer.allocUnsafe(data.length) : buffer.subarray(0, data.length);
+      const isThere = await this.read(file, offsetBytes, there);
+      return isThere ? [...differences(there, data)] : [[0, data.length]];
+    } finally {
+      this.#scratch.push(buffer);
+    }
+  }
+
   async done(file: ManifestEntry): Promise<void> {
-    const path = this.#locate(file.path);
-    const existing = this.#existing.get(path);
+    const existing = this.#existing.get(file.ordinal);
     const changed = this.#files.hasBegun(file.ordinal) || existing === undefined;
     const finish = async (handle?: FileHandle): Promise<void> => {
-      const adjusted = existing !== undefined && (await this.#adjust(path, file, existing));
+      const adjusted = existing !== undefined && (await this.#adjust(file, existing));
       if (!this.#options.sync) return;
       if (handle !== undefined) await handle.sync();
-      else await syncKept(path, adjusted);
+      else if (existing !== undefined && !(await this.#syncsLater(existing))) await syncKept(existing.path, adjusted);
     };
     await (changed ? this.#use(file, finish) : finish());
     await this.#files.complete(file.ordinal);
   }
 
+  /** Makes durable what stayed and was not synced by itself. */
+  async settle(): Promise<void> {
+    for (const { path, sync } of this.#later.values()) await (await sync)?.(path);
+  }
+
   close(): Promise<void> {
+    this.#old.close();
     return this.#files.close();
+  }
+
+  /** Whether a file that stays is synced with its whole file system, by {@link settle}. */
+  async #syncsLater({ path, device }: Existing): Promise<boolean> {
+    let later = this.#later.get(device);
+    if (later === undefined) this.#later.set(device, (later = { path, sync: fileSystemSync(path) }));
+    return (await later.sync) !== undefined;
   }
 
   /** A file is opened by the first range that must be written. */
   #use(file: ManifestEntry, work: (handle: FileHandle) => Promise<void>): Promise<void> {
     const path = this.#locate(file.path);
     this.directories.add(dirname(path));
-    const isThere = this.#existing.has(path);
+    const isThere = this.#existing.has(file.ordinal);
     const create = (again: boolean): Promise<FileHandle> =>
       again || isThere ? open(path, constants.O_RDWR | constants.O_NOFOLLOW) : open(path, 'wx', fileMode(file));
     return this.#files.use(file.ordinal, create, work);
   }
 
   /** Cuts what is too long and gives the permissions of the backup. True when it changed anything. */
-  async #adjust(path: string, file: ManifestEntry, existing: Existing): Promise<boolean> {
+  async #adjust(file: ManifestEntry, existing: Existing): Promise<boolean> {
     const isLonger = existing.sizeBytes > file.sizeBytes;
     const isOther = existing.mode !== fileMode(file);
-    if (isLonger) await truncate(path, file.sizeBytes);
-    if (isOther) await chmod(path, fileMode(file));
+    if (isLonger) await truncate(existing.path, file.sizeBytes);
+    if (isOther) await chmod(existing.path, fileMode(file));
     return isLonger || isOther;
   }
 
@@ -186,7 +222,7 @@ class ReusingWriter implements RestoreSink {
     }
     const mode = found.mode & 0o777;
     if (!found.isFile() || found.nlink !== 1 || (mode & OWNER_READ_WRITE) !== OWNER_READ_WRITE) return false;
-    this.#existing.set(path, { sizeBytes: found.size, mode });
+    this.#existing.set(planned.ordinal, { path, sizeBytes: found.size, device: found.dev, mode });
     return true;
   }
 }
@@ -204,33 +240,6 @@ function* differences(there: Buffer, wanted: Uint8Array): Generator<readonly [nu
     yield [start, Math.min(end, wanted.length)];
     start = end;
   }
-}
-
-async function readAt(path: string, offsetBytes: number, into: Uint8Array): Promise<boolean> {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  try {
-    for (let at = 0; at < into.length;) {
-      const left = into.length - at;
-      const bytes =
-        left > READ_AT_ONCE_BYTES
-          ? await readLater(fd, into, at, left, offsetBytes + at)
-          : readSync(fd, into, at, left, offsetBytes + at);
-      if (bytes === 0) return false;
-      at += bytes;
-    }
-    return true;
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function readLater(fd: number, into: Uint8Array, at: number, length: number, position: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    read(fd, into, at, length, position, (error, bytes) => {
-      if (error === null) resolve(bytes);
-      else reject(error);
-    });
-  });
 }
 
 const [dataSync, wholeSync] = [promisify(fdatasync), promisify(fsync)];

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createMemoryStore } from '@keyframe/testkit';
 import { expect, test } from 'vitest';
 import { increment } from '../../test/increment.ts';
@@ -12,6 +15,7 @@ async function restoreOver(
   archive: EpochArchive,
   record: BackupRecord,
   old: ReadonlyMap<string, Buffer>,
+  placeOf?: RestoreSink['path'],
 ): Promise<{ readonly files: Map<string, Buffer>; readonly report: ReadReport; readonly writtenBytes: number }> {
   const files = new Map<string, Buffer>();
   const done = new Set<string>();
@@ -29,6 +33,7 @@ async function restoreOver(
       there.copy(into, 0, offset, offset + into.length);
       return true;
     },
+    ...(placeOf === undefined ? {} : { path: placeOf }),
     kept: (_file, _offset, sizeBytes) => void (keptBytes += sizeBytes),
     write({ path }, offset, data) {
       writtenBytes += data.length;
@@ -93,5 +98,29 @@ test('after an increment the pages that it did not change are known too, where t
     const older = await restoreOver(archive, record, new Map([['base/1/1', before]]));
     expect(older.files.get('base/1/1')?.equals(after)).toBe(true);
     expect(older.writtenBytes).toBe(3 * FRAME);
+  }
+});
+
+test('threads that read the files themselves find the same', async () => {
+  const archive = await openArchive(createMemoryStore(), { tuning: { ...SMALL, threadedBytes: 1 } });
+  const directory = await mkdtemp(join(tmpdir(), 'keyframe-delta-'));
+  try {
+    const tree = new Map(sampleTree()).set('base/1/1', compressible(20 * FRAME + 100));
+    const record = await backUp(archive, tree);
+    const old = filesOf(tree);
+    const big = old.get('base/1/1');
+    big?.writeUInt8(big.readUInt8(7 * FRAME + 5) ^ 1, 7 * FRAME + 5);
+    const places = new Map([...old.keys()].map((name, index) => [name, join(directory, String(index))]));
+    for (const [name, content] of old) await writeFile(places.get(name) ?? '', content);
+    const asked = { reads: 0 };
+    const { files, report, writtenBytes } = await restoreOver(archive, record, old, ({ path }, endBytes) => {
+      asked.reads += 1;
+      return endBytes <= (old.get(path)?.length ?? -1) ? places.get(path) : undefined;
+    });
+    expect(digestOf(files)).toEqual(digestOf(filesOf(tree)));
+    expect([report.requests, writtenBytes]).toEqual([1, FRAME]);
+    expect(asked.reads).toBeGreaterThan(20);
+  } finally {
+    await rm(directory, { recursive: true });
   }
 });

@@ -1,7 +1,9 @@
 import { webcrypto } from 'node:crypto';
-import { CONTENT_HASH_BYTES, contentHash } from '../format/content-hash.ts';
+import { CONTENT_HASH_BYTES, contentHash, hashingKey } from '../format/content-hash.ts';
 import { type ContentRecord, decodeContents, type ExtentRecord, type ExtentsChunk } from '../format/extents.ts';
 import type { Failure } from './failure.ts';
+import type { HashedRanges } from './hash-thread.ts';
+import { HashThreads } from './hash-threads.ts';
 import type { ManifestEntry } from './manifest.ts';
 import type { RestoreSink } from './restore-sink.ts';
 
@@ -9,6 +11,8 @@ import type { RestoreSink } from './restore-sink.ts';
 const AT_ONCE = 8;
 /** Content up to this is hashed at once: to wait for the thread pool would take longer. */
 const HASH_AT_ONCE_BYTES = 64 << 10;
+/** What a thread gets at once: some milliseconds of work, each of which costs a message there and one back. */
+const BATCH = { ranges: 128, bytes: 8 << 20 } as const;
 /** No writer describes longer content in one piece; what does is read from the repository. */
 const LARGEST_BYTES = 4 << 20;
 
@@ -20,6 +24,9 @@ export interface HeldQuestion {
   /** The file of an ordinal, if it is wanted. */
   readonly wanted: (ordinal: number) => ManifestEntry | undefined;
   readonly read: NonNullable<RestoreSink['read']>;
+  readonly path?: RestoreSink['path'];
+  /** Whether there is enough to compare to start threads for it. */
+  readonly threaded: boolean;
   readonly failure: Failure;
   /** Of the manifest, for errors. */
   readonly key: string;
@@ -77,15 +84,26 @@ export class HeldContent {
 
 /** Compares what the target holds with the hashes that a manifest has of its files. */
 export async function findHeld(question: HeldQuestion): Promise<HeldContent> {
-  const { failure } = question;
+  const { failure, contentKey } = question;
   const held = new HeldContent();
-  const key = await webcrypto.subtle.importKey(
-    'raw',
-    Uint8Array.from(question.contentKey),
-    { name: 'HMAC', hash: 'SHA-256' },
-    false,
-    ['sign'],
-  );
+  const hashers = question.threaded ? await HashThreads.start(contentKey) : undefined;
+  try {
+    if (hashers === undefined) await compareHere(question, held);
+    else await compareInThreads(question, held, hashers);
+  } finally {
+    await hashers?.close();
+  }
+  failure.check();
+  held.seal();
+  return held;
+}
+
+/** Reads through the sink and hashes in the thread pool. */
+async function compareHere(question: HeldQuestion, held: HeldContent): Promise<void> {
+  const { failure, contentKey } = question;
+  const algorithm = { name: 'HMAC', hash: 'SHA-256' };
+  const key = await webcrypto.subtle.importKey('raw', Uint8Array.from(contentKey), algorithm, false, ['sign']);
+  const atOnce = hashingKey(contentKey);
   const contents = contentsOf(question);
   const compare = async (): Promise<void> => {
     let buffer = Buffer.alloc(0);
@@ -94,15 +112,63 @@ export async function findHeld(question: HeldQuestion): Promise<HeldContent> {
       if (buffer.length < content.sizeBytes) buffer = Buffer.allocUnsafeSlow(content.sizeBytes);
       const view = buffer.subarray(0, content.sizeBytes);
       if (!(await question.read(file, content.fileOffset, view))) continue;
-      const hash =
-        view.length <= HASH_AT_ONCE_BYTES ? contentHash(question.contentKey, view) : await hashLater(key, view);
+      const hash = view.length <= HASH_AT_ONCE_BYTES ? contentHash(atOnce, view) : await hashLater(key, view);
       if (hash.equals(content.hash)) held.add(file.ordinal, content.fileOffset, content.fileOffset + view.length);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, () => failure.watch(compare())));
-  failure.check();
-  held.seal();
-  return held;
+}
+
+/** Leaves the reading to threads. */
+async function compareInThreads(question: HeldQuestion, held: HeldContent, threads: HashThreads): Promise<void> {
+  const { failure } = question;
+  const batches = batchesOf(question);
+  const compare = async (): Promise<void> => {
+    for await (const batch of batches) {
+      failure.check();
+      const answer = await threads.compare(batch.map(({ ranges }) => ranges));
+      let at = 0;
+      for (const { ordinal, ranges } of batch)
+        for (const [index, offset] of ranges.offsets.entries())
+          if (answer[at++] === 1) held.add(ordinal, offset, offset + (ranges.sizes[index] ?? 0));
+    }
+  };
+  const ended = Promise.all(Array.from({ length: threads.atOnce }, () => failure.watch(compare())));
+  const stop = (): void => void threads.close();
+  failure.signal.addEventListener('abort', stop, { once: true });
+  await ended;
+  failure.signal.removeEventListener('abort', stop);
+}
+
+interface FileRanges {
+  readonly ordinal: number;
+  readonly ranges: HashedRanges & {
+    readonly offsets: number[];
+    readonly sizes: number[];
+    readonly hashes: Uint8Array[];
+  };
+}
+
+/** What of the target is there at all, in portions for a thread. */
+async function* batchesOf(question: HeldQuestion): AsyncGenerator<FileRanges[]> {
+  let batch: FileRanges[] = [];
+  let [count, bytes] = [0, 0];
+  for await (const { file, content } of contentsOf(question)) {
+    const { fileOffset, sizeBytes, hash } = content;
+    const path = question.path?.(file, fileOffset + sizeBytes);
+    if (path === undefined) continue;
+    let last = batch.at(-1);
+    if (last?.ordinal !== file.ordinal)
+      batch.push((last = { ordinal: file.ordinal, ranges: { path, offsets: [], sizes: [], hashes: [] } }));
+    last.ranges.offsets.push(fileOffset);
+    last.ranges.sizes.push(sizeBytes);
+    last.ranges.hashes.push(hash);
+    [count, bytes] = [count + 1, bytes + sizeBytes];
+    if (count < BATCH.ranges && bytes < BATCH.bytes) continue;
+    yield batch;
+    [batch, count, bytes] = [[], 0, 0];
+  }
+  if (batch.length > 0) yield batch;
 }
 
 async function* contentsOf({

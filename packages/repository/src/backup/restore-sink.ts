@@ -12,6 +12,11 @@ export interface RestoreSink {
    * the target lacks: content is left where its keyed hash proves it, and is then neither read from the store nor written.
    */
   read?(file: ManifestEntry, offsetBytes: number, into: Uint8Array): boolean | Promise<boolean>;
+  /**
+   * Path of a regular file that holds what {@link read} would give up to `endBytes`; undefined where there is less. A sink that
+   * has this lets the reader compare large targets in threads of its own.
+   */
+  path?(file: ManifestEntry, endBytes: number): string | undefined;
   /** A range that stays as it is in the target. */
   kept?(file: ManifestEntry, offsetBytes: number, sizeBytes: number): void;
   /** A verified range of a file. Each range comes once, in no order. The view is valid until the promise settles. */

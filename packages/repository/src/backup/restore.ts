@@ -91,7 +91,10 @@ export class Restore {
     const { contentKey } = this.#manifest;
     const wanted = (ordinal: number): ManifestEntry | undefined =>
       this.#missing[ordinal] === undefined ? undefined : this.#files[ordinal];
-    const held = await findHeld({ contentKey, chunks, wanted, read, failure: this.#failure, key });
+    const path = this.#sink.path?.bind(this.#sink);
+    const sizeBytes = this.#missing.reduce((sum: number, bytes) => sum + (bytes ?? 0), 0);
+    const threaded = path !== undefined && sizeBytes >= this.#context.tuning.threadedBytes;
+    const held = await findHeld({ contentKey, chunks, wanted, read, path, threaded, failure: this.#failure, key });
     const ranges = held.ranges();
     const keep = async (): Promise<void> => {
       for (const { ordinal, start, end } of ranges)
