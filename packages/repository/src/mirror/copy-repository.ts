@@ -7,6 +7,7 @@ import { type Abortable, hasCode, KeyframeError, parseWalFileName, type Store } 
 import { bytesOf } from '@keyframe/contracts/streams';
 import { readIdentity } from '../identity.ts';
 import { archivePrefix, epochPrefix, IDENTITY_KEY } from '../keys.ts';
+import { partOfKey } from '../wal/part-name.ts';
 import { readSealed } from '../objects/with-copies.ts';
 import { decodeFooter, FOOTER_BYTES } from '../format/container-tail.ts';
 import { ByteCursor } from '../objects/byte-cursor.ts';
@@ -263,6 +264,8 @@ async function copyOne(
   try {
     if (!isThere) return (await fromAnyCopy(context, key, false, signal)) === 'verified' ? 'copied' : 'unproven';
   } catch (error) {
+    // Whoever stored the whole segment since the listing has removed its parts.
+    if (hasCode(error, 'NOT_FOUND') && partOfKey(key) !== undefined) return 'present';
     if (!hasCode(error, 'ALREADY_EXISTS')) throw error;
   }
   return judge(context, key, signal);

@@ -6,7 +6,9 @@ import { Lookup } from '../mirror/lookup.ts';
 import { checkObject } from '../objects/check-object.ts';
 import { damaged } from '../objects/damage.ts';
 import { Slots } from '../objects/slots.ts';
+import { parseWalPart, partOfKey } from '../wal/part-name.ts';
 import { StoredWal } from '../wal/stored-wal.ts';
+import { partKey } from '../wal/streamed-wal.ts';
 import { isFrom, originOf } from './origin.ts';
 import type { TranslationPlaces } from './translate-pack.ts';
 
@@ -42,6 +44,9 @@ export async function* walOf(
     const there = new Lookup(to.store, `${to.prefix}wal/`, signal);
     try {
       for await (const { key, sizeBytes } of from.store.list(`${from.prefix}wal/`, { signal })) {
+        const part = histories ? undefined : partOfKey(key);
+        if (part !== undefined && from.prefix + partKey(part) === key && needs(part.segment))
+          yield { name: part.name, key, sizeBytes, isThere: (await there.sizeOf(key)) !== undefined };
         const file = parseWalFileName(key.slice(key.lastIndexOf('/') + 1));
         if (file === undefined || from.prefix + walKey(file) !== key) continue;
         if ((file.kind === 'history') !== histories || !needs(file.name)) continue;
@@ -127,7 +132,10 @@ class WalTranslation {
 
   async #put({ name, key }: WalItem): Promise<'archived' | 'already-archived'> {
     const { from, to, signal } = this.#places;
+    const part = parseWalPart(name);
     const header = await this.#from.header(name, { signal });
+    // Whoever stored the whole segment since the listing has removed its parts.
+    if (header === undefined && part !== undefined) return 'already-archived';
     if (header === undefined) throw damaged(key, 'it is missing');
     this.#assertSigned(name, header.identity);
     const { systemIdentifier, timeline, segmentSizeBytes, sizeBytes, adoption, identity } = header;
@@ -137,6 +145,12 @@ class WalTranslation {
       if (found === undefined) throw damaged(key, 'it is missing');
       yield* found.content;
     };
+    if (part !== undefined && segmentSizeBytes !== undefined) {
+      const facts = { systemIdentifier, timeline, segmentSizeBytes };
+      const { segment, start } = part;
+      await this.#to.putPart({ segment, start, content: { sizeBytes, open }, facts }, { signal });
+      return 'archived';
+    }
     const origin = originOf(from.repositoryId, identity, await to.keyring.writing({ signal }));
     const facts = { systemIdentifier, timeline, segmentSizeBytes };
     const outcome = await this.#to.put({ name, content: { sizeBytes, open }, facts, adoption, origin }, { signal });

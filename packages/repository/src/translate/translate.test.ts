@@ -144,6 +144,19 @@ describe('a repository is brought into another', () => {
     );
   });
 
+  test('parts of the open segment come along, under its own keys', async () => {
+    const { store, archive } = await source();
+    const segment = '000000010000000000000004';
+    const content = { ...bytesOf(WAL.subarray(0, 9000)), sizeBytes: 9000 };
+    const facts = { systemIdentifier: SYSTEM_IDENTIFIER, timeline: 1, segmentSizeBytes: WAL.length };
+    const name = await archive.wal.putPart({ segment, start: 0, content, facts });
+    const to = await emptyTarget(OTHER);
+    for (let run = 0; run < 2; run += 1) await copy(store, to, OTHER);
+    const there = await reopen(to, OTHER);
+    expect(await there.wal.streamedBytes(segment)).toBe(9000);
+    expect(await readWal(there, name)).toEqual(WAL.subarray(0, 9000));
+  });
+
   test('what opens the source opens nothing of the copy, and reads nothing in it', async () => {
     const { store, first } = await source();
     const to = await emptyTarget(OTHER);
