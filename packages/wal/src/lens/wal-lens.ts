@@ -140,8 +140,9 @@ class Lens implements WalLens {
 
   state(): LensState {
     const { ended, unfinished, position } = this.#scanner;
+    const knownFrom = this.#walker.number('lost') > 0 ? undefined : this.#knownFrom;
     const open = this.#draft.open(this.#effects.openXids(), (xid) => this.#tracked.has(xid));
-    return { position: ended === undefined ? (unfinished ?? position) : undefined, knownFrom: this.#knownFrom, open };
+    return { position: ended === undefined ? (unfinished ?? position) : undefined, knownFrom, open };
   }
 
   #newScanner(): WalScanner {
@@ -292,7 +293,8 @@ class Lens implements WalLens {
   }
 
   #isPartial(xid: number): boolean {
-    return this.#knownFrom === undefined || precedes(xid, this.#knownFrom);
+    // What found no room may have been anybody's.
+    return this.#knownFrom === undefined || precedes(xid, this.#knownFrom) || this.#walker.number('lost') > 0;
   }
 
   /** Takes it for one of many that are alike; false when it is not. */
