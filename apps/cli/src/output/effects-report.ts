@@ -35,14 +35,13 @@ function renderSum(what: string, { transactions, tables }: Sum, out: TextOutput)
     ['  table', 'inserted', 'updated', 'deleted'],
     tables
       .slice(0, TABLES)
-      .map(({ name, inserted, updated, deleted }) => [
-        `  ${name}`,
-        ...[inserted, updated, deleted].map((rows) => (rows === 0 ? '' : rows.toLocaleString('en'))),
-      ]),
+      .map(({ name, inserted, updated, deleted }) => [`  ${name}`, cell(inserted), cell(updated), cell(deleted)]),
     { right: [1, 2, 3] },
   );
   if (tables.length > TABLES) out.line(`  and ${tables.length - TABLES} more tables: --json has them`);
 }
+
+const cell = (rows: number): string => (rows === 0 ? '' : rows.toLocaleString('en'));
 
 /** Transactions commit in another order than they begin, and an xid is given when they begin. */
 function renderOrder({ keptThoughLater, lostThoughEarlier }: EffectsReport, out: TextOutput): void {

@@ -15,7 +15,7 @@ const VERBS: Readonly<Record<ActionVerb, string>> = {
 };
 
 /** As SQL would say it: `ALTER TABLE public.orders`. */
-export function describeAction({ verb, object, name, to }: Action): string {
+function describeAction({ verb, object, name, to }: Action): string {
   const what = verb === 'analyze' || verb === 'rewrite' ? '' : ` ${object}`;
   const renamed = to === undefined ? '' : ` RENAME TO ${to}`;
   return `${VERBS[verb]}${what}${name === undefined ? '' : ` ${name}`}${renamed}`;
@@ -28,7 +28,7 @@ const KINDS = [
 ] as const;
 
 /** `DELETE 10,000 rows · public.customers`, one line for each kind of change. */
-export function describeRows(table: TableRows): string[] {
+function describeRows(table: TableRows): string[] {
   return KINDS.flatMap(([verb, field]) => {
     const count = table[field];
     if (count === 0) return [];

@@ -90,7 +90,7 @@ function relationsIn(index: SegmentIndex): Iterable<RelationId> {
 }
 
 /** The relation of a file, as the catalogues have it now or had it lately. */
-export function nameRelation(state: CatalogueState, relation: RelationId): NamedRelation | undefined {
+function nameRelation(state: CatalogueState, relation: RelationId): NamedRelation | undefined {
   const { database, relfilenode } = relation;
   const owner = database === 0 ? state.shared : state.databases.get(database);
   const seen = state.seen.get(`${database}/${relfilenode}`);

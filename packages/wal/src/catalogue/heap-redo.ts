@@ -198,7 +198,7 @@ function update(
   touch(fresh, offset, target);
 }
 
-/** Since 18.? records may name pages of the visibility map behind those of the heap. */
+/** Some minors name pages of the visibility map behind those of the heap. */
 const isMainOf = (record: DecodedRecord, index: number): boolean => record.blocks[index]?.fork === 0;
 
 /** The new version; `undefined` when it begins or ends like an old one that is not known. */
