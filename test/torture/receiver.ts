@@ -201,6 +201,8 @@ export async function receiverOrdeal(major: Major, options: ReceiverOptions): Pr
   const receive = options.synchronous ? '{ synchronous: true }' : `{ flushInterval: ${INTERVAL_MS}ms }`;
   await using site = await Site.create(major, {
     walSegmentSizeMiB: 1,
+    // Another server of this machine may take the port while this one is down.
+    tcp: false,
     settings: { archive_mode: 'off', archive_command: '', wal_sender_timeout: '5s', autovacuum: 'off' },
     receive,
   });
