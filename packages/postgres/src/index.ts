@@ -121,12 +121,7 @@ export {
 } from './sql/operations.ts';
 export { databaseName, relationName } from './sql/relation-name.ts';
 export { connectSql, type SqlSession } from './sql/session.ts';
-export {
-  readSlotState,
-  readSynchronousSettings,
-  type SlotState,
-  type SynchronousSettings,
-} from './sql/slot-state.ts';
+export { readSlotState, readSynchronousSettings, type SlotState, type SynchronousSettings } from './sql/slot-state.ts';
 
 // Programs and servers of this machine.
 export { type EmbeddedPackage, findEmbeddedPackage, prepareEmbedded } from './local/embedded.ts';
