@@ -28,7 +28,6 @@ export { parseLogRequest } from './log/log-request.ts';
 export { readLog } from './log/read-log.ts';
 export { announceRestore } from './recovery/announce-restore.ts';
 export { adopt, type AdoptContext, type AdoptReport } from './recovery/adopt.ts';
-export { lastNeeded } from './recovery/last-needed.ts';
 export { describePlan, planRecovery, type PlanReport, type RecoveryPlan } from './recovery/plan.ts';
 export { restore, type RestoreReport, type RestoreRequest } from './recovery/restore.ts';
 export { checkStart, type StartedServer, startRestored, type StartRequest } from './recovery/start-restored.ts';

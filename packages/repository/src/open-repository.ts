@@ -63,12 +63,7 @@ export function openRepository(context: RepositoryContext): Repository {
     },
     clusters: async (options = {}) => {
       await identity(options);
-      const names = new Set<string>();
-      for await (const { key } of store.list('clusters/', options)) {
-        const name = EPOCH_KEY.exec(key)?.[1];
-        if (name !== undefined) names.add(name);
-      }
-      return [...names].toSorted();
+      return clusterNames(store, options);
     },
     cluster: (name) => new StoredCluster(name, open),
     keys,
@@ -88,6 +83,15 @@ export function openRepository(context: RepositoryContext): Repository {
       return HeldLease.acquire({ store, now }, name, holder, options);
     },
   };
+}
+
+async function clusterNames(store: RepositoryContext['store'], options: Abortable): Promise<string[]> {
+  const names = new Set<string>();
+  for await (const { key } of store.list('clusters/', options)) {
+    const name = EPOCH_KEY.exec(key)?.[1];
+    if (name !== undefined) names.add(name);
+  }
+  return [...names].toSorted();
 }
 
 /** A repository that says it is encrypted has keys before it has anything else. */

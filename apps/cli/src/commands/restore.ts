@@ -109,7 +109,7 @@ With --delta an old data directory of the same cluster is made equal to the back
         restoreCommand: restoreArguments(self, {
           epoch: plan.archive.epoch.number,
           frozen: plan.frozen,
-          last: engine.lastNeeded(plan),
+          last: engine.describePlan(plan).wal.last,
           withoutStores: options.withoutStore,
         }),
         sync: !options.noSync,

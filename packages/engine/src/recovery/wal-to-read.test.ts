@@ -1,10 +1,10 @@
-import { type Lsn, parseLsn } from '@keyframe/contracts';
+import { parseLsn } from '@keyframe/contracts';
 import { expect, test } from 'vitest';
 import { walToRead } from './wal-to-read.ts';
 
 const segments = ['2', '3', '4', '5'].map((name) => ({ name, start: parseLsn(`0/${name}000000`), timeline: 1 }));
 const names = (stops: 'before' | 'after' | 'at-end', stopsAt: string, record: string): string =>
-  walToRead({ segments }, { stops, stopsAt: parseLsn(stopsAt), record: parseLsn(record) as Lsn })
+  walToRead({ segments }, { stops, stopsAt: parseLsn(stopsAt), record: parseLsn(record) })
     .map(({ name }) => name)
     .join('');
 

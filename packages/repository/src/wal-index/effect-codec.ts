@@ -115,16 +115,16 @@ export function readTransactions(reader: ByteReader, relations: Relations, start
 
 export function writeFolded(writer: ByteWriter, folded: readonly FoldedTransactions[], names: RelationNames): void {
   writer.varint(folded.length);
-  for (const each of folded) {
-    writer.varint(each.outcome === 'abort' ? 1 : 0);
-    writer.varint(each.count);
-    writer.varint(Number(each.firstLsn));
-    writer.varint(Number(each.lastLsn - each.firstLsn));
-    writer.varint(Number(each.firstTimeMicros));
-    writer.signed(Number(each.lastTimeMicros - each.firstTimeMicros));
-    writer.varint(each.lowestXid);
-    writer.varint(each.highestXid);
-    writeTables(writer, each.tables, names);
+  for (const line of folded) {
+    writer.varint(line.outcome === 'abort' ? 1 : 0);
+    writer.varint(line.count);
+    writer.varint(Number(line.firstLsn));
+    writer.varint(Number(line.lastLsn - line.firstLsn));
+    writer.varint(Number(line.firstTimeMicros));
+    writer.signed(Number(line.lastTimeMicros - line.firstTimeMicros));
+    writer.varint(line.lowestXid);
+    writer.varint(line.highestXid);
+    writeTables(writer, line.tables, names);
   }
 }
 

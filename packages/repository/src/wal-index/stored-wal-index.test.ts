@@ -25,7 +25,7 @@ const effect: fc.Arbitrary<TransactionEffect> = fc
   .record({
     xid: fc.nat(0xff_ff_ff_ff),
     topXid: fc.constantFrom(0, 7),
-    outcome: fc.constantFrom('commit', 'abort') as fc.Arbitrary<'commit' | 'abort'>,
+    outcome: fc.constantFrom<'commit' | 'abort'>('commit', 'abort'),
     prepared: fc.boolean(),
     partial: fc.boolean(),
     at: fc.nat(SIZE - 100),
@@ -36,17 +36,18 @@ const effect: fc.Arbitrary<TransactionEffect> = fc
     truncated: fc.array(fc.nat(100_000), { maxLength: 2 }),
     hasMessage: fc.boolean(),
   })
-  .map(({ at, lived, rows, hasMessage, ...rest }) => ({
-    ...rest,
-    lsn: lsn(0x40_00_00_00n + BigInt(at)),
-    endLsn: lsn(0x40_00_00_00n + BigInt(at + 34)),
-    firstLsn: lsn(0x40_00_00_00n + BigInt(at) - BigInt(lived)),
-    database: 5,
-    tables: [{ relation, inserted: rows, updated: 1, deleted: 2, pages: 3 }],
-    created: hasMessage ? [relation] : [],
-    dropped: rows % 2 === 0 ? [{ ...relation, relfilenode: 1 }] : [],
-    messages: hasMessage ? [{ lsn: lsn(0x40_00_00_10n), prefix: NEEDLE, sizeBytes: 12 }] : [],
-  }));
+  .map(({ at, lived, rows, hasMessage, ...rest }) =>
+    Object.assign(rest, {
+      lsn: lsn(0x40_00_00_00n + BigInt(at)),
+      endLsn: lsn(0x40_00_00_00n + BigInt(at + 34)),
+      firstLsn: lsn(0x40_00_00_00n + BigInt(at) - BigInt(lived)),
+      database: 5,
+      tables: [{ relation, inserted: rows, updated: 1, deleted: 2, pages: 3 }],
+      created: hasMessage ? [relation] : [],
+      dropped: rows % 2 === 0 ? [{ ...relation, relfilenode: 1 }] : [],
+      messages: hasMessage ? [{ lsn: lsn(0x40_00_00_10n), prefix: NEEDLE, sizeBytes: 12 }] : [],
+    }),
+  );
 
 const segment = (number: number, transactions: readonly TransactionEffect[]): SegmentIndex => ({
   timeline: 1,

@@ -57,9 +57,7 @@ const abortRecord = (xid: number): RecordInput => ({
   data: mainData(timestamp(TIME)),
 });
 
-const operations = fc.constantFrom('insert', 'delete', 'update', 'hotUpdate', 'multiInsert') as fc.Arbitrary<
-  Row['operation']
->;
+const operations = fc.constantFrom<Row['operation']>('insert', 'delete', 'update', 'hotUpdate', 'multiInsert');
 const row = fc.record({
   xid: fc.integer({ min: 700, max: 730 }),
   table: fc.integer({ min: 16_384, max: 16_390 }),
