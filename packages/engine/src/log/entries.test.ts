@@ -110,6 +110,13 @@ describe('entries', () => {
       transaction(203, {}),
       transaction(204, { tables: [rows(ORDERS, { deleted: 900 })], outcome: 'abort' }),
     ];
+    // Never analyzed, and nothing was ever deleted from it.
+    const other = { ...STRANGER, relfilenode: 17_001 };
+    for (const [xid, deleted] of [
+      [205, 999],
+      [206, 30_000],
+    ] as const)
+      effects.push(transaction(xid, { tables: [rows(other, { deleted })] }));
     const marked = reader
       .read(segment(effects, notes))
       .flatMap(({ xid, suspicious }) => suspicious.map((why) => [xid, why]));
@@ -117,6 +124,7 @@ describe('entries', () => {
       [200, 'deletes 90 % of public.purchases, which had about 1,000 rows'],
       [201, 'deletes 100 times the rows that are usual in relation 1663/5/17000'],
       [203, 'drops public.gone, about 5,000 rows'],
+      [206, 'deletes 30,000 rows of relation 1663/5/17001 at once; how many it had is not known'],
     ]);
   });
 });

@@ -5,6 +5,8 @@ import type { TableRows } from './log-entry.ts';
 const FEW = 100;
 /** Share of a table from which on it looks like all of it. */
 const LARGE_SHARE = { deleted: 0.1, updated: 0.5 } as const;
+/** So many rows of a table whose size nobody knows: PostgreSQL learns it when it first analyzes the table. */
+const MANY = 1000;
 /** So many times what is usual there, once so many transactions have shown what is. */
 const UNUSUAL = { times: 20, after: 20 } as const;
 /** What is gone afterwards. */
@@ -62,9 +64,11 @@ export class Suspicion {
     if (share >= LARGE_SHARE[kind])
       return `${verb} ${Math.round(share * 100)} % of ${table.name}, which had about ${about?.toLocaleString('en')} rows`;
     const usual = known.get(keyOf(table));
-    if (usual === undefined || usual.transactions < UNUSUAL.after) return undefined;
-    const mean = usual.rows / usual.transactions;
+    const mean = usual === undefined ? 0 : usual.rows / usual.transactions;
     if (rows < mean * UNUSUAL.times) return undefined;
+    if (about === undefined && rows >= MANY)
+      return `${verb} ${rows.toLocaleString('en')} rows of ${table.name} at once; how many it had is not known`;
+    if (usual === undefined || usual.transactions < UNUSUAL.after) return undefined;
     return `${verb} ${Math.round(rows / mean)} times the rows that are usual in ${table.name}`;
   }
 }
