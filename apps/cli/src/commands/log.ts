@@ -90,6 +90,9 @@ With "!" it says why something looks unusual: the share of the table it took, or
     const range = report.from === undefined ? 'no WAL is archived' : `WAL ${report.from} to ${report.to}`;
     out.line();
     out.line(out.style('dim', `${range}, timeline ${report.timeline}. Counted: ${report.rowsCover}.`));
+    const suspect = report.entries.findLast(({ suspicious }) => suspicious.length > 0);
+    if (suspect !== undefined)
+      out.line(`What going back to just before the last marked one costs: keyframe plan --before-xid ${suspect.xid}`);
     if (report.missingSegments > 0)
       out.line(
         out.style('bad', `${report.missingSegments} segments could not be read whole: see \`keyframe wal verify\``),
