@@ -71,7 +71,7 @@ repositories: { vault: { stores: [ { use: fs, directory: /var/backups } ] } }
     expect(stderr.split('\n')).toEqual([
       `keyframe: ${directory}/bad.yaml has 2 problems (CONFIG_INVALID)`,
       '  clusters.main.encrypt (line 2, column 11): unknown key',
-      '      Remove it (known here: source, repository, walTimeout, maxRate, retention).',
+      '      Remove it (known here: source, repository, walTimeout, maxRate, receive, retention).',
       '  repositories (line 3, column 1): must be a map, not a number',
       expect.stringContaining('repositories: {'),
       `  hint: Correct ${directory}/bad.yaml, then run \`keyframe config validate\`.`,
