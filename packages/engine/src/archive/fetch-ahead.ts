@@ -84,7 +84,7 @@ class Filler {
   readonly #context: FetchContext;
   readonly #spool: FetchSpool;
   readonly #signal: AbortSignal;
-  #underWay = 0;
+  readonly #underWay = new Set<string>();
   #ended = false;
 
   constructor(context: FetchContext, spool: FetchSpool, signal: AbortSignal) {
@@ -108,23 +108,30 @@ class Filler {
     const names = following(this.#context.archive, { ...options, signal }, header.segmentSizeBytes);
     const work = async (): Promise<void> => {
       for await (const name of names) {
-        while (!this.#ended && !(await this.#hasRoom(header.sizeBytes))) await pause(LOOK_EVERY_MS, signal);
+        while (!this.#ended && !(await this.#takesRoom(name, header.sizeBytes))) await pause(LOOK_EVERY_MS, signal);
         if (this.#ended) return;
-        if (!(await this.#spool.isPast(name))) await this.#fetch(name);
+        await this.#fetch(name);
+        this.#underWay.delete(name);
       }
     };
     await Promise.all(Array.from({ length: CONCURRENCY }, work));
   }
 
-  async #hasRoom(sizeBytes: number): Promise<boolean> {
+  /** Counts `name` as under way when it fits. What ends while this looks is counted, in one place or the other. */
+  async #takesRoom(name: string, sizeBytes: number): Promise<boolean> {
     const room = Math.min(MAX_FILES, Math.floor(MAX_BYTES / sizeBytes));
-    const files = (await this.#spool.waiting()).length + this.#underWay;
-    return files < room && (this.#underWay + 1) * sizeBytes < (await this.#spool.freeBytes()) / SHARE_OF_FREE;
+    const before = [...this.#underWay];
+    const freeBytes = await this.#spool.freeBytes();
+    const there = await this.#spool.waiting();
+    const files = new Set([...before, ...there, ...this.#underWay]).size;
+    const fits = files < room && (this.#underWay.size + 1) * sizeBytes < freeBytes / SHARE_OF_FREE;
+    if (fits) this.#underWay.add(name);
+    return fits;
   }
 
   /** The first that is absent or fails ends it: the command that PostgreSQL waits for meets the same and tells it. */
   async #fetch(name: string): Promise<void> {
-    this.#underWay += 1;
+    if (await this.#spool.isPast(name)) return;
     try {
       await this.#spool.announce(name);
       const request = { name, destination: this.#spool.pathOf(name) };
@@ -135,7 +142,6 @@ class Filler {
       this.#ended = true;
       if (!isKeyframeError(error)) throw error;
     } finally {
-      this.#underWay -= 1;
       await this.#spool.settle(name);
     }
   }
