@@ -172,3 +172,13 @@ describe('a filter', () => {
     expect(() => passes({ table: ' ' })).toThrow(wrong);
   });
 });
+
+it.each([
+  ['since', '--since: "yesterdayy" is no time'],
+  ['until', '--until: "yesterdayy" is no time'],
+])('a time that cannot be read is told in the words of --%s', (name, message) => {
+  const ask = (): unknown => parseLogRequest({ [name]: 'yesterdayy' }, { now: () => new Date(0) });
+  expect(ask).toThrow(message);
+  const hint: unknown = expect.stringContaining(`--${name} "`);
+  expect(ask).toThrow(expect.objectContaining({ hint }));
+});

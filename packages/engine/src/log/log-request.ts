@@ -1,4 +1,4 @@
-import { KeyframeError } from '@keyframe/contracts';
+import { isKeyframeError, KeyframeError } from '@keyframe/contracts';
 import { parseTarget } from '../target/index.ts';
 import { parseTargetTime } from '../target/time.ts';
 import type { LogRequest } from './read-log.ts';
@@ -24,10 +24,15 @@ export function parseLogRequest(
   context: { readonly localZone?: string | undefined; readonly now: () => Date },
 ): LogRequest {
   const { table, minRows, ddl, timeline, limit, each, all, timeZone } = options;
-  const timeOf = (text: string | undefined): bigint | undefined =>
-    text === undefined ? undefined : parseTargetTime(text, { ...context, timeZone }).micros;
-  const since = timeOf(options.since);
-  const until = timeOf(options.until);
+  const timeOf = (flag: '--since' | '--until', text: string | undefined): bigint | undefined => {
+    try {
+      return text === undefined ? undefined : parseTargetTime(text, { ...context, timeZone }).micros;
+    } catch (error) {
+      throw isKeyframeError(error) ? inWordsOf(flag, error) : error;
+    }
+  };
+  const since = timeOf('--since', options.since);
+  const until = timeOf('--until', options.until);
   if (since !== undefined && until !== undefined && since > until)
     throw new KeyframeError('INVALID_OPTION', '--since is later than --until', {
       hint: 'Give --since the earlier time.',
@@ -35,4 +40,13 @@ export function parseLogRequest(
   const target = options.xid === undefined ? undefined : parseTarget({ xid: options.xid }, context);
   const xid = target?.kind === 'xid' ? target.xid : undefined;
   return { since, until, table, minRows, ddl, timeline, limit, each, all, xid };
+}
+
+/** Times are read as those of recovery targets are, whose faults speak of these. */
+function inWordsOf(flag: string, { code, message, hint, details, cause }: KeyframeError): KeyframeError {
+  return new KeyframeError(code, `${flag}: ${message.replace('recovery target time', 'time')}`, {
+    cause,
+    hint: hint?.replaceAll('--time ', `${flag} `),
+    details,
+  });
 }
