@@ -27,6 +27,7 @@ export {
   KeyframeError,
   type KeyframeErrorInit,
 } from './errors.ts';
+export { facetsOf } from './facets-of.ts';
 export { formatLsn, type Lsn, lsn, parseLsn, type TimelineId } from './lsn.ts';
 export {
   type AdapterKinds,
@@ -46,12 +47,27 @@ export {
   type GetOptions,
   type ObjectInfo,
   type PutOptions,
-  type RetentionFacet,
   type Store,
   type StoreCapabilities,
-  type TiersFacet,
-  type VersionsFacet,
 } from './store.ts';
+export type {
+  AccessFacet,
+  AtRest,
+  AtRestFacet,
+  LifecycleFacet,
+  LifecycleRule,
+  ObjectVersion,
+  ReplicationFacet,
+  RetentionFacet,
+  StorageClass,
+  StoreLocation,
+  StoreRole,
+  TagsFacet,
+  ThawSpeed,
+  TiersFacet,
+  TierState,
+  VersionsFacet,
+} from './store-facets.ts';
 export {
   assertSegmentSize,
   historyName,

@@ -1,5 +1,16 @@
 import type { Abortable, ByteSource, ByteStream, Closable } from './bytes.ts';
 import { KeyframeError } from './errors.ts';
+import type {
+  AccessFacet,
+  AtRestFacet,
+  LifecycleFacet,
+  ReplicationFacet,
+  RetentionFacet,
+  StoreLocation,
+  TagsFacet,
+  TiersFacet,
+  VersionsFacet,
+} from './store-facets.ts';
 
 /** @throws {KeyframeError} INVALID_OPTION for a key that is empty, absolute, or has an empty, `.` or `..` part. */
 export function assertObjectKey(key: string): void {
@@ -34,6 +45,8 @@ export interface ObjectInfo {
    * where the backend has more for that than `version` and the time, such as a file that was copied with its time.
    */
   readonly place?: string;
+  /** Storage class in the backend's own words. Told by `list` and `stat` where the backend has such. */
+  readonly storageClass?: string;
 }
 
 /** Conditions on storing an object. Without one, `put` replaces. */
@@ -42,34 +55,16 @@ export interface PutOptions extends Abortable {
   readonly ifAbsent?: boolean;
   /** Replace only the object of that version, else refuse with `CONFLICT`. Needs `capabilities.conditionalReplace`. */
   readonly ifMatch?: string;
+  /** Locked until then from the first moment on: needs `retention`. Default: what the bucket itself prescribes. */
+  readonly retainUntil?: Date | undefined;
+  /** One of `tiers.classes`. Default: the bucket's own. */
+  readonly storageClass?: string | undefined;
 }
 
 /** Which bytes of an object to read. */
 export interface GetOptions extends Abortable {
   /** Half-open byte range `[start, end)`; an end past the object's end is cut to it. */
   readonly range?: { readonly start: number; readonly end?: number };
-}
-
-/** Versions of an object kept by the store itself, for locked buckets that are read by version. */
-export interface VersionsFacet {
-  list(key: string, options?: Abortable): AsyncIterable<ObjectInfo & { readonly version: string }>;
-  get(key: string, version: string, options?: GetOptions): Promise<ByteStream>;
-}
-
-/** Object lock: until then nobody, we included, can delete or replace the object. */
-export interface RetentionFacet {
-  /** Retained until, or `undefined` when not locked. */
-  until(key: string, options?: Abortable): Promise<Date | undefined>;
-  /** Extends; shortening raises `UNSUPPORTED`. */
-  extend(key: string, until: Date, options?: Abortable): Promise<void>;
-}
-
-/** Storage classes and thawing of archived objects. */
-export interface TiersFacet {
-  tierOf(key: string, options?: Abortable): Promise<string>;
-  move(key: string, tier: string, options?: Abortable): Promise<void>;
-  /** Asks for a temporary readable copy; resolves when the request is accepted, not when the copy is there. */
-  thaw(key: string, days: number, options?: Abortable): Promise<void>;
 }
 
 /** Present where every object lies in several places: reading can go on with another copy when one is bad. */
@@ -80,15 +75,30 @@ export interface CopiesFacet {
   distrust(key: string, view: Store): void;
 }
 
-/** A flat namespace of objects. Keys are `/`-separated, relative, without `.` or `..`. One attempt per call: retries are the engine's. */
+/**
+ * A flat namespace of objects. Keys are `/`-separated, relative, without `.` or `..`. One attempt per call: retries are the engine's.
+ * A backend that asks to slow down (429, 503, SlowDown) is `UNAVAILABLE` with the details `throttled: true` and, where it said how long, `retryAfterMs`.
+ */
 export interface Store extends Closable {
   readonly capabilities: StoreCapabilities;
-  /** Present when the backend keeps old versions. */
+  /** Present when the backend can keep old versions. Whether this bucket does, `versions.enabled` asks. */
   readonly versions?: VersionsFacet;
-  /** Present when the backend can lock objects. */
+  /** Present when the backend can lock objects. Whether this bucket does, `retention.enabled` asks. */
   readonly retention?: RetentionFacet;
   /** Present when the backend has storage classes. */
   readonly tiers?: TiersFacet;
+  /** Present when objects can carry tags. */
+  readonly tags?: TagsFacet;
+  /** Present when the bucket can have rules of its own. */
+  readonly lifecycle?: LifecycleFacet;
+  /** Present when the backend itself can copy what is written to another bucket. */
+  readonly replication?: ReplicationFacet;
+  /** Present when the backend encrypts what it stores and tells how. */
+  readonly atRest?: AtRestFacet;
+  /** Present when rights are given by a document: which one each role needs. */
+  readonly access?: AccessFacet;
+  /** Where the objects are, as far as the options tell. Costs no request. */
+  readonly location?: StoreLocation;
   /** Present when each object has several copies. */
   readonly copies?: CopiesFacet;
   /**
@@ -105,6 +115,9 @@ export interface Store extends Closable {
   stat(key: string, options?: Abortable): Promise<ObjectInfo | undefined>;
   /** Every object whose key starts with `prefix`, in no promised order, each once. */
   list(prefix: string, options?: Abortable): AsyncIterable<ObjectInfo>;
-  /** Removes objects. Removing an absent key succeeds. */
+  /**
+   * Removes objects. Removing an absent key succeeds. Where old versions are kept they stay: `versions.delete` removes those.
+   * When some of them cannot be removed the others are, and the call rejects.
+   */
   delete(keys: readonly string[], options?: Abortable): Promise<void>;
 }

@@ -1,6 +1,6 @@
 /** Faults on purpose. `faulty(store, failing('put', { nth: 2 }))` is that store with that fault. @packageDocumentation */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KeyframeError, type Store } from '@keyframe/contracts';
+import { facetsOf, KeyframeError, type Store } from '@keyframe/contracts';
 
 /** One fault, as a store around a store. */
 export type Fault = (store: Store) => Store;
@@ -45,7 +45,7 @@ function ahead(operation: Operation, aim: Aim, before: (subject: string) => Prom
       if (which === operation && strikes(subject)) await before(String(subject));
     };
     return {
-      ...facets(store),
+      ...facetsOf(store),
       put: async (key, source, options) => (await check('put', key), store.put(key, source, options)),
       get: async (key, options) => (await check('get', key), store.get(key, options)),
       stat: async (key, options) => (await check('stat', key), store.stat(key, options)),
@@ -58,21 +58,9 @@ function ahead(operation: Operation, aim: Aim, before: (subject: string) => Prom
   };
 }
 
-/** Everything of a store that faults leave alone. */
-function facets(store: Store): Omit<Store, 'put' | 'get' | 'stat' | 'list' | 'delete'> {
-  const { capabilities, versions, retention, tiers } = store;
-  return {
-    capabilities,
-    ...(versions && { versions }),
-    ...(retention && { retention }),
-    ...(tiers && { tiers }),
-    close: async () => store.close?.(),
-  };
-}
-
 /** `store` with some methods replaced. */
 export const around = (store: Store, changed: Partial<Store>): Store => ({
-  ...facets(store),
+  ...facetsOf(store),
   put: (...args) => store.put(...args),
   get: (...args) => store.get(...args),
   stat: (...args) => store.stat(...args),

@@ -1,5 +1,5 @@
 /** Retries transient store faults. Adapters make one attempt; this is the only place that repeats one. @packageDocumentation */
-import { type ByteStream, type GetOptions, hasCode, type ObjectInfo, type Store } from '@keyframe/contracts';
+import { type ByteStream, facetsOf, type GetOptions, hasCode, type ObjectInfo, type Store } from '@keyframe/contracts';
 import { pause as wait } from '../pause.ts';
 
 /** How long and how often a transient fault is tried again. */
@@ -22,13 +22,8 @@ const FRUITLESS_READS = 5;
 export function retrying(store: Store, policy: RetryPolicy = DEFAULT_RETRY): Store {
   const attempt = <T>(key: string, signal: AbortSignal | undefined, call: () => Promise<T>): Promise<T> =>
     repeat(key, policy, signal, call);
-  // Named one by one: an adapter may be a class, whose methods and getters a spread would lose.
   return {
-    capabilities: store.capabilities,
-    ...(store.versions === undefined ? {} : { versions: store.versions }),
-    ...(store.retention === undefined ? {} : { retention: store.retention }),
-    ...(store.tiers === undefined ? {} : { tiers: store.tiers }),
-    close: async () => store.close?.(),
+    ...facetsOf(store),
     put: (key, source, options) => attempt(key, options?.signal, () => store.put(key, source, options)),
     get: (key, options) =>
       attempt(key, options?.signal, () => store.get(key, options)).then((first) =>
