@@ -60,6 +60,7 @@ export {
 export { planSetup, type SettingPlan, type SetupPlan, type SetupRequest } from './setup/plan-setup.ts';
 export { type FirstConfiguration, renderConfiguration } from './setup/render-configuration.ts';
 export { openIndexCache } from './lens/index-cache.ts';
-export { indexWal, type IndexWalOptions, type IndexWalReport, type TrackerSource } from './lens/index-wal.ts';
+export { indexWal, type IndexWalOptions, type IndexWalReport } from './lens/index-wal.ts';
+export type { TrackerSource } from './lens/run-reader.ts';
 export { readIndex, type ReadIndexOptions, type ReadSegmentIndex } from './lens/read-index.ts';
 export { trackersOf } from './lens/trackers.ts';

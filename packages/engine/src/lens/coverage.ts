@@ -21,6 +21,24 @@ export function supersededRefs(refs: readonly WalIndexRef[]): WalIndexRef[] {
   return refs.filter((ref) => refs.some((other) => isWithin(ref, other)));
 }
 
+/** What of the ranges lies between. */
+export function within(
+  ranges: readonly SegmentRange[],
+  { from, to }: { readonly from?: Lsn | undefined; readonly to?: Lsn | undefined },
+  segmentSizeBytes: number,
+): SegmentRange[] {
+  const size = BigInt(segmentSizeBytes);
+  const lowest = from === undefined ? 0n : from / size;
+  const highest = to === undefined ? undefined : (to + size - 1n) / size - 1n;
+  return ranges.flatMap(({ first, last }) => {
+    const range = {
+      first: first > lowest ? first : lowest,
+      last: highest === undefined || last < highest ? last : highest,
+    };
+    return range.first <= range.last ? [range] : [];
+  });
+}
+
 /** Archived segments of a timeline that no object has: runs that end where a group does. */
 export function missingRuns(
   ranges: readonly SegmentRange[],

@@ -1,9 +1,11 @@
-import { type Compressor, type Lsn, lsn, segmentName } from '@keyframe/contracts';
+import { type Compressor, type Lsn, lsn, segmentName, type Store } from '@keyframe/contracts';
 import { bytesOf } from '@keyframe/contracts/streams';
-import { type EpochArchive, openRepository } from '@keyframe/repository';
-import { createMemoryStore } from '@keyframe/testkit';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { type EpochArchive, openRepository, type WalIndexRef } from '@keyframe/repository';
+import { contentOf, createMemoryStore, faulty, readOnly } from '@keyframe/testkit';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { commitRecord, mainData, type RecordInput, WalBuilder } from '../../../wal/test/wal-builder.ts';
+import type { EngineEvent } from '../events.ts';
+import { type HistoryRange, readHistory } from '../log/history-range.ts';
 import { expireIndex } from './expire-index.ts';
 import { indexWal } from './index-wal.ts';
 import { type ReadIndexOptions, readIndex } from './read-index.ts';
@@ -15,11 +17,12 @@ const copying: Compressor = { id: 'copy', compress: async (frame) => frame, deco
 
 let archive: EpochArchive;
 let wal: WalBuilder;
-const store = (): ReturnType<typeof createMemoryStore> => createMemoryStore();
+let kept: Store;
+const now = (): Date => new Date();
 
 beforeEach(async () => {
-  const now = (): Date => new Date();
-  const repository = openRepository({ store: store(), compressor: copying, compressors: [], now });
+  kept = createMemoryStore();
+  const repository = openRepository({ store: kept, compressor: copying, compressors: [], now });
   await repository.init();
   archive = await repository.cluster('main').create({ systemIdentifier: '7', postgresVersion: 170_000 });
 });
@@ -108,7 +111,7 @@ describe('the index of archived WAL', () => {
     const broken = wal.segments()[1];
     if (broken === undefined) throw new Error('no segment');
     const ref = segmentName(1, broken.start / BigInt(SIZE), SIZE);
-    const fresh = openRepository({ store: store(), compressor: copying, compressors: [], now: () => new Date() });
+    const fresh = openRepository({ store: createMemoryStore(), compressor: copying, compressors: [], now });
     await fresh.init();
     archive = await fresh.cluster('main').create({ systemIdentifier: '7', postgresVersion: 170_000 });
     for (const [index, segment] of wal.segments().slice(0, 4).entries()) {
@@ -133,5 +136,64 @@ describe('the index of archived WAL', () => {
     };
     expect(await expireIndex({ index: archive.index, wal: empty })).toBe(1);
     expect(await archive.index.list()).toEqual([]);
+  });
+});
+
+describe('a damaged object of the index', () => {
+  const range = async (): Promise<HistoryRange> => ({
+    archive,
+    history: HISTORY,
+    inventory: await archive.wal.inventory({ segmentSizeBytes: SIZE }),
+  });
+
+  /** Turns a bit in each of these objects. */
+  async function rot(refs: readonly WalIndexRef[]): Promise<void> {
+    for (const { key } of refs) {
+      const bytes = Buffer.from((await contentOf(kept, key)) ?? Buffer.alloc(0));
+      bytes.writeUInt8(bytes.readUInt8(bytes.length >> 1) ^ 4, bytes.length >> 1);
+      await kept.put(key, bytesOf(bytes));
+    }
+  }
+
+  it('is made anew from the WAL when it is read, and told', async () => {
+    await archiveSegments(6);
+    for (const end of [2n, 4n, 6n]) await indexWal(archive, { to: lsn(0x40_00_00_00n + end * BigInt(SIZE)) });
+    const pieces = await xidsOf();
+    await rot((await archive.index.list()).slice(0, 2));
+    const warnings: string[] = [];
+    const onEvent = (event: EngineEvent): void => void (event.kind === 'warning' && warnings.push(event.message));
+    const missing = vi.fn<(segments: number) => void>();
+    const xids: number[] = [];
+    for await (const { transactions } of readHistory(await range(), { onEvent }, missing))
+      for (const { xid, tables } of transactions) if (tables[0]?.inserted === 1) xids.push(xid);
+    expect(xids).toEqual(pieces);
+    expect(missing).not.toHaveBeenCalled();
+    expect(warnings).toHaveLength(2);
+    expect(await xidsOf()).toEqual(pieces);
+  });
+
+  it('does not stand in the way of what comes behind it', async () => {
+    await archiveSegments(6);
+    for (const end of [2n, 4n]) await indexWal(archive, { to: lsn(0x40_00_00_00n + end * BigInt(SIZE)) });
+    await rot(await archive.index.list());
+    const damaged: string[] = [];
+    await indexWal(archive, { onDamage: (_, { key }) => void damaged.push(key) });
+    expect(damaged).toHaveLength(2);
+    const pieces = await xidsOf();
+    expect(pieces).toEqual(pieces.map((_, index) => 700 + index));
+  });
+
+  it('is left out and counted where it can be neither removed nor made anew', async () => {
+    await archiveSegments(4);
+    for (const end of [2n, 4n]) await indexWal(archive, { to: lsn(0x40_00_00_00n + end * BigInt(SIZE)) });
+    await rot((await archive.index.list()).slice(1));
+    const store = faulty(kept, readOnly());
+    const reading = openRepository({ store, compressor: copying, compressors: [], now });
+    archive = await reading.cluster('main').at(1);
+    const missing = vi.fn<(segments: number) => void>();
+    let read = 0;
+    for await (const { records } of readHistory(await range(), {}, missing)) read += records > 0 ? 1 : 0;
+    expect(read).toBe(2);
+    expect(missing.mock.calls).toEqual([[2]]);
   });
 });

@@ -1,5 +1,5 @@
 /** Reads the index along a timeline's history. @packageDocumentation */
-import { type Abortable, hasCode, type Lsn, type TimelineId } from '@keyframe/contracts';
+import { type Abortable, hasCode, type KeyframeError, type Lsn, type TimelineId } from '@keyframe/contracts';
 import { segmentTimelines, type TimelineHistory } from '@keyframe/postgres';
 import type { EpochArchive, SegmentSummary, WalIndexCache, WalIndexRef } from '@keyframe/repository';
 import type { SegmentIndex } from '@keyframe/wal';
@@ -18,8 +18,8 @@ export interface ReadIndexOptions extends Abortable {
   /** Which segments are worth reading in detail, told by their summaries alone. Default: all. */
   readonly wants?: ((summary: SegmentSummary) => boolean) | undefined;
   readonly cache?: WalIndexCache | undefined;
-  /** An object that cannot be read is told here and left out. Default: it is thrown. */
-  readonly onDamage?: ((error: unknown, ref: WalIndexRef) => void) | undefined;
+  /** Told of an object that cannot be read: true once it was made anew, else it is left out. Default: it is thrown. */
+  readonly onDamage?: ((error: KeyframeError, ref: WalIndexRef) => Promise<boolean>) | undefined;
 }
 
 /** What the index says of one segment: its summary, and its details if they were wanted. */
@@ -101,25 +101,25 @@ async function readDetails(
     return opened.segments.map((summary) => ({ summary, index: byStart.get(summary.startLsn) }));
   } catch (error) {
     if (onDamage === undefined || !hasCode(error, 'CORRUPT')) throw error;
-    onDamage(error, ref);
-    return [];
+    return (await onDamage(error, ref)) ? readReplaced(index, ref, options) : [];
   }
 }
 
-/** An object that went away while it was asked for has been put together with others. */
+/** What went away while it was asked for has been put together with others, or made anew in one object or several. */
 async function readReplaced(
   index: EpochArchive['index'],
   gone: WalIndexRef,
   options: ReadIndexOptions,
 ): Promise<readonly ReadSegmentIndex[]> {
-  const refs = await index.list(options);
-  const other = refs.find(
-    (ref) => ref.timeline === gone.timeline && ref.startLsn <= gone.startLsn && gone.endLsn <= ref.endLsn,
-  );
-  const opened = other === undefined ? undefined : await index.open(other, options);
-  if (opened === undefined) return [];
+  const refs = coveringRefs(await index.list(options), gone.timeline);
   const isOf = ({ startLsn }: SegmentSummary): boolean => startLsn >= gone.startLsn && startLsn < gone.endLsn;
-  const details = await opened.details((summary) => isOf(summary) && (options.wants?.(summary) ?? true));
-  const byStart = new Map(details.map((each) => [each.startLsn, each]));
-  return opened.segments.filter(isOf).map((summary) => ({ summary, index: byStart.get(summary.startLsn) }));
+  const found: ReadSegmentIndex[] = [];
+  for (const ref of refs.filter(({ startLsn, endLsn }) => startLsn < gone.endLsn && gone.startLsn < endLsn)) {
+    const opened = await index.open(ref, options);
+    if (opened === undefined) continue;
+    const details = await opened.details((summary) => isOf(summary) && (options.wants?.(summary) ?? true));
+    const byStart = new Map(details.map((each) => [each.startLsn, each]));
+    for (const summary of opened.segments.filter(isOf)) found.push({ summary, index: byStart.get(summary.startLsn) });
+  }
+  return found;
 }

@@ -2,7 +2,7 @@ import type { Abortable } from '@keyframe/contracts';
 import type { EpochArchive } from '@keyframe/repository';
 import { resumeCatalogue } from '@keyframe/wal';
 import { beginTracker } from '../log/begin-tracker.ts';
-import type { TrackerSource } from './index-wal.ts';
+import type { TrackerSource } from './run-reader.ts';
 
 /** Trackers that begin with the catalogues of an archive's backups. */
 export function trackersOf(archive: EpochArchive, options: Abortable = {}): TrackerSource {

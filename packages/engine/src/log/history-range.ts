@@ -1,10 +1,10 @@
 /** The indexes of the WAL along a timeline's history. @packageDocumentation */
-import { type Abortable, hasCode, type Lsn, lsn } from '@keyframe/contracts';
+import { type Abortable, hasCode, type KeyframeError, type Lsn, lsn } from '@keyframe/contracts';
 import { pathOf, timelineAt, type TimelineHistory } from '@keyframe/postgres';
-import type { EpochArchive, SegmentSummary, WalIndexCache, WalInventory } from '@keyframe/repository';
+import type { EpochArchive, SegmentSummary, WalIndexCache, WalIndexRef, WalInventory } from '@keyframe/repository';
 import { createWalLens, decodeNotes, type SegmentIndex } from '@keyframe/wal';
 import { type StageOptions, warnOf } from '../events.ts';
-import { indexWal } from '../lens/index-wal.ts';
+import { indexWal, mendIndex } from '../lens/index-wal.ts';
 import { readIndex } from '../lens/read-index.ts';
 import { ask, readSegment } from '../lens/read-segment.ts';
 import { trackersOf } from '../lens/trackers.ts';
@@ -29,6 +29,8 @@ export interface HistoryRange {
 export async function indexMissing(range: HistoryRange, options: StageOptions): Promise<void> {
   const { archive, history, inventory, from, cache } = range;
   const trackers = trackersOf(archive, options);
+  const onDamage = ({ message }: KeyframeError): void =>
+    options.onEvent?.({ kind: 'warning', message: `${message}; it is made anew from the WAL` });
   const onProgress = ({ segments, total, name }: { segments: number; total: number; name: string }): void =>
     options.onEvent?.({ kind: 'index', done: segments, total, segment: name });
   const size = BigInt(inventory.segmentSizeBytes);
@@ -37,7 +39,7 @@ export async function indexMissing(range: HistoryRange, options: StageOptions): 
       // The segment with the fork is read on the child's side.
       const to = end === undefined ? undefined : lsn((end / size) * size);
       if (from !== undefined && to !== undefined && to <= from) continue;
-      await indexWal(archive, { signal: options.signal, timeline, from, to, trackers, cache, onProgress });
+      await indexWal(archive, { signal: options.signal, timeline, from, to, trackers, cache, onDamage, onProgress });
     }
   } catch (error) {
     if (!hasCode(error, 'ACCESS_DENIED')) throw error;
@@ -45,26 +47,79 @@ export async function indexMissing(range: HistoryRange, options: StageOptions): 
   }
 }
 
-/** Indexes in the order of the WAL, those alone in which something ended in time. `missing` counts segments that it lacks. */
+/**
+ * Indexes in the order of the WAL, those alone in which something ended in time. `missing` counts segments that it lacks.
+ * What is damaged of the index is made anew.
+ */
 export async function* readHistory(
-  { archive, history, inventory, from, since, until, cache }: HistoryRange,
-  options: Abortable = {},
+  range: HistoryRange,
+  options: StageOptions = {},
   missing: (segments: number) => void = () => undefined,
 ): AsyncGenerator<SegmentIndex> {
+  const { archive, history, inventory, from, since, until, cache } = range;
   const { segmentSizeBytes } = inventory;
+  const size = BigInt(segmentSizeBytes);
   const wants = ({ times }: SegmentSummary): boolean =>
     times === undefined ||
     ((since === undefined || times.last >= since) && (until === undefined || times.first <= until));
-  let end: Lsn | undefined;
-  const onDamage = (): void => undefined;
-  const read = readIndex(archive, { ...options, history, segmentSizeBytes, from, wants, cache, onDamage });
-  for await (const { summary, index } of read) {
-    const lacking = end === undefined ? 0n : (summary.startLsn - end) / BigInt(segmentSizeBytes);
-    if (lacking > 0n) missing(Number(lacking));
+  const { signal } = options;
+  const onDamage = mending(range, options);
+  const [start, end] = archivedSpan(range);
+  let at = start;
+  const lacking = (next: bigint): void => {
+    if (next > at) missing(Number((next - at) / size));
+  };
+  for await (const { summary, index } of readIndex(archive, {
+    ...{ signal, history, segmentSizeBytes, from, wants, cache, onDamage },
+  })) {
+    lacking(summary.startLsn);
     if (summary.fault !== undefined) missing(1);
-    end = summary.endLsn;
+    at = summary.endLsn;
     if (index !== undefined) yield index;
   }
+  lacking(end);
+}
+
+/** First and last byte that the archive has of a history, whatever is missing between. */
+function archivedSpan({ history, inventory, from }: HistoryRange): readonly [start: bigint, end: bigint] {
+  const size = BigInt(inventory.segmentSizeBytes);
+  const spans = pathOf(history).flatMap(({ timeline, end }) => {
+    // The segment with the fork is read on the child's side.
+    const bound = end === undefined ? undefined : (end / size) * size;
+    return inventory
+      .ranges(timeline)
+      .map(({ first, last }) => [first * size, (last + 1n) * size] as const)
+      .map(([first, last]) => [first, bound !== undefined && bound < last ? bound : last] as const);
+  });
+  const inside = spans.filter(([first, last]) => first < last && last > (from ?? 0n));
+  const [start, last] = [inside[0]?.[0] ?? 0n, inside.at(-1)?.[1] ?? 0n];
+  return [from !== undefined && start < from ? (from / size) * size : start, last];
+}
+
+/** Makes objects anew, one after the other: one may need what the one before it tells. */
+function mending(
+  { archive, cache }: HistoryRange,
+  options: StageOptions,
+): (error: KeyframeError, ref: WalIndexRef) => Promise<boolean> {
+  let last: Promise<unknown> = Promise.resolve();
+  const mend = async (error: KeyframeError, ref: WalIndexRef): Promise<boolean> => {
+    options.signal?.throwIfAborted();
+    const { message } = error;
+    options.onEvent?.({ kind: 'warning', message: `${message}; it is made anew from the WAL` });
+    try {
+      const trackers = trackersOf(archive, options);
+      return await mendIndex(archive, ref, error, { signal: options.signal, cache, trackers });
+    } catch (fault) {
+      if (!hasCode(fault, 'ACCESS_DENIED')) throw fault;
+      warnOf(options)(fault);
+      return false;
+    }
+  };
+  return (error, ref) => {
+    const turn = last.then(() => mend(error, ref));
+    last = turn.catch(() => undefined);
+    return turn;
+  };
 }
 
 /** Transactions in one line may have met a table under two names. */

@@ -32,6 +32,7 @@ const OUTLINE_BYTES = {
   pack: 66_000,
   manifest: 66_000,
   wal: 5_000,
+  index: 5_000,
   record: 2_000,
   intent: 1_000,
   chain: 10_000,

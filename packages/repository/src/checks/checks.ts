@@ -4,7 +4,7 @@ import type { BackupRecord } from '../backup/record.ts';
 import type { WalObjectHeader } from '../wal/wal-archive.ts';
 
 /** What an object of an epoch is, told by its key alone. */
-export type ObjectKind = 'pack' | 'manifest' | 'record' | 'intent' | 'wal' | 'chain';
+export type ObjectKind = 'pack' | 'manifest' | 'record' | 'intent' | 'wal' | 'index' | 'chain';
 
 /** An object of an epoch as a listing shows it. */
 export interface ListedObject {
@@ -16,7 +16,8 @@ export interface ListedObject {
    * Undefined where several stores are listed as one.
    */
   readonly stamp?: number | undefined;
-  /** Label of the backup it belongs to; for `wal` the name of the WAL file; for `chain` the number. */
+  /** Label of the backup it belongs to; for `wal` the name of the WAL file; for `index` timeline and LSNs
+   * as in the key; for `chain` the number. */
   readonly name: string;
 }
 

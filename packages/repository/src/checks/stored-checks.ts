@@ -14,11 +14,12 @@ import { chainNumber } from '../signing/places.ts';
 import { partOfKey } from '../wal/part-name.ts';
 import { partKeyOf } from '../wal/streamed-wal.ts';
 import { readHeader } from '../wal/wal-object.ts';
+import { assertIndexed, parseIndexKey } from '../wal-index/index-place.ts';
 import type { ArchiveChecks, ListedObject, ManifestProof, ObjectKind, ObjectProof } from './checks.ts';
 import { checkManifest } from './manifest-check.ts';
 import { type Outline, readFooter, readOutline } from './outline.ts';
 
-const CONTAINERS = ['pack', 'manifest', 'wal'] as const;
+const CONTAINERS = ['pack', 'manifest', 'wal', 'index'] as const;
 type Container = (typeof CONTAINERS)[number];
 
 /** Checks on the objects of one epoch in the store. */
@@ -65,6 +66,10 @@ export class StoredChecks implements ArchiveChecks {
       const wal = readHeader(this.#context, outline.head, key);
       if (wal.name !== object.name) throw damaged(key, `it holds ${wal.name}`);
       return { ...proof, wal };
+    }
+    if (kind === 'index') {
+      assertIndexed(this.#context, outline.fields, key);
+      return proof;
     }
     this.#assertOurs(object, outline);
     const { tableOffset, frames, tableSha256 } = footer;
@@ -133,6 +138,7 @@ export class StoredChecks implements ArchiveChecks {
       const number = chainNumber(this.#context.prefix, key);
       return number === undefined ? undefined : { kind: 'chain', name: String(number) };
     }
+    if (area === 'index' && parseIndexKey(rest) !== undefined) return { kind: 'index', name: `${label}/${last}` };
     return area === 'wal' ? walPlaceOf(key, rest) : undefined;
   }
 }

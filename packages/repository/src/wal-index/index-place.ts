@@ -1,4 +1,7 @@
-import { type Lsn, lsn, type TimelineId } from '@keyframe/contracts';
+import { formatLsn, type Lsn, lsn, type TimelineId } from '@keyframe/contracts';
+import type { EpochContext } from '../epoch-context.ts';
+import type { Fields } from '../format/sealed-json.ts';
+import { damaged } from '../objects/damage.ts';
 
 /** Consecutive segments of one timeline's files. */
 export interface IndexPlace {
@@ -26,4 +29,22 @@ export function parseIndexKey(key: string): IndexPlace | undefined {
     endLsn: lsn(BigInt(`0x${end}`)),
   };
   return place.startLsn < place.endLsn ? place : undefined;
+}
+
+/** Proves that the header of an object says what its key does. @throws {KeyframeError} CORRUPT */
+export function assertIndexed(
+  { repositoryId, cluster, epoch, prefix }: Pick<EpochContext, 'repositoryId' | 'cluster' | 'epoch' | 'prefix'>,
+  fields: Fields,
+  key: string,
+): void {
+  const place = parseIndexKey(key.slice(prefix.length));
+  const said = ['repository', 'cluster', 'startLsn', 'endLsn'].map((name) => fields.text(name));
+  const numbers = ['epoch', 'timeline'].map((name) => fields.integer(name));
+  const lsns = [place?.startLsn, place?.endLsn].map((each) => each && formatLsn(each));
+  const expected = [repositoryId, cluster, ...lsns, epoch.number, place?.timeline];
+  if ([...said, ...numbers].join(' ') === expected.join(' ')) return;
+  throw damaged(
+    key,
+    `it belongs elsewhere: to ${said[2]} to ${said[3]} of timeline ${numbers[1]} in cluster ${said[1]}, epoch ${numbers[0]}`,
+  );
 }

@@ -18,7 +18,7 @@ import {
   type DecodedSummary,
   encodeIndex,
 } from './index-codec.ts';
-import { indexKey, parseIndexKey } from './index-place.ts';
+import { assertIndexed, indexKey, parseIndexKey } from './index-place.ts';
 import type {
   OpenedWalIndex,
   SegmentSummary,
@@ -118,24 +118,22 @@ export class StoredWalIndex implements WalIndex {
       await this.#context.store.delete(keys.slice(start, start + BATCH), { signal });
   }
 
-  /** Proves all that does not depend on a frame. */
+  /** Proves every byte, and decodes the summary. */
   async #opened(bytes: Buffer, ref: WalIndexRef, signal: AbortSignal | undefined): Promise<OpenedIndex> {
-    const { key, timeline, startLsn, endLsn } = ref;
+    const { key, startLsn, endLsn } = ref;
     const footer = decodeFooter(bytes.subarray(Math.max(0, bytes.length - FOOTER_BYTES)), bytes.length, key);
     const headBytes = START_BYTES + decodeStart(bytes.subarray(0, START_BYTES), 'index', key);
     const head = bytes.subarray(0, headBytes);
     assertSha256(head, footer.headSha256, key, 'header');
     const fields = decodeHead(head, 'index', key);
-    const { repositoryId, cluster, epoch, keyring } = this.#context;
-    const place = ['repository', 'cluster', 'startLsn', 'endLsn'].map((name) => fields.text(name));
-    const numbers = ['epoch', 'timeline'].map((name) => fields.integer(name));
-    const said = [...place, ...numbers].join(' ');
-    const lsns = [startLsn, endLsn].map((each) => formatLsn(each));
-    const expected = [repositoryId, cluster, ...lsns, epoch.number, timeline].join(' ');
-    if (said !== expected) throw damaged(key, 'it belongs elsewhere');
+    assertIndexed(this.#context, fields, key);
+    const { keyring } = this.#context;
     const table = bytes.subarray(footer.tableOffset, footer.tailOffset);
     assertSha256(table, footer.tableSha256, key, 'frame table');
     const entries = decodeTable(table, headBytes, footer.tableOffset, key);
+    // All of them now: a copy of which one frame is wrong must neither serve nor be kept nearby.
+    for (const [number, { offset, storedBytes, sha256 }] of entries.entries())
+      assertSha256(bytes.subarray(offset, offset + storedBytes), sha256, key, `frame ${number}`);
     const encryption = encryptionOf(fields);
     if (encryption === undefined && !(await keyring.allowsPlain()))
       throw damaged(key, 'it is not encrypted, and the repository is from its beginning');
@@ -179,7 +177,6 @@ class Frames {
     const entry = entries[number];
     if (entry === undefined) throw damaged(key, `it has no frame ${number}`);
     const stored = bytes.subarray(entry.offset, entry.offset + entry.storedBytes);
-    assertSha256(stored, entry.sha256, key, `frame ${number}`);
     return this.#context.codecs.open(stored, { number, plainBytes: entry.plainBytes, cipher }, key);
   }
 }
