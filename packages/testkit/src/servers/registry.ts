@@ -4,11 +4,10 @@ import { minio } from './minio.ts';
 import { ministack, moto } from './moto.ts';
 import { versitygw } from './versitygw.ts';
 
-/** Servers that tests can need, by the name that `needs` takes. */
-const servers = { versitygw, minio, moto, ministack, garage } as const satisfies Record<string, Installation>;
-
 /** One of the servers that tests can need. */
-export type ServerName = keyof typeof servers;
+export type ServerName = 'versitygw' | 'minio' | 'moto' | 'ministack' | 'garage';
+
+const servers: Readonly<Record<ServerName, Installation>> = { versitygw, minio, moto, ministack, garage };
 
 /** How to have that server on this machine; `undefined` for a name that is no server's. */
 export function serverProbe(name: string): (() => Promise<string>) | undefined {
