@@ -20,8 +20,8 @@ export interface VersionsFacet {
   /** @throws {KeyframeError} NOT_FOUND, ACCESS_DENIED, UNAVAILABLE */
   get(key: string, version: string, options?: GetOptions): Promise<ByteStream>;
   /**
-   * Removes versions and markers for good. An absent one succeeds; a locked one is refused.
-   * @throws {KeyframeError} ACCESS_DENIED, UNAVAILABLE
+   * Removes versions and markers for good. An absent one succeeds. Where some are refused the others are removed, and the call rejects.
+   * @throws {KeyframeError} ACCESS_DENIED, with the detail `locked: true` where a lock is all that refuses; UNAVAILABLE
    */
   delete(
     versions: ReadonlyArray<{ readonly key: string; readonly version: string }>,

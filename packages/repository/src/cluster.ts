@@ -3,6 +3,7 @@ import type { ArchiveChecks } from './checks/checks.ts';
 import type { BackupCatalogue } from './backup/catalogue.ts';
 import type { KnownDamage } from './damage/known-damage.ts';
 import type { Retention } from './retention/retention.ts';
+import type { ObjectLocks } from './retention/object-locks.ts';
 import type { SignedChain } from './signing/signing.ts';
 import type { WalArchive } from './wal/wal-archive.ts';
 import type { WalIndex } from './wal-index/wal-index.ts';
@@ -52,6 +53,8 @@ export interface EpochArchive {
   /** What passes over its WAL told. */
   readonly index: WalIndex;
   readonly backups: BackupCatalogue;
+  /** Locks on its objects, where the store locks any. */
+  readonly locks: ObjectLocks | undefined;
   /** Who wrote what, and that nothing of it is missing: signed. */
   readonly chain: SignedChain;
   /** Proves what lies in the store, object by object. */

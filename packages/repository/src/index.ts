@@ -69,6 +69,8 @@ export type { LostBackup, RebuildVerdict } from './retention/rebuild.ts';
 export type { Retention } from './retention/retention.ts';
 export type { EpochSurvey, LabelSurvey, LeaseView, Removal, TimelineSurvey, WalCompanion } from './retention/survey.ts';
 export type { Tombstone, TombstoneState, WalTombstone } from './retention/tombstone.ts';
+export { isLockedWhenWritten, isReadByVersion, type KeyKind, kindOfKey } from './kind-of-key.ts';
+export type { ExtendedLocks, ObjectLocks } from './retention/object-locks.ts';
 export type { PackName } from './retention/tombstones.ts';
 export { newSigningKey } from './signing/keys.ts';
 export type {
@@ -92,7 +94,7 @@ export {
 } from './translate/translate.ts';
 export type { RepositoryTuning } from './tuning.ts';
 export { parseWalPart, walPartName, type WalPartName } from './wal/part-name.ts';
-export type { WalArchive, WalFacts, WalFile, WalObjectHeader, WalPart } from './wal/wal-archive.ts';
+export type { WalArchive, WalFacts, WalFile, WalObjectHeader, WalPart, WalReader } from './wal/wal-archive.ts';
 export { parseWalInventory, type SegmentRange, type StreamedSegment, type WalInventory } from './wal/wal-inventory.ts';
 export type {
   OpenedWalIndex,

@@ -11,6 +11,7 @@ import { createOnly } from './objects/put-once.ts';
 import { readSealed } from './objects/with-copies.ts';
 import type { Retention } from './retention/retention.ts';
 import { createRetention } from './retention/stored-retention.ts';
+import { objectLocks } from './retention/object-locks.ts';
 import { StoredChain } from './signing/stored-chain.ts';
 import { StoredWal } from './wal/stored-wal.ts';
 import { StoredWalIndex } from './wal-index/stored-wal-index.ts';
@@ -165,12 +166,14 @@ export class StoredCluster implements ClusterHistory {
     const context = this.#context(common, epoch);
     const wal = new StoredWal(context);
     const chain = new StoredChain(context, wal);
+    const backups = new StoredCatalogue(context);
     return {
       cluster: this.name,
       epoch,
       wal,
       index: new StoredWalIndex(context),
-      backups: new StoredCatalogue(context),
+      backups,
+      locks: objectLocks(context, backups),
       chain,
       checks: new StoredChecks(context),
     };

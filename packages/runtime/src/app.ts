@@ -9,6 +9,8 @@ export interface App {
   readonly clusterName: string;
   readonly cluster: ClusterConfiguration;
   readonly repositoryName: string;
+  /** How long what a backup needs is locked; `undefined`: nothing is. */
+  readonly immutableMs: number | undefined;
   readonly repository: Repository;
   /** The repository's store with the engine's retries; several stores are one here. */
   readonly store: Store;

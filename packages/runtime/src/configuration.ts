@@ -64,6 +64,8 @@ export interface RepositoryConfiguration {
   readonly encrypt: readonly (ConfiguredAdapter<'encryptor'> & { readonly kind: string })[];
   /** What a host that writes and cannot read has instead of a private key. */
   readonly indexKey: Secret | undefined;
+  /** How long nobody can remove or replace what a backup needs, milliseconds; undefined: nothing is locked. */
+  readonly immutableMs: number | undefined;
   /** What is kept; undefined: nothing expires. */
   readonly retention: RetentionConfiguration | undefined;
   readonly signing: {

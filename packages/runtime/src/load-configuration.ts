@@ -95,7 +95,7 @@ function build(
     return placed.adapter as ConfiguredAdapter<'store' & 'compressor' & 'encryptor'>;
   };
   const repositories = Object.entries(raw.repositories).map(
-    ([name, { stores, quorum, lead, signing, retention, encrypt = [], indexKey }]): [
+    ([name, { stores, quorum, lead, signing, retention, encrypt = [], indexKey, immutable }]): [
       string,
       RepositoryConfiguration,
     ] => [
@@ -113,6 +113,7 @@ function build(
           return { ...adapter, kind: adapter.pluginName.replace(/^(?:keyframe-)?encrypt-/, '') };
         }),
         indexKey: indexKey === undefined ? undefined : new Secret(indexKey),
+        immutableMs: immutable,
         retention,
         signing: {
           key: signing?.key === undefined ? undefined : new Secret(signing.key),

@@ -60,6 +60,7 @@ export function openApp(configuration: Configuration, options: OpenOptions): App
     clusterName: cluster.name,
     cluster,
     repositoryName: configured.name,
+    immutableMs: configured.immutableMs,
     log: options.log,
     stateDirectory,
     get repository() {
@@ -153,8 +154,8 @@ function makeStores({ configured: { stores }, host }: Cradle): NamedStore[] {
 }
 
 function partsOf(cradle: Cradle): Omit<Parameters<typeof openStore>[0], 'stateDirectory'> {
-  const { configured, rawStores, log, repositoryOver } = cradle;
-  return { configured, rawStores, log, repositoryOver };
+  const { configured, rawStores, log, repositoryOver, host } = cradle;
+  return { configured, rawStores, log, repositoryOver, now: host.now };
 }
 
 function signingOf({ signing }: RepositoryConfiguration, stateDirectory: string, log: Log): SigningContext {

@@ -1,7 +1,7 @@
 /** The store of a repository: one, or several as one. @packageDocumentation */
 import path from 'node:path';
 import { KeyframeError, type Log, type Store } from '@keyframe/contracts';
-import { DEFAULT_RETRY, retrying } from '@keyframe/engine/store';
+import { DEFAULT_RETRY, immutable, lockOf, retrying } from '@keyframe/engine/store';
 import {
   type MirroredStore,
   mirroredStore,
@@ -25,6 +25,7 @@ interface Parts {
   readonly configured: RepositoryConfiguration;
   readonly rawStores: readonly NamedStore[];
   readonly log: Log;
+  readonly now: () => Date;
   readonly stateDirectory: string;
   /** What a store holds when it is looked at alone. */
   readonly repositoryOver: (store: Store) => Repository;
@@ -35,10 +36,16 @@ export function openStore(
   parts: Parts,
   choice: StoreChoice,
 ): { readonly store: Store; readonly mirror?: MirroredStore } {
-  const { configured, rawStores, log, stateDirectory, repositoryOver } = parts;
+  const { configured, rawStores, log, now, stateDirectory, repositoryOver } = parts;
   const without = choice.withoutStores ?? [];
   assertKnown(without, configured);
-  const stores = rawStores.map(({ name, store }) => ({ name, store: withRetries(name, store, log) }));
+  const { immutableMs } = configured;
+  const stores = rawStores.map(({ name, store: raw }) => {
+    const store = withRetries(name, raw, log);
+    // Mirrors may be of kinds that cannot lock: `doctor` tells which.
+    const locks = immutableMs !== undefined && (raw.retention !== undefined || rawStores.length === 1);
+    return { name, store: locks ? immutable(store, { lockMs: lockOf(immutableMs), now }) : store };
+  });
   const [only] = stores;
   if (only !== undefined && stores.length === 1) return { store: only.store };
   const mirror = mirroredStore({

@@ -43,6 +43,7 @@ export interface RawRepository {
   readonly compress: Slot;
   readonly encrypt?: readonly Slot[] | undefined;
   readonly indexKey?: string | undefined;
+  readonly immutable?: number | undefined;
   readonly retention?: RetentionConfiguration | undefined;
   readonly signing?: { readonly key?: string | undefined; readonly trusted: readonly string[] } | undefined;
 }
@@ -189,6 +190,14 @@ const repository = z.strictObject({
     .min(1)
     .optional()
     .describe('For a host that writes and cannot read, from `keyframe key export-index`: "${file:/path}".'),
+  immutable: unit(
+    parseDuration,
+    'duration',
+    DURATION_PATTERN,
+    'How long nobody, Keyframe included, can remove or replace what a backup needs, e.g. 30d: the stores lock it. Default: nothing is locked.',
+  )
+    .refine((ms) => ms >= 60_000, { error: 'must be at least 1m' })
+    .optional(),
   retention: retention.optional().describe('What `keyframe expire` keeps. Without it nothing expires.'),
   signing: signing.optional().describe('Who signs what is written, and whose signatures are believed.'),
 });

@@ -119,6 +119,7 @@ With data checksums on, every page that is read is verified. One that is damaged
           now: app.host.now,
           walTimeoutMs: app.cluster.walTimeoutMs,
           archiving: expectedArchiving(app),
+          immutableMs: app.immutableMs,
           tool: `keyframe ${VERSION}`,
         },
         {

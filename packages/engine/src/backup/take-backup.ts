@@ -38,6 +38,8 @@ export interface BackupContext {
   readonly walTimeoutMs: number;
   /** What archive_command should be, to tell one that delivers elsewhere. */
   readonly archiving?: ArchiveExpectation | undefined;
+  /** How long what a backup needs stays locked from its end on, milliseconds. Default: nothing is locked. */
+  readonly immutableMs?: number | undefined;
   /** Name and version of the program, kept in the backup. */
   readonly tool: string;
 }

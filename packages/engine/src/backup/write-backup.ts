@@ -20,6 +20,7 @@ import { Copy } from './copy.ts';
 import type { DamagedPages } from './damaged-pages.ts';
 import { readLocal } from './local-reader.ts';
 import { nameRelations } from './name-relations.ts';
+import { lockBackup } from './lock-backup.ts';
 import { signHistory } from './sign-history.ts';
 import { localPageReader, serverPageReader } from './page-reader.ts';
 import type { ReadBackup, ReadCluster } from './reader.ts';
@@ -64,6 +65,7 @@ export async function writeBackup(attempt: Attempt, options: BackupOptions): Pro
     throw error;
   });
   await signHistory(archive, options);
+  await lockBackup(context, archive, record, options);
   return record;
 }
 

@@ -271,8 +271,15 @@ class Expiry {
       return nowMs - Date.parse(markedAt) >= graceMs && (graceMs === 0 || storeMs - writtenAt.getTime() >= graceMs);
     };
     const marked = tombstones.backups.filter(({ phase }) => phase === 'marked');
-    const due = marked.filter(isDue);
+    const due: Tombstone[] = [];
+    for (const each of marked.filter(isDue)) if (!(await this.#isLocked(each))) due.push(each);
     return { due: { backups: due, wal: tombstones.wal.filter(isDue) }, waiting: marked };
+  }
+
+  async #isLocked({ epoch, label, packs }: Tombstone): Promise<boolean> {
+    if (this.#policy.lockedMs === undefined) return false;
+    const { locks } = await this.#context.history.at(epoch, this.#options);
+    return (await locks?.until(label, packs, this.#options)) !== undefined;
   }
 
   async #writtenAt({ backups, wal }: TombstoneState): Promise<ReadonlyMap<number, Date | undefined>> {

@@ -7,7 +7,7 @@ import { withPacks, withRange } from './next-tombstones.ts';
 import { type Evaluation, finalNames } from './plan-expiry.ts';
 import type { RetentionPolicy } from './policy.ts';
 import { intersection } from './segment-ranges.ts';
-import { companionsOf, type WalGoing, walGoing } from './wal-going.ts';
+import { companionsOf, lockedAfter, type WalGoing, walGoing } from './wal-going.ts';
 import { linesOf, type WalNeed } from './wal-line.ts';
 
 /** Tombstones whose time has come. */
@@ -86,6 +86,7 @@ function dueWal(due: readonly WalTombstone[], leaving: ReadonlySet<string>, cont
     .flatMap(({ each, backup }) => linesOf(each, backup).map((history): WalNeed => wholeLine(each, history, backup)));
   const free = walGoing(facts, [...evaluation.walNeeds, ...revocable], {
     youngerThanMs: now.getTime() - policy.graceMs,
+    lockedAfterMs: lockedAfter(policy, now),
     mayFinish: (unfinished) => !leaving.has(nameOf(unfinished)),
   });
   return free.flatMap((range) => {

@@ -61,6 +61,7 @@ export function decideKeeping(
   const keeping = new KeepingBuilder();
   const restorable = candidates.filter((each) => each.restorable);
   keepWindow(keeping, facts, candidates, policy, now.getTime());
+  keepLocked(keeping, candidates, policy, now.getTime());
   for (const each of lastOf(restorable, policy.count)) keeping.all(each, `one of the last ${policy.count}`);
   const fulls = restorable.filter(({ backup }) => backup.type === 'full');
   for (const each of lastOf(fulls, policy.minFull)) keeping.all(each, `one of the last ${policy.minFull} full backups`);
@@ -102,6 +103,18 @@ function keepWindow(
     const anchor = of.findLast((each) => each.restorable && stoppedMs(each) < cutoff - CLOCK_MARGIN_MS);
     if (anchor !== undefined) keeping.all(anchor, `first moments of the window on timeline ${history.timeline}`);
   }
+}
+
+/** What cannot be removed yet is not hidden either. */
+function keepLocked(
+  keeping: KeepingBuilder,
+  candidates: readonly Candidate[],
+  { lockedMs }: RetentionPolicy,
+  nowMs: number,
+): void {
+  if (lockedMs === undefined) return;
+  for (const each of candidates)
+    if (stoppedMs(each) >= nowMs - lockedMs - CLOCK_MARGIN_MS) keeping.all(each, 'locked by the store');
 }
 
 interface Line {

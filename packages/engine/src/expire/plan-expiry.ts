@@ -9,7 +9,7 @@ import { packNeeds, type PackNeeds, unneeded } from './pack-needs.ts';
 import type { RetentionPolicy } from './policy.ts';
 import { type RecoverableRange, recoverableRanges } from './recoverable.ts';
 import type { WalNeed } from './wal-line.ts';
-import { companionsOf, type WalGoing, walGoing, withoutWal } from './wal-going.ts';
+import { companionsOf, lockedAfter, type WalGoing, walGoing, withoutWal } from './wal-going.ts';
 
 /** What goes of one label: a backup, the remains of an unfinished one, or packs that outlived theirs. */
 export interface GoingLabel {
@@ -84,6 +84,7 @@ export function evaluate(facts: ExpiryFacts, policy: RetentionPolicy, now: Date)
   );
   const shelter = {
     youngerThanMs: now.getTime() - policy.graceMs,
+    lockedAfterMs: lockedAfter(policy, now),
     mayFinish: (each: UnfinishedFact | { epoch: number; label: string }) => sparedNames.has(nameOf(each)),
   };
   const wal = walGoing(facts, keeping.needs, shelter);

@@ -13,6 +13,8 @@ export interface RetentionPolicy {
   readonly minFull?: number | undefined;
   /** How long what is expired can be brought back before it is removed, milliseconds. */
   readonly graceMs: number;
+  /** How long objects are locked after they were written, milliseconds: what cannot go stays and counts. Default: nothing is locked. */
+  readonly lockedMs?: number | undefined;
   /** `all` keeps WAL after the backups of daily to yearly, too: every moment since the oldest of them. */
   readonly wal: 'window' | 'all';
 }

@@ -1,6 +1,7 @@
 import type { TimelineId } from '@keyframe/contracts';
 import type { TimelineSurvey } from '@keyframe/repository';
 import type { EpochFacts, ExpiryFacts } from './facts.ts';
+import type { RetentionPolicy } from './policy.ts';
 import { difference, intersection, type NumberRange, rangesOf, union } from './segment-ranges.ts';
 import { neededSegments, type WalNeed } from './wal-line.ts';
 
@@ -13,13 +14,23 @@ export interface WalGoing extends NumberRange {
   readonly segmentSizeBytes: number;
 }
 
+/** A backup history file is archived after the segment it goes with, and clocks differ. */
+const LOCK_MARGIN_MS = 86_400_000;
+
 /** A running backup's WAL was archived after it began; a standby's may begin at an older restart point. */
 const BEFORE_BACKUP_MS = 86_400_000;
+
+/** When WAL of today is locked until that time, what was archived before is not locked any more. */
+export function lockedAfter({ lockedMs }: RetentionPolicy, now: Date): number | undefined {
+  return lockedMs === undefined ? undefined : now.getTime() - lockedMs - LOCK_MARGIN_MS;
+}
 
 /** What protects WAL beside the needs of backups. */
 export interface WalShelter {
   /** Where nothing of a timeline is kept, WAL archived later than this is left alone; milliseconds since 1970. */
   readonly youngerThanMs: number;
+  /** WAL archived later than this is locked; milliseconds since 1970. Default: none is. */
+  readonly lockedAfterMs?: number | undefined;
   /** Unfinished backups that may still become published ones. */
   readonly mayFinish: (unfinished: { readonly epoch: number; readonly label: string }) => boolean;
 }
@@ -36,7 +47,8 @@ export function walGoing(facts: ExpiryFacts, needs: readonly WalNeed[], shelter:
       // Without its history file nobody can say what a timeline's WAL belongs to.
       if (!each.histories.some((history) => history.timeline === timeline)) return [];
       // A timeline on which nothing is kept may be waiting for its first backup.
-      const floorMs = needed.has(timeline) ? begunMs : Math.min(begunMs, shelter.youngerThanMs);
+      const unlockedMs = Math.min(begunMs, shelter.lockedAfterMs ?? Infinity);
+      const floorMs = needed.has(timeline) ? unlockedMs : Math.min(unlockedMs, shelter.youngerThanMs);
       const old = survey.numbers.filter((_, at) => (survey.modifiedMs[at] ?? Infinity) < floorMs);
       const going = difference(rangesOf(old), needed.get(timeline) ?? []);
       return splitAtGaps(going, survey).map((range) => measured(each, timeline, range, survey));

@@ -1,4 +1,5 @@
 import type { Store } from '@keyframe/contracts';
+import { deleteUnlocked } from '../objects/delete-unlocked.ts';
 import type { EpochContext } from '../epoch-context.ts';
 
 /** Whether a backup that was not finished stored so much that its packs are left for the next one. */
@@ -27,9 +28,6 @@ async function removeBackup(store: Store, prefix: string, signal: AbortSignal | 
   const keys: string[] = [];
   for await (const { key } of store.list(prefix, { signal })) keys.push(key);
   const intent = `${prefix}intent`;
-  await store.delete(
-    keys.filter((key) => key !== intent),
-    { signal },
-  );
-  await store.delete([intent], { signal });
+  const others = keys.filter((key) => key !== intent);
+  if (await deleteUnlocked(store, others, { signal })) await store.delete([intent], { signal });
 }

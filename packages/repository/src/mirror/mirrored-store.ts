@@ -2,6 +2,7 @@
 import {
   type Abortable,
   assertObjectKey,
+  ignoring,
   KeyframeError,
   type ObjectInfo,
   type PutOptions,
@@ -93,6 +94,7 @@ export function mirroredStore(options: MirrorOptions): MirroredStore {
   return {
     capabilities: commonCapabilities(mirror),
     copies: copiesOf(mirror, catchUp),
+    ...retentionOf(stores),
     members: stores,
     rule,
     put: (key, source, how) => put(mirror, catchUp, { key, source, how: how ?? {} }),
@@ -203,14 +205,34 @@ async function remove(mirror: Mirror, keys: readonly string[], signal: AbortSign
   );
 }
 
+/** Locks of the stores that have them. An object is locked as long as any store locks it. */
+function retentionOf(stores: readonly NamedStore[]): Pick<Store, 'retention'> {
+  const facets = stores.flatMap(({ store }) => store.retention ?? []);
+  if (facets.length === 0) return {};
+  return {
+    retention: {
+      enabled: async (options) => (await Promise.all(facets.map((each) => each.enabled(options)))).every(Boolean),
+      until: async (key, options) => {
+        const ends = await Promise.all(facets.map((each) => each.until(key, options).catch(ignoring('NOT_FOUND'))));
+        const last = Math.max(...ends.map((end) => end?.getTime() ?? 0));
+        return last === 0 ? undefined : new Date(last);
+      },
+      extend: async (key, until, options) => {
+        await Promise.all(facets.map((each) => each.extend(key, until, options).catch(ignoring('NOT_FOUND'))));
+      },
+    },
+  };
+}
+
 function copiesOf(mirror: Mirror, catchUp: CatchUp): NonNullable<Store['copies']> {
   const views = new WeakMap<Store, Member>();
   return {
     of: (key) =>
-      mirror.readable(key).map((member) => {
+      mirror.readable(key).flatMap((member) => {
         const view = viewOf(member);
         views.set(view, member);
-        return view;
+        // Beyond what it shows first, a store may keep older versions.
+        return [view, ...(member.store.copies?.of(key).slice(1) ?? [])];
       }),
     distrust: (key, view) => {
       const member = views.get(view);

@@ -1,5 +1,6 @@
 import { type Abortable, parseWalFileName, type Store } from '@keyframe/contracts';
 import { archivePrefix, packName, walKey } from '../keys.ts';
+import { deleteUnlocked } from '../objects/delete-unlocked.ts';
 import { partKeyOf } from '../wal/streamed-wal.ts';
 import type { Removal } from './survey.ts';
 
@@ -33,7 +34,8 @@ export async function removeObjects(
   await removeAll(store, walKeys, options);
 }
 
+/** What a lock keeps for now is found again by a later expiry. */
 async function removeAll(store: Store, keys: readonly string[], options: Abortable): Promise<void> {
   for (let start = 0; start < keys.length; start += BATCH)
-    await store.delete(keys.slice(start, start + BATCH), options);
+    await deleteUnlocked(store, keys.slice(start, start + BATCH), options);
 }
