@@ -14,3 +14,5 @@ export { startVersitygw } from './servers/versitygw.ts';
 export { MINIO_KEY, startMinio } from './servers/minio.ts';
 export { startMinistack, startMoto } from './servers/moto.ts';
 export { startGarage } from './servers/garage.ts';
+export { AZURITE_ACCOUNT, type AzureServer, startAzurite } from './servers/azurite.ts';
+export { type GcsServer, startFakeGcs } from './servers/fake-gcs.ts';

@@ -1,13 +1,23 @@
+import { azurite } from './azurite.ts';
 import { ensureServer, type Installation } from './install.ts';
+import { fakeGcs } from './fake-gcs.ts';
 import { garage } from './garage.ts';
 import { minio } from './minio.ts';
 import { ministack, moto } from './moto.ts';
 import { versitygw } from './versitygw.ts';
 
 /** One of the servers that tests can need. */
-export type ServerName = 'versitygw' | 'minio' | 'moto' | 'ministack' | 'garage';
+export type ServerName = 'versitygw' | 'minio' | 'moto' | 'ministack' | 'garage' | 'fake-gcs' | 'azurite';
 
-const servers: Readonly<Record<ServerName, Installation>> = { versitygw, minio, moto, ministack, garage };
+const servers: Readonly<Record<ServerName, Installation>> = {
+  versitygw,
+  minio,
+  moto,
+  ministack,
+  garage,
+  'fake-gcs': fakeGcs,
+  azurite,
+};
 
 /** How to have that server on this machine; `undefined` for a name that is no server's. */
 export function serverProbe(name: string): (() => Promise<string>) | undefined {
