@@ -4,6 +4,7 @@ import type { ConfiguredAdapter } from './configuration.ts';
 import { type AnyPlugin, loadPlugin, type PluginSources } from './plugins.ts';
 import type { KeyPath } from './problems.ts';
 import { isMap } from './schema.ts';
+import { STORE_KEYS } from './store-slots.ts';
 import { describeIssue, type DraftProblem } from './shape.ts';
 
 type Kind = keyof AdapterKinds;
@@ -54,7 +55,7 @@ export async function loadAdapters(
   const adapters: PlacedAdapter[] = [];
   for (const { path, kind, slot } of slotsOf(data)) {
     const { use, ...given } = slot;
-    const options = kind === 'store' ? withoutName(given) : given;
+    const options = kind === 'store' ? pluginOptions(given) : given;
     // The shape check has already said that the name is missing.
     if (use === undefined || use === '') continue;
     const result = await loadPlugin(use, kind, file, sources);
@@ -80,9 +81,9 @@ export async function loadAdapters(
   return { problems, adapters };
 }
 
-/** What a store is called is the repository's affair, not the plugin's. */
-function withoutName(slot: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(slot).filter(([key]) => key !== 'name'));
+/** What can be said of every store is the repository's affair, not the plugin's. */
+function pluginOptions(slot: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(slot).filter(([key]) => !STORE_KEYS.includes(key)));
 }
 
 function optionNames({ jsonSchema }: AnyPlugin): string[] {

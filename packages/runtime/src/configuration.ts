@@ -1,4 +1,5 @@
 import type { AdapterKinds, Host, Secret } from '@keyframe/contracts';
+import type { StorageClasses } from '@keyframe/engine/store';
 import type { WriteRule } from '@keyframe/repository';
 import type { Codec } from './codecs.ts';
 import type { ExposedFile } from './exposed-files.ts';
@@ -50,6 +51,10 @@ export interface ConfiguredAdapter<Kind extends keyof AdapterKinds> {
 /** A store and the name it goes by in this repository. */
 export interface ConfiguredStore extends ConfiguredAdapter<'store'> {
   readonly name: string;
+  /** Storage class of new objects by what they hold. */
+  readonly classes: StorageClasses | undefined;
+  /** What no backup younger than that needs goes to an archive class. */
+  readonly archive: { readonly afterMs: number; readonly storageClass: string } | undefined;
 }
 
 /** Where the history of clusters is kept. */

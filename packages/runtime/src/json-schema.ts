@@ -32,7 +32,8 @@ export async function configurationJsonSchema(
   repositories['propertyNames'] = { pattern: NAME.source };
   const properties = within(repositories, 'additionalProperties', 'properties');
   const stores = within(properties, 'stores');
-  stores['items'] = await slotSchema('store', known.store ?? [], from, sources);
+  const { use: _, ...common } = within(stores, 'items', 'properties');
+  stores['items'] = await slotSchema('store', known.store ?? [], from, sources, { name: STORE_NAME, ...common });
   stores['minItems'] = 1;
   const { description, default: byDefault } = within(properties, 'compress');
   const slot = await slotSchema('compressor', known.compressor ?? [], from, sources);
@@ -63,14 +64,14 @@ async function slotSchema(
   known: readonly string[],
   from: string,
   sources: PluginSources,
+  common: Json = {},
 ): Promise<Json> {
   const branches = await Promise.all(
     known.map(async (use): Promise<Json[]> => {
       const result = await loadPlugin(use, kind, from, sources);
       if (!('plugin' in result) || result.plugin.jsonSchema === undefined) return [];
       const { $schema: _, ...options } = result.plugin.jsonSchema() as Json;
-      const named = kind === 'store' ? { name: STORE_NAME } : {};
-      const properties = { use: { const: use }, ...named, ...within(options, 'properties') };
+      const properties = { use: { const: use }, ...common, ...within(options, 'properties') };
       // oxlint-disable-next-line unicorn/no-thenable -- JSON Schema's own word
       return [{ if: { properties: { use: { const: use } } }, then: { ...options, properties } }];
     }),

@@ -105,6 +105,8 @@ function build(
         stores: stores.map((slot, index) => ({
           ...at('repositories', name, 'stores', index),
           name: storeName(slot, index),
+          classes: slot.classes,
+          archive: slot.archive && { afterMs: slot.archive.after, storageClass: slot.archive.class },
         })),
         writeRule: { quorum: quorum ?? defaultQuorum(stores.length, lead), lead },
         compress: at('repositories', name, 'compress'),

@@ -1,7 +1,7 @@
 /** The store of a repository: one, or several as one. @packageDocumentation */
 import path from 'node:path';
 import { KeyframeError, type Log, type Store } from '@keyframe/contracts';
-import { DEFAULT_RETRY, immutable, lockOf, retrying } from '@keyframe/engine/store';
+import { classed, DEFAULT_RETRY, immutable, lockOf, retrying } from '@keyframe/engine/store';
 import {
   type MirroredStore,
   mirroredStore,
@@ -41,7 +41,9 @@ export function openStore(
   assertKnown(without, configured);
   const { immutableMs } = configured;
   const stores = rawStores.map(({ name, store: raw }) => {
-    const store = withRetries(name, raw, log);
+    const tried = withRetries(name, raw, log);
+    const classes = configured.stores.find((each) => each.name === name)?.classes;
+    const store = classes === undefined ? tried : classed(tried, classes);
     // Mirrors may be of kinds that cannot lock: `doctor` tells which.
     const locks = immutableMs !== undefined && (raw.retention !== undefined || rawStores.length === 1);
     return { name, store: locks ? immutable(store, { lockMs: lockOf(immutableMs), now }) : store };

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { KeyPath } from './problems.ts';
 import { maskUrl } from './redaction.ts';
 import { type RetentionConfiguration, RETENTION_KEYS, retentionSchema } from './retention-schema.ts';
+import type { StorageClasses } from '@keyframe/engine/store';
 import { DURATION_PATTERN, parseDuration, parseSize, SIZE_PATTERN } from './units.ts';
 
 /** What stands in a slot for an adapter. `use` is a name, or in JavaScript the plugin object itself. */
@@ -36,8 +37,14 @@ export interface RawReceive {
   readonly synchronous: boolean;
 }
 
+/** What can be said of every store, whatever its kind. */
+export interface RawStore extends Slot {
+  readonly classes?: StorageClasses | undefined;
+  readonly archive?: { readonly after: number; readonly class: string } | undefined;
+}
+
 export interface RawRepository {
-  readonly stores: readonly Slot[];
+  readonly stores: readonly RawStore[];
   readonly quorum?: number | undefined;
   readonly lead?: string | undefined;
   readonly compress: Slot;
@@ -157,6 +164,30 @@ const slot = z.looseObject({
   }),
 });
 
+const storageClass = z.string().min(1);
+
+/** Options of a store that are not its plugin's: {@link STORE_KEYS}. */
+const store = slot.extend({
+  classes: z
+    .strictObject({ packs: storageClass.optional(), manifests: storageClass.optional(), wal: storageClass.optional() })
+    .optional()
+    .describe('Storage class of new objects by what they hold, in words of the store, e.g. { packs: STANDARD_IA }.'),
+  archive: z
+    .strictObject({
+      after: unit(
+        parseDuration,
+        'duration',
+        DURATION_PATTERN,
+        'How young a backup must be to keep all it needs readable at once, e.g. 90d.',
+      ),
+      class: storageClass.describe('Storage class of what only older backups need, e.g. GLACIER.'),
+    })
+    .optional()
+    .describe(
+      'Moves what no young backup needs to an archive class: `keyframe lifecycle apply`. Default: nothing moves.',
+    ),
+});
+
 const publicKey = z.string().regex(/^ed25519:[A-Za-z0-9+/]{43}=$/, { error: 'is no public key' });
 
 const signing = z.strictObject({
@@ -172,7 +203,7 @@ const signing = z.strictObject({
 });
 
 const repository = z.strictObject({
-  stores: z.array(slot).describe('Where the objects are kept: each of them holds everything.'),
+  stores: z.array(store).describe('Where the objects are kept: each of them holds everything.'),
   quorum: z
     .int()
     .min(1)

@@ -2,6 +2,9 @@
 import { isMap, NAME, NAME_RULE } from './schema.ts';
 import type { DraftProblem } from './shape.ts';
 
+/** Options of a store that the repository reads; the rest are its plugin's. */
+export const STORE_KEYS: readonly string[] = ['name', 'classes', 'archive'];
+
 /** What a store is called: its `name`, else what `use` says where that is a plain word, else its place. */
 export function storeName(slot: unknown, index: number): string {
   const { name, use } = isMap(slot) ? slot : { name: undefined, use: slot };

@@ -6,7 +6,9 @@ const MARKS = { ok: 'good', warn: 'warning', fail: 'bad', skipped: 'dim' } as co
 export const command: Command = defineCommand({
   name: 'doctor',
   summary: 'Check every prerequisite of backup and recovery, and say how to meet it',
-  description: `Asks the server over both kinds of connection, looks at archive_command and its files, and writes, reads and removes a small object in the repository. Changes nothing else.
+  description: `Asks the server over both kinds of connection, looks at archive_command and its files, and writes, reads and removes a small object in every store of the repository. Changes nothing else.
+
+Of stores that can tell it says whether locks hold, whether objects are encrypted as the config file asks, whether rules of the bucket could take what backups need, and whether all copies lie in one place.
 
 On the server's own machine it sees more: whether archive_command can run, and how long pg_wal would last if archiving stopped.`,
   examples: [
@@ -34,6 +36,7 @@ On the server's own machine it sees more: whether archive_command can run, and h
           stores: app.rawStores.map((each) => ({ ...each, repository: app.repositoryOver(each.store) })),
           rule: mirror.rule,
         },
+        storage: { stores: app.rawStores, immutableMs: app.immutableMs, now: app.host.now },
         clusterName: app.clusterName,
         expected: expectedArchiving(app),
         exposed: app.configuration.exposed,

@@ -23,6 +23,7 @@ import type {
   StoreProbe,
 } from './evidence.ts';
 import { probeStore } from './probe-store.ts';
+import type { StorageContext } from '../storage/examine-stores.ts';
 
 /** What is examined, and against which expectation. */
 export interface GatherContext {
@@ -38,6 +39,8 @@ export interface GatherContext {
         readonly rule: WriteRule;
       }
     | undefined;
+  /** What the stores do with objects is looked at, too. */
+  readonly storage?: StorageContext | undefined;
   readonly clusterName: string;
   readonly expected: ArchiveExpectation;
   /** What the configuration knows of its files. */
