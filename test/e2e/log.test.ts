@@ -10,6 +10,8 @@ describe.each(postgresMajors([18]))('PostgreSQL %i', (major) => {
     await using site = await Site.create(major, { settings: { wal_level: random.pick(['replica', 'logical']) } });
     const size = { sessions: 3, transactions: 30, restores: 1 };
     expect(await checkHistory(site, random, size)).toMatchObject({ wrong: [], transactions: 90 });
+    // What the index says of all that is what reading the WAL once more says.
+    expect(await site.report(['wal', 'verify', '--deep'])).toMatchObject({ findings: [], coverage: { remembered: 0 } });
   });
 });
 

@@ -6,8 +6,14 @@ export const command: Command = defineCommand({
   summary: 'Read archived WAL once and remember what its transactions did, for log and plan',
   description: `Reads every archived segment that is not indexed yet, checks the CRC of each record, and stores in the repository what the segments tell: transactions with their times, rows per table, dropped and truncated tables, names. \`keyframe log\` and \`keyframe plan\` read that, and index by themselves what is missing; run this from cron so that they need not.
 
-It reads the content of WAL, so an encrypted repository must be readable from here. Stopped at any moment, it goes on there the next time.`,
-  examples: [{ run: 'keyframe wal index' }, { run: 'keyframe wal index --timeline 2' }],
+It reads the content of WAL, so an encrypted repository must be readable from here. Stopped at any moment, it goes on there the next time.
+
+An object of the index that is damaged is made anew when it is met. With --anew all of them are, whatever they say: that is what \`keyframe verify\` asks for when it finds that one tells something else than the WAL does.`,
+  examples: [
+    { run: 'keyframe wal index' },
+    { run: 'keyframe wal index --timeline 2' },
+    { run: 'keyframe wal index --anew' },
+  ],
   positionals: [],
   options: {
     timeline: {
@@ -17,6 +23,7 @@ It reads the content of WAL, so an encrypted repository must be readable from he
       description: 'only this timeline (default: all)',
       minimum: 1,
     },
+    anew: { flag: '--anew', kind: 'boolean', description: 'remove what is indexed first, and read all WAL again' },
   },
   exits: { 0: 'all that is archived is indexed', 4: 'WAL is damaged; the rest is indexed', ...FAULT_EXITS },
   async run({ openApp, options, signal, progress, log }) {
@@ -29,11 +36,17 @@ It reads the content of WAL, so an encrypted repository must be readable from he
     const shown = showEvents(progress, log);
     const started = performance.now();
     try {
+      if (options.anew) {
+        const refs = await archive.index.list({ signal });
+        const going = refs.filter(({ timeline }) => options.timeline === undefined || timeline === options.timeline);
+        await archive.index.remove(going, { signal });
+      }
       const report = await indexWal(archive, {
         signal,
         timeline: options.timeline,
         trackers: trackersOf(archive, { signal }),
         cache,
+        onDamage: ({ message }) => log.warn(`${message}; it is made anew from the WAL`),
         onProgress: ({ segments, total, name }) =>
           shown.onEvent({ kind: 'index', segment: name, done: segments, total }),
       });

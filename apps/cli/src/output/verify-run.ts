@@ -107,10 +107,7 @@ export function renderVerify(report: VerifyRun, out: TextOutput): void {
     ],
     [
       'looked at',
-      `${counted(report.backups, 'backup')}, ${counted(
-        report.epochs.reduce((sum, each) => sum + each.segments, 0),
-        'WAL segment',
-      )}`,
+      `${counted(report.backups, 'backup')}, ${counted(sumOf(report, 'segments'), 'WAL segment')}, ${sumOf(report, 'indexedSegments')} of them indexed`,
     ],
     [
       report.dryRun ? 'would read' : 'foreseen',
@@ -137,6 +134,9 @@ export function renderVerify(report: VerifyRun, out: TextOutput): void {
       : out.style('bad', `${findings.length} ${findings.length === 1 ? 'thing is' : 'things are'} wrong`),
   );
 }
+
+const sumOf = ({ epochs }: VerifyReport, figure: 'segments' | 'indexedSegments'): number =>
+  epochs.reduce((sum, each) => sum + each[figure], 0);
 
 function formatRemembered({ remembered, oldestReadAt = '' }: VerifyReport['coverage']): string | undefined {
   if (remembered === 0) return undefined;

@@ -24,7 +24,11 @@ export async function expireIndex(
   return going.length;
 }
 
-function isWithoutWal({ timeline, startLsn, endLsn }: WalIndexRef, inventory: WalInventory): boolean {
+/** True when nothing of the WAL that it tells of is archived. */
+export function isWithoutWal(
+  { timeline, startLsn, endLsn }: WalIndexRef,
+  inventory: Pick<WalInventory, 'ranges' | 'segmentSizeBytes'>,
+): boolean {
   const size = BigInt(inventory.segmentSizeBytes);
   return !inventory.ranges(timeline).some(({ first, last }) => first * size < endLsn && startLsn < (last + 1n) * size);
 }

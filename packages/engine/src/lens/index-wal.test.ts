@@ -1,22 +1,19 @@
-import { type Compressor, type Lsn, lsn, segmentName, type Store } from '@keyframe/contracts';
+import { type Compressor, lsn, segmentName, type Store } from '@keyframe/contracts';
 import { bytesOf } from '@keyframe/contracts/streams';
 import { type EpochArchive, openRepository, type WalIndexRef } from '@keyframe/repository';
 import { contentOf, createMemoryStore, faulty, readOnly } from '@keyframe/testkit';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { commitRecord, mainData, type RecordInput, WalBuilder } from '../../../wal/test/wal-builder.ts';
 import type { EngineEvent } from '../events.ts';
 import { type HistoryRange, readHistory } from '../log/history-range.ts';
+import { archiveSegment, fullSegments, SIZE, START, TIME } from './archived-segments.fixture.ts';
 import { expireIndex } from './expire-index.ts';
 import { indexWal } from './index-wal.ts';
 import { type ReadIndexOptions, readIndex } from './read-index.ts';
 
-const SIZE = 1 << 20;
-const TIME = 1_795_584_000_123_456n;
 const HISTORY = { timeline: 1, ancestors: [] };
 const copying: Compressor = { id: 'copy', compress: async (frame) => frame, decompress: async (frame) => frame };
 
 let archive: EpochArchive;
-let wal: WalBuilder;
 let kept: Store;
 const now = (): Date => new Date();
 
@@ -27,37 +24,10 @@ beforeEach(async () => {
   archive = await repository.cluster('main').create({ systemIdentifier: '7', postgresVersion: 170_000 });
 });
 
-/** A row inserted into table 16384, large enough that records cross pages and segments. */
-function inserted(xid: number, dataBytes: number): RecordInput {
-  const reference = Buffer.alloc(20);
-  reference.writeUInt8(0x20, 1);
-  reference.writeUInt16LE(dataBytes, 2);
-  for (const [at, value] of [1663, 5, 16_384, xid].entries()) reference.writeUInt32LE(value, 4 + at * 4);
-  const main = mainData(Buffer.alloc(3));
-  const data = Buffer.concat([reference, main.subarray(0, 2), Buffer.alloc(dataBytes), main.subarray(2)]);
-  return { resourceManager: 10, info: 0, xid, data };
-}
-
-/** Archives segments full of transactions of one row each. */
-async function archiveSegments(count: number, start = 0x40_00_00_00n): Promise<number> {
-  wal = new WalBuilder({ segments: count + 1, start });
-  const running = Buffer.alloc(24);
-  for (const at of [12, 16, 20]) running.writeUInt32LE(600, at);
-  wal.append({ resourceManager: 8, info: 0x10, data: mainData(running) });
-  const end = start + BigInt(count * SIZE);
-  let xid = 700;
-  for (; wal.position < end; xid++) {
-    wal.append(inserted(xid, 50_000 + (xid % 7)));
-    wal.append(commitRecord(xid, TIME + BigInt(xid)));
-  }
-  for (const segment of wal.segments().slice(0, count)) await put(segment);
-  return xid - 700;
-}
-
-async function put({ start, bytes }: { readonly start: Lsn; readonly bytes: Buffer }): Promise<void> {
-  const name = segmentName(1, start / BigInt(SIZE), SIZE);
-  const facts = { systemIdentifier: '7', timeline: 1, segmentSizeBytes: SIZE };
-  await archive.wal.put({ name, content: bytesOf(bytes), facts });
+async function archiveSegments(count: number): Promise<number> {
+  const { segments, transactions } = fullSegments(count);
+  for (const segment of segments) await archiveSegment(archive, segment);
+  return transactions;
 }
 
 async function xidsOf(options: Partial<ReadIndexOptions> = {}): Promise<number[]> {
@@ -107,19 +77,14 @@ describe('the index of archived WAL', () => {
   }, 30_000);
 
   it('says which segment is damaged, and tells of what is behind it', async () => {
-    await archiveSegments(4);
-    const broken = wal.segments()[1];
-    if (broken === undefined) throw new Error('no segment');
-    const ref = segmentName(1, broken.start / BigInt(SIZE), SIZE);
-    const fresh = openRepository({ store: createMemoryStore(), compressor: copying, compressors: [], now });
-    await fresh.init();
-    archive = await fresh.cluster('main').create({ systemIdentifier: '7', postgresVersion: 170_000 });
-    for (const [index, segment] of wal.segments().slice(0, 4).entries()) {
+    const { segments } = fullSegments(4);
+    for (const [index, segment] of segments.entries()) {
       if (index === 1) segment.bytes.fill(0x55, 300_000, 300_010);
-      await put(segment);
+      await archiveSegment(archive, segment);
     }
+    const broken = segmentName(1, START / BigInt(SIZE) + 1n, SIZE);
     const report = await indexWal(archive);
-    expect(report.faults.map(({ name }) => name)).toEqual([ref]);
+    expect(report.faults.map(({ name }) => name)).toEqual([broken]);
     const told: boolean[] = [];
     for await (const { summary } of readIndex(archive, { history: HISTORY, segmentSizeBytes: SIZE }))
       told.push(summary.fault === undefined);

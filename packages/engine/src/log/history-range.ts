@@ -29,8 +29,7 @@ export interface HistoryRange {
 export async function indexMissing(range: HistoryRange, options: StageOptions): Promise<void> {
   const { archive, history, inventory, from, cache } = range;
   const trackers = trackersOf(archive, options);
-  const onDamage = ({ message }: KeyframeError): void =>
-    options.onEvent?.({ kind: 'warning', message: `${message}; it is made anew from the WAL` });
+  const onDamage = tellDamage(options);
   const onProgress = ({ segments, total, name }: { segments: number; total: number; name: string }): void =>
     options.onEvent?.({ kind: 'index', done: segments, total, segment: name });
   const size = BigInt(inventory.segmentSizeBytes);
@@ -101,25 +100,30 @@ function mending(
   { archive, cache }: HistoryRange,
   options: StageOptions,
 ): (error: KeyframeError, ref: WalIndexRef) => Promise<boolean> {
-  let last: Promise<unknown> = Promise.resolve();
-  const mend = async (error: KeyframeError, ref: WalIndexRef): Promise<boolean> => {
-    options.signal?.throwIfAborted();
-    const { message } = error;
-    options.onEvent?.({ kind: 'warning', message: `${message}; it is made anew from the WAL` });
+  let last: Promise<void> = Promise.resolve();
+  return async (error, ref) => {
+    const before = last;
+    const turn = Promise.withResolvers<void>();
+    last = turn.promise;
     try {
+      await before;
+      options.signal?.throwIfAborted();
+      tellDamage(options)(error);
       const trackers = trackersOf(archive, options);
       return await mendIndex(archive, ref, error, { signal: options.signal, cache, trackers });
     } catch (fault) {
       if (!hasCode(fault, 'ACCESS_DENIED')) throw fault;
       warnOf(options)(fault);
       return false;
+    } finally {
+      turn.resolve();
     }
   };
-  return (error, ref) => {
-    const turn = last.then(() => mend(error, ref));
-    last = turn.catch(() => undefined);
-    return turn;
-  };
+}
+
+/** Tells that an object is about to be made anew. */
+function tellDamage({ onEvent }: StageOptions): (fault: KeyframeError) => void {
+  return ({ message }) => onEvent?.({ kind: 'warning', message: `${message}; it is made anew from the WAL` });
 }
 
 /** Transactions in one line may have met a table under two names. */

@@ -9,8 +9,10 @@ import type { Cost } from './report.ts';
 export interface Task {
   readonly archive: EpochArchive;
   readonly object: ListedObject;
-  /** A WAL segment whose records are to be walked: here its outline is read, and the walk reads the rest. */
+  /** Here its outline is read, and the rest later: a segment whose records are walked, an index that is compared. */
   readonly isWalked: boolean;
+  /** What is read besides it then. */
+  readonly besides?: Pick<Cost, 'readBytes' | 'requests'> | undefined;
   /** Damage of it is known: it is read whole, whatever is asked for and remembered. */
   readonly isSuspect?: boolean | undefined;
   /** Told of what was read. False: something is wrong with it, so it is not remembered as right. */
@@ -67,6 +69,9 @@ export function costOf(planned: Iterable<PlannedTask>, choice: Choice): Cost {
     requests += step === 'compare' ? 1 : isAll ? 5 : 2;
     const outline = step === 'compare' ? FOOTER_BYTES : OUTLINE_BYTES[kind];
     readBytes += isAll ? sizeBytes + Math.min(outline, sizeBytes) : Math.min(outline, sizeBytes);
+    if (!isAll || task.besides === undefined) continue;
+    readBytes += task.besides.readBytes;
+    requests += task.besides.requests;
   }
   return { objects, readBytes, requests };
 }

@@ -16,6 +16,7 @@ const HINTS = {
   wal: 'If a server still has the file in pg_wal, archive it with `keyframe wal push`; else take a new backup with `keyframe backup`.',
   walThere:
     'Keep the object for inspection; if a server still has the file in pg_wal, put it away under another name and archive the file with `keyframe wal push`; else take a new backup with `keyframe backup`.',
+  index: 'No backup and no recovery needs it: make it anew from the WAL with `keyframe wal index --anew`.',
   unneeded: 'No backup needs it; check the storage under the repository.',
   signature:
     'Do not restore it before you know who wrote it; if that signer is yours, name its public key under `repositories.<name>.signing.trusted`.',
@@ -94,6 +95,11 @@ export class Findings {
   missingManifest(object: string, backups: readonly string[]): void {
     const hint = backups.length === 0 ? HINTS.spare : HINTS.pack;
     this.#add({ kind: 'missing', object, what: 'the manifest is missing', backups, moments: [], hint });
+  }
+
+  /** An object of the WAL index, of which all is derived. */
+  index(kind: 'damaged' | 'replaced', object: string, what: string): void {
+    this.#add({ kind, object, what, ...NO_HITS, hint: HINTS.index });
   }
 
   /** A WAL file that the signed chain vouches for. */

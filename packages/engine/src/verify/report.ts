@@ -74,6 +74,8 @@ export interface VerifyReport {
   readonly epochs: readonly {
     readonly epoch: number;
     readonly segments: number;
+    /** Of these, those that an object of the index tells of. */
+    readonly indexedSegments: number;
     readonly timelines: readonly TimelineId[];
     readonly chain: ChainState;
   }[];

@@ -9,6 +9,7 @@ import type {
   ListedObject,
   ObjectProof,
   PackUse,
+  WalIndexRef,
   WalInventory,
 } from '@keyframe/repository';
 import { type Course, coursesOf } from './courses.ts';
@@ -21,6 +22,8 @@ export interface EpochSurvey {
   readonly objects: ReadonlyMap<string, ListedObject>;
   /** By the names of WAL files; little is kept of each, since there may be a million. */
   readonly wal: ReadonlyMap<string, ListedWal>;
+  /** Objects of the WAL index; they are among `objects`, too. */
+  readonly indexes: readonly WalIndexRef[];
   /** The backups that are looked at. */
   readonly records: readonly BackupRecord[];
   readonly inventory: WalInventory;
@@ -69,7 +72,8 @@ async function surveyEpoch(
   const records = labels.length === 0 ? all : all.filter(({ label }) => labels.includes(label));
   const inventory = await archive.wal.inventory({ ...options, segmentSizeBytes: all.at(-1)?.walSegmentSizeBytes });
   const histories = await readHistories({ archive, inventory, wal, records }, findings, options);
-  return { archive, objects, wal, records, inventory, histories, courses: coursesOf(histories, records) };
+  const indexes = (await archive.index.list(options)).filter(({ key }) => objects.has(key));
+  return { archive, objects, wal, indexes, records, inventory, histories, courses: coursesOf(histories, records) };
 }
 
 /** A history that is missing or damaged takes all of its timeline along, and no other. */

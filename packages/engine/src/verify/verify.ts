@@ -18,6 +18,7 @@ import {
 } from './check-objects.ts';
 import { type Choice, stepFor } from './choice.ts';
 import { gapsOf, type Hits, hitsOf } from './courses.ts';
+import { compareIndexes, indexedSegments, indexTasks, tellOrphans } from './check-index.ts';
 import { Findings } from './findings.ts';
 import { noteDamage, type PackVerdicts } from './note-damage.ts';
 import { tellReading } from './reading-remarks.ts';
@@ -47,6 +48,12 @@ export async function verify(
 
 /** Under this a manifest is remembered whose extents were held against files and packs. */
 const COVERS = '#covers';
+
+/** What is read beyond outlines: WAL segments by name and objects of the index by key, with their roots. */
+interface ToWalk {
+  readonly segments: Map<string, string>;
+  readonly indexes: Map<string, string>;
+}
 
 class Verification {
   readonly #context: VerifyContext;
@@ -97,8 +104,8 @@ class Verification {
     const chains: CheckedChain[] = [];
     for (const epoch of this.#surveys)
       chains.push(await checkChain(epoch, this.#findings, { ...this.#options, known: head, labels }));
-    const walk = new Map<EpochSurvey, Map<string, string>>();
-    for (const epoch of this.#surveys) walk.set(epoch, new Map());
+    const walk = new Map<EpochSurvey, ToWalk>();
+    for (const epoch of this.#surveys) walk.set(epoch, { segments: new Map(), indexes: new Map() });
     const plan = (): Iterable<PlannedTask> =>
       planTasks(this.#tasks(needed, chains, walk), this.#context.memory, this.#choice);
     this.#cost = costOf(plan(), this.#choice);
@@ -108,7 +115,9 @@ class Verification {
     );
     if (!dryRun) {
       await checkObjects(plan, this.#workContext(), this.#options);
-      for (const [epoch, names] of walk) await this.#walkWal(epoch, names);
+      for (const [epoch, { segments }] of walk) await this.#walkWal(epoch, segments);
+      for (const [epoch, { indexes }] of walk) await this.#compareIndexes(epoch, indexes);
+      for (const epoch of this.#surveys) tellOrphans(epoch, this.#findings);
       await this.#remember(chains);
       await settle(this.#surveys, this.#findings, this.#options);
       tellReading(this.#choice, this.#work, this.#context.now(), this.#findings);
@@ -160,7 +169,7 @@ class Verification {
   *#tasks(
     needed: ReadonlyMap<string, NeededPack>,
     chains: readonly CheckedChain[],
-    walk: ReadonlyMap<EpochSurvey, Map<string, string>>,
+    walk: ReadonlyMap<EpochSurvey, ToWalk>,
   ): Generator<Task> {
     for (const [key, pack] of needed) {
       const found = this.#objectAt(key);
@@ -168,11 +177,12 @@ class Verification {
     }
     for (const [index, epoch] of this.#surveys.entries()) {
       if (this.#request.walOnly !== true) yield* this.#manifestTasks(epoch);
-      const names = walk.get(epoch) ?? new Map();
+      const { segments, indexes } = walk.get(epoch) ?? { segments: new Map(), indexes: new Map() };
       for (const name of epoch.wal.keys()) {
         const object = walObject(epoch, name);
-        if (object !== undefined) yield this.#walTask(epoch, object, chains[index], names);
+        if (object !== undefined) yield this.#walTask(epoch, object, chains[index], segments);
       }
+      yield* indexTasks(epoch, this.#choice, this.#findings, indexes);
     }
   }
 
@@ -263,6 +273,11 @@ class Verification {
       }
   }
 
+  async #compareIndexes(epoch: EpochSurvey, roots: ReadonlyMap<string, string>): Promise<void> {
+    const context = { findings: this.#findings, ...this.#workContext() };
+    await compareIndexes(epoch, roots, context, this.#options);
+  }
+
   /** A host that may write only has no key to read with: its WAL is held against hashes, not walked. */
   async #hashOnly({ archive }: EpochSurvey, object: ListedObject): Promise<string | undefined> {
     this.#work.hashed += 1;
@@ -342,10 +357,11 @@ class Verification {
       findings: this.#findings.all,
       remarks: this.#findings.remarks,
       backups: this.#surveys.reduce((sum, { records }) => sum + records.length, 0),
-      epochs: this.#surveys.map(({ archive, inventory }, index) => ({
-        epoch: archive.epoch.number,
-        segments: inventory.segments,
-        timelines: inventory.timelines,
+      epochs: this.#surveys.map((epoch, index) => ({
+        epoch: epoch.archive.epoch.number,
+        segments: epoch.inventory.segments,
+        indexedSegments: indexedSegments(epoch),
+        timelines: epoch.inventory.timelines,
         chain: chains[index]?.state ?? { signed: false, entries: 0, head: undefined, rollbackExcluded: false },
       })),
       cost: this.#cost,
