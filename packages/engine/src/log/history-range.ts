@@ -68,9 +68,8 @@ export async function* readHistory(
   const lacking = (next: bigint): void => {
     if (next > at) missing(Number((next - at) / size));
   };
-  for await (const { summary, index } of readIndex(archive, {
-    ...{ signal, history, segmentSizeBytes, from, wants, cache, onDamage },
-  })) {
+  const read = readIndex(archive, { signal, history, segmentSizeBytes, from, wants, cache, onDamage });
+  for await (const { summary, index } of read) {
     lacking(summary.startLsn);
     if (summary.fault !== undefined) missing(1);
     at = summary.endLsn;
@@ -100,24 +99,27 @@ function mending(
   { archive, cache }: HistoryRange,
   options: StageOptions,
 ): (error: KeyframeError, ref: WalIndexRef) => Promise<boolean> {
-  let last: Promise<void> = Promise.resolve();
-  return async (error, ref) => {
-    const before = last;
-    const turn = Promise.withResolvers<void>();
-    last = turn.promise;
+  const mend = async (error: KeyframeError, ref: WalIndexRef): Promise<boolean> => {
+    options.signal?.throwIfAborted();
+    tellDamage(options)(error);
     try {
-      await before;
-      options.signal?.throwIfAborted();
-      tellDamage(options)(error);
       const trackers = trackersOf(archive, options);
       return await mendIndex(archive, ref, error, { signal: options.signal, cache, trackers });
     } catch (fault) {
       if (!hasCode(fault, 'ACCESS_DENIED')) throw fault;
       warnOf(options)(fault);
       return false;
-    } finally {
-      turn.resolve();
     }
+  };
+  let last: Promise<unknown> = Promise.resolve();
+  const after = async (before: Promise<unknown>, ...damage: Parameters<typeof mend>): Promise<boolean> => {
+    await before;
+    return mend(...damage);
+  };
+  return (...damage) => {
+    const turn = after(last, ...damage);
+    last = Promise.allSettled([turn]);
+    return turn;
   };
 }
 

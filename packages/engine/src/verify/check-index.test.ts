@@ -91,10 +91,8 @@ it('names one that is whole, and tells what the WAL does not: with deep alone', 
   Object.assign(table, { deleted: 10_000 });
   await archive.index.remove([ref]);
   const { timeline, segmentSizeBytes } = opened;
-  await archive.index.add({
-    ...{ timeline, segmentSizeBytes, segments },
-    ...{ blocks: await opened.blocks(), state: await opened.state() },
-  });
+  const [blocks, state] = [await opened.blocks(), await opened.state()];
+  await archive.index.add({ timeline, segmentSizeBytes, segments, blocks, state });
   expect(await findings()).toEqual([]);
   expect(await findings(true)).toEqual([
     [

@@ -189,8 +189,16 @@ const isAlike = (one: SegmentIndex, other: SegmentIndex): boolean =>
   FACTS.every((fact) => isDeepStrictEqual(one[fact], other[fact])) && Math.abs(one.records - other.records) <= 1;
 
 const NAMES = {
-  ...{ records: 'records', commits: 'commits', aborts: 'aborts', times: 'times', xids: 'xids', fault: 'damage' },
-  ...{ relations: 'rows per table', transactions: 'transactions', folded: 'transactions alike', facts: 'other facts' },
+  records: 'records',
+  commits: 'commits',
+  aborts: 'aborts',
+  times: 'times',
+  xids: 'xids',
+  fault: 'damage',
+  relations: 'rows per table',
+  transactions: 'transactions',
+  folded: 'transactions alike',
+  facts: 'other facts',
 } as const satisfies Partial<Record<keyof SegmentIndex, string>>;
 
 function differences(stored: SegmentIndex, read: SegmentIndex): string {
