@@ -80,7 +80,7 @@ export class EntryReader {
       actions: [],
       words: [],
       suspicious: [],
-      partial: false,
+      partial: each.partial,
     };
   }
 

@@ -154,10 +154,13 @@ export async function unfolded(
   const coming = ask(range.archive, { timeline: index.timeline, number, segmentSizeBytes }, options);
   const again = await readSegment(lens, coming, { segmentSizeBytes });
   const known = new Set(index.transactions.map((each) => each.lsn));
-  // Those that were folded began in this segment too, so nothing of them is missing here.
+  const partial = index.folded.filter((each) => each.partial);
+  const isPartial = (xid: number): boolean =>
+    partial.some(({ lowestXid, highestXid }) => ((xid - lowestXid) | 0) >= 0 && ((highestXid - xid) | 0) >= 0);
+  // Others that were folded began in this segment too, so nothing of them is missing here.
   const more = again.transactions
     .filter((each) => !known.has(each.lsn))
-    .map((each) => Object.assign(each, { partial: false }));
+    .map((each) => Object.assign(each, { partial: isPartial(each.xid) }));
   const transactions = [...index.transactions, ...more].toSorted((one, other) => (one.lsn < other.lsn ? -1 : 1));
   return { ...index, transactions, folded: [] };
 }

@@ -116,7 +116,7 @@ export function readTransactions(reader: ByteReader, relations: Relations, start
 export function writeFolded(writer: ByteWriter, folded: readonly FoldedTransactions[], names: RelationNames): void {
   writer.varint(folded.length);
   for (const line of folded) {
-    writer.varint(line.outcome === 'abort' ? 1 : 0);
+    writer.varint((line.outcome === 'abort' ? FLAG.abort : 0) | (line.partial ? FLAG.partial : 0));
     writer.varint(line.count);
     writer.varint(Number(line.firstLsn));
     writer.varint(Number(line.lastLsn - line.firstLsn));
@@ -130,14 +130,15 @@ export function writeFolded(writer: ByteWriter, folded: readonly FoldedTransacti
 
 export function readFolded(reader: ByteReader, relations: Relations): FoldedTransactions[] {
   return each(reader, () => {
-    const outcome = reader.varint() === 1 ? 'abort' : 'commit';
+    const flags = reader.varint();
     const count = reader.varint();
     const firstLsn = reader.varint();
     const lastLsn = firstLsn + reader.varint();
     const firstTime = reader.varint();
     const lastTime = firstTime + reader.signed();
     return {
-      outcome,
+      outcome: (flags & FLAG.abort) === 0 ? 'commit' : 'abort',
+      partial: (flags & FLAG.partial) !== 0,
       count,
       firstLsn: lsn(BigInt(firstLsn)),
       lastLsn: lsn(BigInt(lastLsn)),

@@ -70,6 +70,7 @@ const segment = (number: number, transactions: readonly TransactionEffect[]): Se
       lastTimeMicros: 100n,
       lowestXid: 1,
       highestXid: 90,
+      partial: number === 0,
     },
   ],
   relations: [{ relation, inserted: 90, updated: 1, deleted: 2, pages: 3 }],

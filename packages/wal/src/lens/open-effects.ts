@@ -1,7 +1,7 @@
 import type { RelationId } from '../facts.ts';
 import type { ChangedBlocks, RelationEffect } from './segment-index.ts';
 import { isInitialCatalogue } from './segment-index.ts';
-import type { WasmWalker } from './walker.ts';
+import type { RelationFlags, WasmWalker } from './walker.ts';
 
 /** What one transaction did, in the walker's memory. */
 export interface FoundEffects {
@@ -16,9 +16,8 @@ export interface FoundEffects {
 /** Fields of an effect, in words. */
 const EFFECT = { relation: 0, inserted: 1, updated: 2, deleted: 3, pages: 4, next: 6 } as const;
 /** Words of an effect that make two transactions alike. */
-const SHAPE_WORDS = 5;
+export const SHAPE_WORDS = 5;
 const TWO_32 = 2 ** 32;
-const EMPTY_KEY_SHIFT = 1;
 
 const compareRelations = (a: RelationId, b: RelationId): number =>
   a.database - b.database || a.relfilenode - b.relfilenode || a.tablespace - b.tablespace;
@@ -28,8 +27,6 @@ export class OpenEffects {
   readonly #walker: WasmWalker;
   readonly #words: Uint32Array;
   readonly #relations: RelationId[] = [];
-  /** 1: an ordinary relation. By number. */
-  readonly #plain: number[] = [];
   readonly #found: number;
   readonly #relationsAt: number;
   readonly #relationWords: number;
@@ -44,18 +41,19 @@ export class OpenEffects {
     this.#relationWords = walker.number('RELATION_BYTES') / 4;
   }
 
-  /** Notes a relation under its number. */
-  met(relation: RelationId, isCatalogue: boolean): void {
-    this.#plain[this.#relations.length] = isCatalogue || isInitialCatalogue(relation) ? 0 : 1;
+  /** Notes a relation under its number; `tells`: records that name it are to be seen. */
+  met(relation: RelationId, tells: boolean): RelationFlags {
     this.#relations.push(relation);
+    if (tells) return 3;
+    return isInitialCatalogue(relation) ? 2 : 0;
   }
 
   /** Asks again which relations are followed. */
   mark(wants: (relation: RelationId) => boolean): void {
     for (const [index, relation] of this.#relations.entries()) {
-      const isWanted = wants(relation);
-      this.#words[this.#relationsAt + index * this.#relationWords + 3] = isWanted ? 1 : 0;
-      if (isWanted) this.#plain[index] = 0;
+      const at = this.#relationsAt + index * this.#relationWords + 3;
+      // What was a catalogue once stays none of people's tables.
+      this.#words[at] = (Number(this.#words[at]) & 2) | (wants(relation) ? 3 : 0);
     }
   }
 
@@ -72,20 +70,7 @@ export class OpenEffects {
     if (first !== 0) this.#walker.walker.release(first);
   }
 
-  /** A number alike for transactions that did the same; -1 when a catalogue is among what it touched, or it is large. */
-  shapeHash(first: number, largest: number): number {
-    const words = this.#words;
-    let hash = 17;
-    for (let at = first / 4; at !== 0; at = Number(words[at + EFFECT.next]) / 4) {
-      if (this.#plain[Number(words[at])] === 0) return -1;
-      const rows = Number(words[at + 1]) + Number(words[at + 2]) + Number(words[at + 3]);
-      if (rows > largest) return -1;
-      for (let word = 0; word < SHAPE_WORDS; word++) hash = Math.imul(hash ^ Number(words[at + word]), 0x01_00_01_93);
-    }
-    return hash >>> EMPTY_KEY_SHIFT;
-  }
-
-  /** The words that {@link shapeHash} is made of. */
+  /** What makes two transactions alike, in words. */
   shape(first: number, count: number): Uint32Array {
     const words = this.#words;
     const shape = new Uint32Array(count * SHAPE_WORDS);
@@ -93,15 +78,6 @@ export class OpenEffects {
     for (let at = first / 4; at !== 0; at = Number(words[at + EFFECT.next]) / 4, to += SHAPE_WORDS)
       shape.set(words.subarray(at, at + SHAPE_WORDS), to);
     return shape;
-  }
-
-  hasShape(first: number, count: number, shape: Uint32Array): boolean {
-    if (shape.length !== count * SHAPE_WORDS) return false;
-    const words = this.#words;
-    let to = 0;
-    for (let at = first / 4; at !== 0; at = Number(words[at + EFFECT.next]) / 4, to += SHAPE_WORDS)
-      for (let word = 0; word < SHAPE_WORDS; word++) if (words[at + word] !== shape[to + word]) return false;
-    return true;
   }
 
   /** What such a shape says. */

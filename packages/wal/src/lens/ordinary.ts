@@ -1,130 +1,79 @@
-import type { FoundEffects, OpenEffects } from './open-effects.ts';
-import type { FoldedTransactions, TransactionEffect } from './segment-index.ts';
 import { lsn } from '@keyframe/contracts';
+import { type OpenEffects, SHAPE_WORDS } from './open-effects.ts';
+import type { FoldedTransactions, TransactionEffect } from './segment-index.ts';
+import type { WasmWalker } from './walker.ts';
 
 /** So many that are alike in a segment become one line. */
 export const FOLDED_FROM = 32;
-/** A transaction with more rows in a table is never one of many. */
-const LARGEST_FOLDED = 100;
+/** Flags of a shape. */
+const KIND = { abort: 1, partial: 4 } as const;
+/** Where the fields of a shape and of an end lie, in bytes; see wasm/layout.ts. */
+const SHAPE = { kind: 4, count: 8, effects: 12, words: 16, ends: 20, lowestXid: 24, highestXid: 28 } as const;
+const SPAN = { firstLsn: 32, firstTime: 40, lastLsn: 48, lastTime: 56 } as const;
+const END = { xid: 0, database: 4, length: 8, next: 12, lsn: 16, firstLsn: 24, time: 32 } as const;
 
-/** When and where an ordinary transaction ended, in numbers: most transactions are of this kind. */
-export interface OrdinaryEnd {
-  readonly commits: boolean;
-  readonly xid: number;
-  readonly start: number;
-  readonly end: number;
-  readonly firstLsn: number;
-  readonly timeMicros: number;
-  readonly database: number;
-}
+type Alike = Pick<TransactionEffect, 'outcome' | 'tables' | 'partial'>;
 
-interface Shape {
-  readonly words: Uint32Array;
-  readonly commits: boolean;
-  count: number;
-  /** The first of them, until they are too many to be told one by one. */
-  readonly ends: OrdinaryEnd[];
-  readonly last: { start: number; timeMicros: number };
-  lowestXid: number;
-  highestXid: number;
-}
-
-/** Gathers the transactions of a segment that are alike. */
-export class OrdinaryTransactions {
-  readonly #effects: OpenEffects;
-  #shapes = new Map<number, Shape[]>();
-
-  readonly #foldedFrom: number;
-
-  /** `foldedFrom` that are alike become one line. */
-  constructor(effects: OpenEffects, foldedFrom: number) {
-    this.#effects = effects;
-    this.#foldedFrom = foldedFrom;
-  }
-
-  /** Takes one in, which is copied if it is kept; false for one that must be told by itself. */
-  take(found: FoundEffects, end: OrdinaryEnd): boolean {
-    const hash = this.#effects.shapeHash(found.first, LARGEST_FOLDED);
-    if (hash < 0) return false;
-    const known = this.#find(hash, found, end.commits);
-    if (known === undefined) {
-      const words = this.#effects.shape(found.first, found.count);
-      const { commits, xid } = end;
-      const first = { ...end };
-      const shape = { words, commits, count: 1, ends: [first], last: { ...end }, lowestXid: xid, highestXid: xid };
-      const shapes = this.#shapes.get(hash);
-      if (shapes === undefined) this.#shapes.set(hash, [shape]);
-      else shapes.push(shape);
-      return true;
+/** Reads the transactions of a segment that the walker put together: those that are many, and those that are not. */
+export function readOrdinary(
+  walker: WasmWalker,
+  effects: OpenEffects,
+): { readonly folded: FoldedTransactions[]; readonly single: TransactionEffect[] } {
+  const folded: FoldedTransactions[] = [];
+  const single: TransactionEffect[] = [];
+  const { view, words } = walker;
+  const foldFrom = walker.number('foldFrom');
+  const shapes = walker.number('SHAPES');
+  for (let index = 0; index < walker.number('shapes'); index++) {
+    const shape = shapes + index * walker.number('SHAPE_BYTES');
+    const word = (field: number): number => view.getUint32(shape + field, true);
+    const from = word(SHAPE.words) / 4;
+    const kind = word(SHAPE.kind);
+    const alike: Alike = {
+      outcome: (kind & KIND.abort) === 0 ? 'commit' : 'abort',
+      partial: (kind & KIND.partial) !== 0,
+      tables: effects.tablesOf(words.subarray(from, from + word(SHAPE.effects) * SHAPE_WORDS)),
+    };
+    const count = word(SHAPE.count);
+    if (count < foldFrom) {
+      for (let at = word(SHAPE.ends); at !== 0; at = view.getUint32(at + END.next, true))
+        single.push(singleOf(view, at, alike));
+      continue;
     }
-    known.count += 1;
-    if (known.count < this.#foldedFrom) known.ends.push({ ...end });
-    const { last } = known;
-    last.start = end.start;
-    last.timeMicros = end.timeMicros;
-    if (precedes(end.xid, known.lowestXid)) known.lowestXid = end.xid;
-    else if (precedes(known.highestXid, end.xid)) known.highestXid = end.xid;
-    return true;
+    const at = (field: number): bigint => BigInt(view.getFloat64(shape + field, true));
+    folded.push({
+      ...alike,
+      count,
+      firstLsn: lsn(at(SPAN.firstLsn)),
+      lastLsn: lsn(at(SPAN.lastLsn)),
+      firstTimeMicros: at(SPAN.firstTime),
+      lastTimeMicros: at(SPAN.lastTime),
+      lowestXid: word(SHAPE.lowestXid),
+      highestXid: word(SHAPE.highestXid),
+    });
   }
-
-  #find(hash: number, { first, count }: FoundEffects, commits: boolean): Shape | undefined {
-    const shapes = this.#shapes.get(hash);
-    if (shapes === undefined) return undefined;
-    for (const shape of shapes)
-      if (shape.commits === commits && this.#effects.hasShape(first, count, shape.words)) return shape;
-    return undefined;
-  }
-
-  /** Those that are many, and those that are not. Begins anew. */
-  finish(): { readonly folded: FoldedTransactions[]; readonly single: TransactionEffect[] } {
-    const folded: FoldedTransactions[] = [];
-    const single: TransactionEffect[] = [];
-    for (const shape of [...this.#shapes.values()].flat()) {
-      const tables = this.#effects.tablesOf(shape.words);
-      const outcome = shape.commits ? 'commit' : 'abort';
-      const [first] = shape.ends;
-      if (shape.count < this.#foldedFrom || first === undefined)
-        for (const end of shape.ends) single.push(singleOf(end, tables));
-      else
-        folded.push({
-          outcome,
-          count: shape.count,
-          tables,
-          firstLsn: lsn(BigInt(first.start)),
-          lastLsn: lsn(BigInt(shape.last.start)),
-          firstTimeMicros: BigInt(first.timeMicros),
-          lastTimeMicros: BigInt(shape.last.timeMicros),
-          lowestXid: shape.lowestXid,
-          highestXid: shape.highestXid,
-        });
-    }
-    this.#shapes = new Map();
-    return { folded, single };
-  }
+  return { folded, single };
 }
 
-/** Whether a transaction id comes before another one; they go round. */
-export function precedes(xid: number, other: number): boolean {
-  return ((xid - other) | 0) < 0;
-}
-
-function singleOf(end: OrdinaryEnd, tables: TransactionEffect['tables']): TransactionEffect {
+function singleOf(view: DataView, end: number, { outcome, tables, partial }: Alike): TransactionEffect {
+  const start = view.getFloat64(end + END.lsn, true);
+  const database = view.getUint32(end + END.database, true);
   return {
-    xid: end.xid,
+    xid: view.getUint32(end + END.xid, true),
     topXid: 0,
-    outcome: end.commits ? 'commit' : 'abort',
+    outcome,
     prepared: false,
-    lsn: lsn(BigInt(end.start)),
-    endLsn: lsn(BigInt(end.end)),
-    firstLsn: lsn(BigInt(end.firstLsn)),
-    timeMicros: BigInt(end.timeMicros),
-    database: end.database || (tables.find(({ relation }) => relation.database !== 0)?.relation.database ?? 0),
+    lsn: lsn(BigInt(start)),
+    endLsn: lsn(BigInt(start + view.getUint32(end + END.length, true))),
+    firstLsn: lsn(BigInt(view.getFloat64(end + END.firstLsn, true))),
+    timeMicros: BigInt(view.getFloat64(end + END.time, true)),
+    database: database || (tables.find(({ relation }) => relation.database !== 0)?.relation.database ?? 0),
     subtransactions: [],
     tables,
     created: [],
     dropped: [],
     truncated: [],
     messages: [],
-    partial: false,
+    partial,
   };
 }

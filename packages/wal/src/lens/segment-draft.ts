@@ -5,7 +5,7 @@ import { mainDataStart } from '../record-parts.ts';
 import type { WalEnd } from '../segment-pages.ts';
 import type { OpenTransaction } from './lens-state.ts';
 import type { FoundEffects, OpenEffects } from './open-effects.ts';
-import type { OrdinaryTransactions } from './ordinary.ts';
+import type { readOrdinary } from './ordinary.ts';
 import type { LensFact, MessageEffect, RelationEffect, SegmentIndex, TransactionEffect } from './segment-index.ts';
 import type { TransactionEnd } from './transaction-record.ts';
 import type { NumberPlace } from './walker.ts';
@@ -17,11 +17,15 @@ interface Special {
   readonly messages: MessageEffect[];
 }
 
+/** How many transactions ended, and which. */
+export type Ended = Pick<SegmentIndex, 'commits' | 'aborts' | 'times' | 'xids'>;
+
 /** What is known at the end of a segment beside what was drafted. */
 interface SegmentEnd {
   readonly records: number;
   readonly fault: WalEnd | undefined;
-  readonly ordinary: ReturnType<OrdinaryTransactions['finish']>;
+  readonly ended: Ended;
+  readonly ordinary: ReturnType<typeof readOrdinary>;
 }
 
 const TRUNCATE = { relations: 4, oids: 12 } as const;
@@ -34,10 +38,6 @@ export class SegmentDraft {
   #timeline: TimelineId = 0;
   #start = -1;
   #end = 0;
-  #commits = 0;
-  #aborts = 0;
-  #times: { first: number; last: number } | undefined;
-  #xids: { lowest: number; highest: number } | undefined;
   #transactions: TransactionEffect[] = [];
   #facts: LensFact[] = [];
 
@@ -45,19 +45,21 @@ export class SegmentDraft {
     this.#effects = effects;
   }
 
-  /** The segment that a piece is of. */
-  enter(timeline: TimelineId, piece: Lsn, segmentSizeBytes: number): void {
+  /** The segment that a piece is of. Returns where it starts. */
+  enter(timeline: TimelineId, piece: Lsn, segmentSizeBytes: number): number {
     this.#timeline = timeline;
     const start = Number(piece - (piece % BigInt(segmentSizeBytes)));
     this.#start = start;
     this.#end = start + segmentSizeBytes;
+    return start;
   }
 
-  /** Whether it lies in this segment. */
-  holds(position: number): boolean {
-    return position >= this.#start;
+  /** Whether any transaction that is open did something beside writing rows. */
+  get hasSpecial(): boolean {
+    return this.#special.size > 0;
   }
 
+  /** Whether that one did. */
   isSpecial(xid: number): boolean {
     return this.#special.has(xid);
   }
@@ -99,18 +101,6 @@ export class SegmentDraft {
     this.#of(xid).messages.push({ lsn: lsn(BigInt(start)), prefix, sizeBytes });
   }
 
-  /** Counts the end of any transaction. */
-  ended(commits: boolean, xid: number, timeMicros: number): void {
-    if (commits) this.#commits += 1;
-    else this.#aborts += 1;
-    if (this.#times === undefined) this.#times = { first: timeMicros, last: timeMicros };
-    else if (timeMicros < this.#times.first) this.#times.first = timeMicros;
-    else if (timeMicros > this.#times.last) this.#times.last = timeMicros;
-    if (this.#xids === undefined) this.#xids = { lowest: xid, highest: xid };
-    else if (((xid - this.#xids.lowest) | 0) < 0) this.#xids.lowest = xid;
-    else if (((this.#xids.highest - xid) | 0) < 0) this.#xids.highest = xid;
-  }
-
   /** Adds a transaction with all that it and its subtransactions did. */
   add(end: TransactionEnd, found: FoundEffects, place: NumberPlace & { readonly isPartial: boolean }): void {
     const shapes = [this.#effects.shape(found.first, found.count)];
@@ -150,17 +140,14 @@ export class SegmentDraft {
   }
 
   /** The segment's index; the draft begins anew. */
-  finish({ records, fault, ordinary }: SegmentEnd): SegmentIndex {
+  finish({ records, fault, ended, ordinary }: SegmentEnd): SegmentIndex {
     const transactions = [...this.#transactions, ...ordinary.single];
     const index: SegmentIndex = {
       timeline: this.#timeline,
       startLsn: lsn(BigInt(this.#start)),
       endLsn: lsn(BigInt(this.#end)),
       records,
-      commits: this.#commits,
-      aborts: this.#aborts,
-      times: this.#times && { first: BigInt(this.#times.first), last: BigInt(this.#times.last) },
-      xids: this.#xids,
+      ...ended,
       transactions: transactions.toSorted((a, b) => Number(a.lsn) - Number(b.lsn)),
       folded: ordinary.folded.toSorted((a, b) => Number(a.firstLsn) - Number(b.firstLsn)),
       relations: this.#effects.segment(),
@@ -168,10 +155,6 @@ export class SegmentDraft {
       fault,
       notes: undefined,
     };
-    this.#commits = 0;
-    this.#aborts = 0;
-    this.#times = undefined;
-    this.#xids = undefined;
     this.#transactions = [];
     this.#facts = [];
     return index;

@@ -73,6 +73,8 @@ export interface FoldedTransactions {
   readonly lastTimeMicros: bigint;
   readonly lowestXid: number;
   readonly highestXid: number;
+  /** They may have begun before the lens did: the figures are a lower bound. */
+  readonly partial: boolean;
 }
 
 /** Pages of one fork that changed. */

@@ -25,11 +25,6 @@ export function isPlainEnd(info: number): boolean {
   return (info & HAS_INFO) === 0 && ((info & OPCODE_MASK) === XACT.commit || (info & OPCODE_MASK) === XACT.abort);
 }
 
-/** Where the time of a plain end stands when its record holds nothing else; 0 when it does. */
-export function plainTimeAt({ view, info, start, end }: RecordBody): number {
-  return isPlainEnd(info) && end - start === 10 && view.getUint8(start) === 255 ? start + 2 : 0;
-}
-
 /** True for the record of a transaction's end. */
 export function isEnd(info: number): boolean {
   const opcode = info & OPCODE_MASK;

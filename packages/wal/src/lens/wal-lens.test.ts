@@ -50,6 +50,15 @@ function runningRecord(next: number): RecordInput {
   return { resourceManager: 8, info: 0x10, xid: 0, data: mainData(main) };
 }
 
+/** A commit as it is at wal_level logical, with its database; `more` sets a further part, of no items. */
+const logicalCommit = (xid: number, more = 0): RecordInput => {
+  const parts = Buffer.alloc(12);
+  parts.writeUInt32LE(1 | more);
+  parts.writeUInt32LE(5, 4);
+  const data = mainData(Buffer.concat([timestamp(TIME), parts, Buffer.alloc(more === 0 ? 0 : more === 32 ? 16 : 4)]));
+  return { resourceManager: 1, info: 0x80, xid, data };
+};
+
 const abortRecord = (xid: number): RecordInput => ({
   resourceManager: 1,
   info: 0x20,
@@ -175,6 +184,38 @@ describe('the lens', () => {
     const again = lens.read(segment.bytes, { timeline: 1, start: segment.start, more: false });
     expect(again?.transactions).toHaveLength(101);
     expect(lens.takeBlocks()).toMatchObject([{ fork: 0, blocks: Uint32Array.of(0, 1, 2, 3, 4) }]);
+  });
+
+  it('keeps those that may have begun earlier apart from those that did not', () => {
+    const wal = new WalBuilder({ segments: 1 });
+    for (let xid = 700; xid < 800; xid++) {
+      if (xid === 750) wal.append(runningRecord(750));
+      wal.append(heapRecord({ xid, table: 16_384, operation: 'insert', block: 3, dataBytes: 30 }));
+      wal.append(xid % 2 === 0 ? commitRecord(xid, TIME) : logicalCommit(xid));
+    }
+    const [index] = read(wal.segments()).indexes;
+    expect(index).toMatchObject({ commits: 100, transactions: [], xids: { lowest: 700, highest: 799 } });
+    expect(index?.folded).toMatchObject([
+      { count: 50, lowestXid: 700, highestXid: 749, partial: true },
+      { count: 50, lowestXid: 750, highestXid: 799, partial: false },
+    ]);
+  });
+
+  it.each([
+    ['a subtransaction', 2],
+    ['files that are removed', 4],
+    ['messages to other sessions', 8],
+    ['a prepared transaction', 16],
+    ['a replication origin', 32],
+  ])('tells a transaction by itself whose end names %s', (_, part) => {
+    const wal = new WalBuilder({ segments: 1 });
+    wal.append(runningRecord(600));
+    for (let xid = 700; xid < 740; xid++) wal.append(commitRecord(xid, TIME));
+    wal.append(logicalCommit(740, part));
+    const [index] = read(wal.segments()).indexes;
+    expect(index?.folded).toMatchObject([{ count: 40 }]);
+    expect(index?.transactions).toMatchObject([{ endLsn: expect.toSatisfy((each: Lsn) => each > 0n) }]);
+    expect(index?.commits).toBe(41);
   });
 });
 

@@ -2,19 +2,19 @@ import type { Lsn, TimelineId } from '@keyframe/contracts';
 import type { RelationId } from '../facts.ts';
 import { majorOfMagic, type SegmentHeader } from '../page-header.ts';
 import type { RecordBody } from '../record.ts';
-import { mainDataStart, unixMicrosNumber } from '../record-parts.ts';
+import { mainDataStart } from '../record-parts.ts';
 import { createWalScanner } from '../scanner.ts';
 import type { WalScanner } from '../wal-scanner.ts';
 import { decodeRecord } from './decode-record.ts';
 import type { CatalogueTracker, DecodedRecord } from './decoded-record.ts';
 import { type LensState, NO_LENS_STATE } from './lens-state.ts';
 import { readLensFact, UNREADABLE } from './lens-fact.ts';
-import { type FoundEffects, OpenEffects } from './open-effects.ts';
-import { FOLDED_FROM, OrdinaryTransactions, precedes } from './ordinary.ts';
+import { OpenEffects } from './open-effects.ts';
+import { FOLDED_FROM, readOrdinary } from './ordinary.ts';
 import type { ChangedBlocks, SegmentIndex } from './segment-index.ts';
-import { SegmentDraft } from './segment-draft.ts';
-import { isEnd, isPlainEnd, plainTimeAt, readEnd, type TransactionEnd } from './transaction-record.ts';
-import { type NumberPlace, WasmWalker } from './walker.ts';
+import { type Ended, SegmentDraft } from './segment-draft.ts';
+import { isEnd, isPlainEnd, readEnd, type TransactionEnd } from './transaction-record.ts';
+import { type NumberPlace, type RelationFlags, WasmWalker } from './walker.ts';
 
 /** What a lens reads. */
 export interface WalLensOptions {
@@ -69,9 +69,9 @@ const XACT_ASSIGNMENT = 0x50;
 const RUNNING_XACTS = 0x10;
 const SMGR_CREATE = 0x10;
 const HEAP_TRUNCATE = 0x30;
-/** What a plain end does not tell. */
-const PLAIN = { prepared: false, database: 0, subtransactions: [], dropped: [] } as const;
 const COUNTERS = 256 * 16;
+/** More than any number of transactions in a segment. */
+const NEVER = 0xff_ff_ff_ff;
 /** From so many on the transactions that a crash took are looked for. */
 const MANY_OPEN = 4096;
 
@@ -79,29 +79,28 @@ class Lens implements WalLens {
   readonly #options: WalLensOptions;
   readonly #walker: WasmWalker;
   readonly #effects: OpenEffects;
-  readonly #ordinary: OrdinaryTransactions;
   #tracker: CatalogueTracker | undefined;
   #scanner: WalScanner;
   #draft: SegmentDraft;
-  #knownFrom: number | undefined;
+  #isWatching = false;
   #generation = 0;
   /** Transactions of which the tracker was given records. */
   readonly #tracked = new Set<number>();
   #hasMajor = false;
-  /** Written anew for each ordinary transaction, which makes no object. */
-  readonly #last = { commits: false, xid: 0, start: 0, end: 0, firstLsn: 0, timeMicros: 0, database: 0 };
 
   constructor(options: WalLensOptions) {
     this.#options = options;
     this.#tracker = options.tracker;
     this.#walker = new WasmWalker({
-      record: (record, place) => this.#record(record, place),
+      record: (record, place) => this.#watch(this.#record(record, place)),
+      show: (record, place) => this.#show(record, place),
       relation: (relation) => this.#met(relation),
       blocks: () => this.#effects.gatherBlocks(),
+      isWatched: (xid) => this.#tracked.has(xid) || this.#draft.isSpecial(xid),
     });
-    if (options.onRecord !== undefined) this.#walker.everything = true;
+    this.#walker.set('everything', options.onRecord === undefined ? 0 : 1);
+    this.#walker.set('foldFrom', options.fold === false ? NEVER : FOLDED_FROM);
     this.#effects = new OpenEffects(this.#walker);
-    this.#ordinary = new OrdinaryTransactions(this.#effects, options.fold === false ? Infinity : FOLDED_FROM);
     this.#draft = new SegmentDraft(this.#effects);
     this.#scanner = this.#newScanner();
     this.#restore(options.state ?? NO_LENS_STATE);
@@ -117,7 +116,7 @@ class Lens implements WalLens {
 
   read(bytes: Uint8Array, { timeline, start, more, from }: LensPiece): SegmentIndex | undefined {
     if (this.#scanner.ended !== undefined && start % BigInt(this.#options.segmentSizeBytes) === 0n) this.#beginAnew();
-    this.#draft.enter(timeline, start, this.#options.segmentSizeBytes);
+    this.#walker.set('segmentStart', this.#draft.enter(timeline, start, this.#options.segmentSizeBytes));
     this.#learnMajor(bytes);
     this.#scanner.scan(bytes, start, { more, from });
     return more ? undefined : this.#endSegment();
@@ -140,7 +139,8 @@ class Lens implements WalLens {
 
   state(): LensState {
     const { ended, unfinished, position } = this.#scanner;
-    const knownFrom = this.#walker.number('lost') > 0 ? undefined : this.#knownFrom;
+    const isKnown = this.#walker.number('isKnown') !== 0 && this.#walker.number('lost') === 0;
+    const knownFrom = isKnown ? this.#walker.number('knownFrom') : undefined;
     const open = this.#draft.open(this.#effects.openXids(), (xid) => this.#tracked.has(xid));
     return { position: ended === undefined ? (unfinished ?? position) : undefined, knownFrom, open };
   }
@@ -151,26 +151,41 @@ class Lens implements WalLens {
   }
 
   #restore({ knownFrom, open }: LensState): void {
-    this.#knownFrom = knownFrom;
+    this.#know(knownFrom);
     for (const { xid, topXid, firstLsn, tables, tracked } of open) {
       this.#effects.restore(xid, topXid, Number(firstLsn), tables);
       if (tracked) this.#tracked.add(xid);
     }
     this.#draft.restore(open);
+    this.#watch(true);
     this.#walker.walker.clearSegment();
   }
 
   /** After a fault: what began before it may have done more than is seen. */
   #beginAnew(): void {
     this.#scanner = this.#newScanner();
-    this.#knownFrom = undefined;
+    this.#know(undefined);
+  }
+
+  /** Of transactions from that one on all is known. */
+  #know(from: number | undefined): void {
+    this.#walker.set('isKnown', from === undefined ? 0 : 1);
+    this.#walker.set('knownFrom', from ?? 0);
+  }
+
+  /** Tells the walker whether it must ask about transactions that end. */
+  #watch(result: boolean): boolean {
+    const isWatching = this.#tracked.size > 0 || this.#draft.hasSpecial;
+    if (isWatching !== this.#isWatching) this.#walker.set('watching', isWatching ? 1 : 0);
+    this.#isWatching = isWatching;
+    return result;
   }
 
   /** Which the shape of images depends on, so it is needed before the first record. */
   #learnMajor(bytes: Uint8Array): void {
     if (this.#hasMajor) return;
     const major = majorOfMagic((bytes[0] ?? 0) | ((bytes[1] ?? 0) << 8));
-    if (major !== undefined) this.#walker.major = major;
+    if (major !== undefined) this.#walker.set('major', major);
     this.#hasMajor = true;
   }
 
@@ -178,23 +193,37 @@ class Lens implements WalLens {
     const index = this.#draft.finish({
       records: this.#walker.number('records'),
       fault: this.#scanner.ended,
-      ordinary: this.#ordinary.finish(),
+      ended: this.#ended(),
+      ordinary: readOrdinary(this.#walker, this.#effects),
     });
     this.#walker.walker.clearSegment();
     const notes = this.#tracker?.endSegment(index);
     return notes === undefined ? index : { ...index, notes };
   }
 
-  #met(relation: RelationId): boolean {
-    const isWanted = this.#tracker?.wants(relation) === true;
-    this.#effects.met(relation, isWanted);
-    return isWanted;
+  /** What ended since the segment began. */
+  #ended(): Ended {
+    const { view } = this.#walker;
+    const at = this.#walker.number('ENDED');
+    const [commits, aborts] = [view.getUint32(at, true), view.getUint32(at + 4, true)];
+    if (commits + aborts === 0) return { commits, aborts, times: undefined, xids: undefined };
+    const time = (field: number): bigint => BigInt(view.getFloat64(at + field, true));
+    const times = { first: time(16), last: time(24) };
+    return {
+      commits,
+      aborts,
+      times,
+      xids: { lowest: view.getUint32(at + 8, true), highest: view.getUint32(at + 12, true) },
+    };
+  }
+
+  #met(relation: RelationId): RelationFlags {
+    return this.#effects.met(relation, this.#tracker?.wants(relation) === true);
   }
 
   /** False ends the scan before the record. */
   #record(record: RecordBody, place: NumberPlace): boolean {
     const { resourceManager, info, xid } = record;
-    if (this.#options.onRecord !== undefined && !this.#show(record, place)) return false;
     if (resourceManager === RM.xact) return this.#transaction(record, place);
     if (resourceManager === RM.standby) this.#standby(record);
     else if (resourceManager === RM.heap && (info & 0x70) === HEAP_TRUNCATE) this.#draft.truncates(record);
@@ -246,18 +275,15 @@ class Lens implements WalLens {
     if ((info & 0xf0) !== RUNNING_XACTS || at === undefined || at + 24 > end) return;
     const next = view.getUint32(at + 12, true);
     const oldest = view.getUint32(at + 16, true);
-    this.#knownFrom ??= next;
+    if (this.#walker.number('isKnown') === 0) this.#know(next);
     if (this.#walker.number('transactions') > MANY_OPEN) this.#walker.walker.purge(oldest);
-    this.#draft.purge((xid) => precedes(xid, oldest));
+    const isGone = (each: number): boolean => ((each - oldest) | 0) < 0;
+    this.#draft.purge(isGone);
+    for (const each of this.#tracked) if (isGone(each)) this.#tracked.delete(each);
   }
 
   #transaction(record: RecordBody, place: NumberPlace): boolean {
     const { info, xid } = record;
-    const timeAt = plainTimeAt(record);
-    if (timeAt !== 0 && !this.#tracked.has(xid)) {
-      this.#plainEnd((info & 0x70) === 0, xid, unixMicrosNumber(record.view, timeAt), place);
-      return true;
-    }
     if ((info & 0x70) === XACT_ASSIGNMENT) return this.#assign(record, place);
     if (!isEnd(info)) return this.#track(record, place);
     const end = readEnd(record, this.#major);
@@ -268,54 +294,15 @@ class Lens implements WalLens {
     return true;
   }
 
-  /** Most transactions end so. */
-  #plainEnd(commits: boolean, xid: number, timeMicros: number, place: NumberPlace): void {
-    const found = this.#effects.finish(xid);
-    if (!this.#takeOrdinary(found, xid, place, { commits, timeMicros, database: 0 })) {
-      const outcome = commits ? 'commit' : 'abort';
-      this.#draft.add({ outcome, xid, timeMicros, ...PLAIN }, found, { ...place, isPartial: this.#isPartial(xid) });
-    }
-    this.#draft.ended(commits, xid, timeMicros);
-    this.#effects.release(found.first);
-  }
-
   #end(end: TransactionEnd, place: NumberPlace): void {
-    const { xid, timeMicros, database } = end;
-    const commits = end.outcome === 'commit';
+    const { xid, timeMicros, outcome } = end;
+    const { walker } = this.#walker;
     const found = this.#effects.finish(xid);
-    const isPlain = !end.prepared && end.subtransactions.length === 0 && end.dropped.length === 0;
-    if (!isPlain || this.#tracked.has(xid) || !this.#takeOrdinary(found, xid, place, { commits, timeMicros, database }))
-      this.#draft.add(end, found, { ...place, isPartial: this.#isPartial(xid) });
-    this.#draft.ended(commits, xid, timeMicros);
+    this.#draft.add(end, found, { ...place, isPartial: walker.isPartial(xid) !== 0 });
+    walker.noteEnd(outcome === 'abort' ? 1 : 0, xid, timeMicros);
     this.#effects.release(found.first);
     this.#tracked.delete(xid);
     for (const each of end.subtransactions) this.#tracked.delete(each);
-  }
-
-  #isPartial(xid: number): boolean {
-    // What found no room may have been anybody's.
-    return this.#knownFrom === undefined || precedes(xid, this.#knownFrom) || this.#walker.number('lost') > 0;
-  }
-
-  /** Takes it for one of many that are alike; false when it is not. */
-  #takeOrdinary(
-    found: FoundEffects,
-    xid: number,
-    { start, end }: NumberPlace,
-    { commits, timeMicros, database }: { readonly commits: boolean; timeMicros: number; database: number },
-  ): boolean {
-    const { firstLsn, topXid } = found;
-    if (topXid !== 0 || this.#isPartial(xid) || this.#draft.isSpecial(xid)) return false;
-    if (firstLsn !== 0 && !this.#draft.holds(firstLsn)) return false;
-    const last = this.#last;
-    last.commits = commits;
-    last.xid = xid;
-    last.start = start;
-    last.end = end;
-    last.firstLsn = firstLsn || start;
-    last.timeMicros = timeMicros;
-    last.database = database;
-    return this.#ordinary.take(found, last);
   }
 
   #assign(record: RecordBody, place: NumberPlace): boolean {

@@ -1,5 +1,4 @@
 import type { RecordPlace, RelationId } from '../facts.ts';
-import type { PostgresMajor } from '../page-header.ts';
 import { RECORD_HEADER_BYTES, type RecordBody } from '../record.ts';
 import type { RecordWalker, WalkPlace } from '../record-walker.ts';
 import { WALK_WASM } from './generated-walk-wasm.ts';
@@ -14,19 +13,26 @@ export interface NumberPlace {
 /** What the walker tells while it walks. */
 export interface WalkerEvents {
   /** A record that may tell something. False when it cannot be read. */
-  record(record: RecordBody, place: NumberPlace): boolean;
-  /** A relation was met for the first time. True when all records that name it are events. */
-  relation(relation: RelationId): boolean;
+  readonly record: (record: RecordBody, place: NumberPlace) => boolean;
+  /** Any record, where all are to be shown. False when it cannot be read. */
+  readonly show: (record: RecordBody, place: NumberPlace) => boolean;
+  /** A relation was met for the first time. */
+  relation(relation: RelationId): RelationFlags;
+  /** Whether something is known of a transaction beside the rows it wrote. */
+  isWatched(xid: number): boolean;
   /** The set of changed blocks must be taken, since it is full. */
   blocks(): void;
 }
+
+/** How the walker treats a relation: 1, all records that name it are events; 2, it is no table that people made. */
+export type RelationFlags = 0 | 1 | 2 | 3;
 
 /** The exports of wasm/walk.ts. */
 interface Walk {
   prepare(): void;
   crc(register: number, from: number, to: number): number;
   walk(from: number, end: number, low: number, high: number, beforeLow: number, beforeHigh: number): number;
-  digest(record: number, total: number, low: number, high: number): number;
+  digest(record: number, total: number, low: number, high: number, length: number): number;
   findRelation(tablespace: number, database: number, node: number): number;
   findEffect(xid: number, relation: number, low: number, high: number): number;
   noteTop(xid: number, top: number, low: number, high: number): void;
@@ -35,6 +41,8 @@ interface Walk {
   purge(oldest: number): void;
   clearBlocks(): void;
   clearSegment(): void;
+  isPartial(xid: number): number;
+  noteEnd(abort: number, xid: number, timeMicros: number): void;
 }
 
 interface Shared {
@@ -51,7 +59,6 @@ interface Shared {
   readonly BLOCKS: Global;
   readonly BLOCK_CAPACITY: Global;
   readonly relations: Global;
-  readonly blocks: Global;
   readonly transactions: Global;
   readonly records: Global;
   readonly lost: Global;
@@ -60,6 +67,15 @@ interface Shared {
   readonly previousLow: Global;
   readonly previousHigh: Global;
   readonly FOUND: Global;
+  readonly ENDED: Global;
+  readonly SHAPES: Global;
+  readonly SHAPE_BYTES: Global;
+  readonly shapes: Global;
+  readonly watching: Global;
+  readonly foldFrom: Global;
+  readonly segmentStart: Global;
+  readonly isKnown: Global;
+  readonly knownFrom: Global;
   readonly MEMORY_BYTES: Global;
 }
 
@@ -79,8 +95,8 @@ interface Global {
 
 /** Pages are of at most 64 KiB. */
 const LARGEST_PAGE = 1 << 16;
-/** As MEMORY_BYTES of wasm/walk.ts, in pages of 64 KiB. */
-const MEMORY_PAGES = 602;
+/** As MEMORY_BYTES of wasm/layout.ts, in pages of 64 KiB. */
+const MEMORY_PAGES = 675;
 
 let compiled: object | undefined;
 
@@ -110,12 +126,14 @@ export class WasmWalker implements RecordWalker {
     this.bytes = new Uint8Array(memory.buffer);
     this.view = new DataView(memory.buffer);
     this.words = new Uint32Array(memory.buffer);
-    const walk = {
-      event: (record: number, total: number): number => (this.#event(record, total) ? 1 : 0),
-      newRelation: (index: number): number => (events.relation(this.relation(index)) ? 1 : 0),
+    const host = {
+      event: (at: number, total: number): number => (this.#hand(at, total, events.record) ? 1 : 0),
+      show: (at: number, total: number): number => (this.#hand(at, total, events.show) ? 1 : 0),
+      newRelation: (index: number): number => events.relation(this.relation(index)),
       blocksAreFull: () => events.blocks(),
+      isWatched: (xid: number): number => (events.isWatched(xid >>> 0) ? 1 : 0),
     };
-    const { exports } = new api.Instance(compiled, { env: { memory }, walk });
+    const { exports } = new api.Instance(compiled, { env: { memory }, host });
     this.walker = exports as Walk;
     this.shared = exports as Shared;
     this.walker.prepare();
@@ -129,13 +147,12 @@ export class WasmWalker implements RecordWalker {
     return this.shared[name].value >>> 0;
   }
 
-  /** Make every record an event. */
-  set everything(all: boolean) {
-    this.shared.everything.value = all ? 1 : 0;
-  }
-
-  set major(major: PostgresMajor) {
-    this.shared.major.value = major;
+  /** Sets a variable of the module. */
+  set(
+    name: 'everything' | 'foldFrom' | 'isKnown' | 'knownFrom' | 'major' | 'segmentStart' | 'watching',
+    to: number,
+  ): void {
+    this.shared[name].value = to;
   }
 
   get previousLow(): number {
@@ -176,13 +193,17 @@ export class WasmWalker implements RecordWalker {
     const start = Number(place.lsn);
     const numbers = { start, end: Number(place.endLsn), previousEnd: Number(place.previousEndLsn) };
     // Too large for the scratch memory: then it names no page.
-    if (record.bytes.buffer !== this.bytes.buffer)
-      return record.bytes.length === 0 || this.#events.record(record, numbers);
+    if (record.bytes.buffer !== this.bytes.buffer) {
+      if (record.bytes.length === 0) return true;
+      const { show, record: take } = this.#events;
+      return (this.number('everything') === 0 || show(record, numbers)) && take(record, numbers);
+    }
+    const length = numbers.end - start;
     const address = record.bytes.byteOffset + record.start - RECORD_HEADER_BYTES;
     this.#place = numbers;
     try {
       const total = record.end - record.start + RECORD_HEADER_BYTES;
-      return this.walker.digest(address, total, start % 2 ** 32, Math.floor(start / 2 ** 32)) !== 0;
+      return this.walker.digest(address, total, start % 2 ** 32, Math.floor(start / 2 ** 32), length) !== 0;
     } finally {
       this.#place = undefined;
     }
@@ -196,7 +217,7 @@ export class WasmWalker implements RecordWalker {
     return this.scratch.subarray(RECORD_HEADER_BYTES, totalBytes);
   }
 
-  #event(address: number, totalBytes: number): boolean {
+  #hand(address: number, totalBytes: number, to: (record: RecordBody, place: NumberPlace) => boolean): boolean {
     const { bytes, view } = this;
     const record = {
       resourceManager: view.getUint8(address + 17),
@@ -207,9 +228,9 @@ export class WasmWalker implements RecordWalker {
       start: address + RECORD_HEADER_BYTES,
       end: address + totalBytes,
     };
-    if (this.#place !== undefined) return this.#events.record(record, this.#place);
+    if (this.#place !== undefined) return to(record, this.#place);
     const start = this.#shift + address;
     const previousEnd = address === this.#walkStart ? this.#previousEnd : start;
-    return this.#events.record(record, { start, end: start + ((totalBytes + 7) & ~7), previousEnd });
+    return to(record, { start, end: start + ((totalBytes + 7) & ~7), previousEnd });
   }
 }
