@@ -12,7 +12,7 @@ export { archiveAt, findBackup } from './catalogue.ts';
 export { copy, type CopyCost, type CopyOutcome, type CopyRequest, type CopyStageContext } from './copy/copy.ts';
 export { type DemoContext, type DemoLine, type DemoReport, runDemo } from './demo/demo.ts';
 export { type DemoPostgres, findDemoPostgres } from './demo/find-postgres.ts';
-export { applyExpiry, type ExpireContext, type ExpiryOutcome, previewExpiry } from './expire/apply-expiry.ts';
+export { applyExpiry, type ExpireContext, type ExpiryOutcome, foretellFreed, previewExpiry } from './expire/apply-expiry.ts';
 export { describeExpiry, type ExpiryReport, type RangeReport } from './expire/describe-expiry.ts';
 export { expiredBackups } from './expire/expired-backups.ts';
 export { addHold, listHolds, removeHold } from './expire/holds.ts';
@@ -42,7 +42,8 @@ export type { Finding as VerifyFinding, VerifyReport } from './verify/report.ts'
 export { createSigningKey } from './verify/signing-key.ts';
 export type { VerifyContext, VerifyRequest } from './verify/request.ts';
 export { verify } from './verify/verify.ts';
-export { DEFAULT_RETRY, retrying, type RetryPolicy } from './store/retry.ts';
+export type { RetryPolicy } from './store/patience.ts';
+export { DEFAULT_RETRY, retrying } from './store/retry.ts';
 export type { BackupRecord, Hold } from '@keyframe/repository';
 export { doctor, type DoctorReport, judge } from './doctor/doctor.ts';
 export type { ArchiveExpectation, Evidence } from './doctor/evidence.ts';
@@ -64,3 +65,13 @@ export { indexWal, type IndexWalOptions, type IndexWalReport } from './lens/inde
 export type { TrackerSource } from './lens/run-reader.ts';
 export { readIndex, type ReadIndexOptions, type ReadSegmentIndex } from './lens/read-index.ts';
 export { trackersOf } from './lens/trackers.ts';
+export { type CostContext, type CostLine, type CostReport, type Growth, reckonCost } from './storage/cost.ts';
+export { type StorageContext } from './storage/examine-stores.ts';
+export {
+  type AppliedLifecycle,
+  applyLifecycle,
+  type LifecycleContext,
+  planLifecycle,
+  type StoreLifecycle,
+} from './storage/lifecycle.ts';
+export { LIST_PRICES, parsePrices, type PriceTable } from './storage/prices.ts';

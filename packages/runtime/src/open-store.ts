@@ -1,7 +1,7 @@
 /** The store of a repository: one, or several as one. @packageDocumentation */
 import path from 'node:path';
 import { KeyframeError, type Log, type Store } from '@keyframe/contracts';
-import { classed, DEFAULT_RETRY, immutable, lockOf, retrying } from '@keyframe/engine/store';
+import { classed, immutable, lockOf, retrying } from '@keyframe/engine/store';
 import {
   type MirroredStore,
   mirroredStore,
@@ -12,6 +12,7 @@ import {
   walIdentity,
 } from '@keyframe/repository';
 import type { RepositoryConfiguration } from './configuration.ts';
+import { talkativeRetry } from './store-talk.ts';
 
 /** Which of the stores are used, and how sure an absence must be. */
 export interface StoreChoice {
@@ -41,7 +42,7 @@ export function openStore(
   assertKnown(without, configured);
   const { immutableMs } = configured;
   const stores = rawStores.map(({ name, store: raw }) => {
-    const tried = withRetries(name, raw, log);
+    const tried = retrying(raw, talkativeRetry(name, log));
     const classes = configured.stores.find((each) => each.name === name)?.classes;
     const store = classes === undefined ? tried : classed(tried, classes);
     // Mirrors may be of kinds that cannot lock: `doctor` tells which.
@@ -74,14 +75,6 @@ function assertKnown(without: readonly string[], { name, stores }: RepositoryCon
   throw new KeyframeError('INVALID_OPTION', `no store of the repository ${name} is left`, {
     hint: 'Leave one of the --without-store out.',
   });
-}
-
-function withRetries(name: string, store: Store, log: Log): Store {
-  const onRetry = (key: string, attempt: number, cause: unknown): void =>
-    log.warn(
-      `the store ${name} could not serve ${key}, attempt ${attempt}: ${cause instanceof Error ? cause.message : String(cause)}`,
-    );
-  return retrying(store, { ...DEFAULT_RETRY, onRetry });
 }
 
 const STATUS = '`keyframe repository status` shows how far; `keyframe repository sync` brings it up';

@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { hasCode, KeyframeError, type Store } from '@keyframe/contracts';
 import { drain, textOf } from '@keyframe/contracts/streams';
 import { describe, expect, it } from 'vitest';
-import { retrying, type RetryPolicy } from './retry.ts';
+import type { RetryPolicy } from './patience.ts';
+import { retrying } from './retry.ts';
 
 const QUICK: RetryPolicy = { deadlineMs: 1_000, firstPauseMs: 1, maxPauseMs: 2 };
 const broken = (): KeyframeError => new KeyframeError('UNAVAILABLE', 'connection reset');
