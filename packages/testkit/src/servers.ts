@@ -16,3 +16,4 @@ export { startMinistack, startMoto } from './servers/moto.ts';
 export { startGarage } from './servers/garage.ts';
 export { AZURITE_ACCOUNT, type AzureServer, startAzurite } from './servers/azurite.ts';
 export { type GcsServer, startFakeGcs } from './servers/fake-gcs.ts';
+export { type SshServer, startSshd } from './servers/sshd.ts';

@@ -30,10 +30,13 @@ const killAll = (): void => {
   for (const child of alive) child.kill('SIGKILL');
 };
 
-/** Starts a server on a free port of the loopback and waits until it takes connections. */
-export async function startServer(commandFor: (port: number) => Command | Promise<Command>): Promise<Running> {
+/** Starts a server on a free port of the loopback, or on the one it had before, and waits until it takes connections. */
+export async function startServer(
+  commandFor: (port: number) => Command | Promise<Command>,
+  before?: number,
+): Promise<Running> {
   for (let attempt = 1; ; attempt += 1) {
-    const port = await freePort();
+    const port = before ?? (await freePort());
     const command = await commandFor(port);
     try {
       return await startOn(port, command);

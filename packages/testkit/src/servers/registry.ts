@@ -4,10 +4,11 @@ import { fakeGcs } from './fake-gcs.ts';
 import { garage } from './garage.ts';
 import { minio } from './minio.ts';
 import { ministack, moto } from './moto.ts';
+import { sshd } from './sshd.ts';
 import { versitygw } from './versitygw.ts';
 
 /** One of the servers that tests can need. */
-export type ServerName = 'versitygw' | 'minio' | 'moto' | 'ministack' | 'garage' | 'fake-gcs' | 'azurite';
+export type ServerName = 'versitygw' | 'minio' | 'moto' | 'ministack' | 'garage' | 'fake-gcs' | 'azurite' | 'sshd';
 
 const servers: Readonly<Record<ServerName, Installation>> = {
   versitygw,
@@ -17,6 +18,7 @@ const servers: Readonly<Record<ServerName, Installation>> = {
   garage,
   'fake-gcs': fakeGcs,
   azurite,
+  sshd,
 };
 
 /** How to have that server on this machine; `undefined` for a name that is no server's. */
