@@ -5,3 +5,4 @@ export { clockSkewMs, phaseDetails, throttleDetails } from './faults.ts';
 export { LostAnswers } from './lost-answers.ts';
 export { type Part, partsOf } from './parts.ts';
 export { type Expected, readText, verified } from './reading.ts';
+export { untilAborted } from './waiting.ts';

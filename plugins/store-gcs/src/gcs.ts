@@ -1,7 +1,14 @@
 /** Requests to the JSON API of Google Cloud Storage. @packageDocumentation */
 import { createHash } from 'node:crypto';
 import { type Abortable, assertObjectKey, type Host, KeyframeError } from '@keyframe/contracts';
-import { createHttpClient, type HttpClient, type HttpRequest, type HttpResponse, readText } from '@keyframe/http';
+import {
+  createHttpClient,
+  type HttpClient,
+  type HttpRequest,
+  type HttpResponse,
+  readText,
+  untilAborted,
+} from '@keyframe/http';
 import { type Authorize, authorizer } from './credentials.ts';
 import { type About, faultOf } from './errors.ts';
 import type { GcsOptions } from './options.ts';
@@ -68,6 +75,7 @@ export class Gcs {
     const length = body?.reduce((sum, piece) => sum + piece.length, 0) ?? 0;
     const { userProject } = this.options;
     const headers = {
+      // Google's library takes no signal.
       ...(await untilAborted(this.#authorize(url), call.signal)),
       ...(call.json === undefined ? {} : { 'content-type': 'application/json' }),
       ...(body !== undefined || call.method === 'PUT' || call.method === 'POST'
@@ -125,20 +133,4 @@ export function keyHeaders(prefix: string, { encryptionKey }: GcsOptions): Recor
     [`${prefix}encryption-key`]: key,
     [`${prefix}encryption-key-sha256`]: createHash('sha256').update(Buffer.from(key, 'base64')).digest('base64'),
   };
-}
-
-/** Google's library takes no signal. */
-async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work;
-  signal.throwIfAborted();
-  let onAbort: (() => void) | undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason as Error);
-    signal.addEventListener('abort', onAbort);
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
-  }
 }
