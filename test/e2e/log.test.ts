@@ -1,3 +1,6 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { announcedSeed, needs, postgresMajors, Random } from '@keyframe/testkit/postgres';
 import { describe, expect, test } from 'vitest';
 import { checkHistory } from './support/check-history.ts';
@@ -7,16 +10,67 @@ describe.each(postgresMajors([18]))('PostgreSQL %i', (major) => {
   test('log counts the rows of every transaction, and a target gives back what plan said', async (context) => {
     await needs(context, `postgres-${major}`);
     const random = new Random(announcedSeed(`log ${major}`));
-    await using site = await Site.create(major, { settings: { wal_level: random.pick(['replica', 'logical']) } });
+    const settings = { wal_level: random.pick(['replica', 'logical']) };
+    // Python reads it without further packages.
+    await using site = await Site.create(major, { settings, compress: 'gzip' });
     const size = { sessions: 3, transactions: 30, restores: 1 };
     expect(await checkHistory(site, random, size)).toMatchObject({ wrong: [], transactions: 90 });
     // What the index says of all that is what reading the WAL once more says.
     expect(await site.report(['wal', 'verify', '--deep'])).toMatchObject({ findings: [], coverage: { remembered: 0 } });
+    // And a reader that knows only the specification tells the same rows.
+    const { entries } = await site.report<Told>(['log', '--all', '--each', '--limit', '1000000']);
+    expect(await rowsInPython(site.repository)).toEqual(sumOfRows(entries));
   });
 });
 
+interface ToldTable {
+  readonly name: string;
+  readonly inserted: number;
+  readonly updated: number;
+  readonly deleted: number;
+}
+
+/** Rows inserted, updated and deleted by what was committed, and how many transactions wrote to it, by table. */
+type Rows = Record<string, [number, number, number, number]>;
+
+function sumOfRows(entries: Told['entries']): Rows {
+  const sums: Rows = {};
+  for (const { outcome, tables } of entries)
+    if (outcome === 'commit')
+      for (const { name, inserted, updated, deleted } of tables) add(sums, name, [inserted, updated, deleted, 1]);
+  return sums;
+}
+
+async function rowsInPython(repository: string): Promise<Rows> {
+  const reader = fileURLToPath(new URL('../format-reader/reader.py', import.meta.url));
+  const { stdout } = await promisify(execFile)('python3', [reader, 'log', repository, 'main', '1', '1'], {
+    maxBuffer: 1 << 28,
+  });
+  const sums: Rows = {};
+  for (const line of stdout.trim().split('\n')) {
+    const { outcome, count, tables } = JSON.parse(line) as PythonLine;
+    if (outcome === 'commit')
+      for (const [name, [inserted, updated, deleted]] of Object.entries(tables))
+        add(sums, name, [inserted * count, updated * count, deleted * count, count]);
+  }
+  return sums;
+}
+
+interface PythonLine {
+  readonly outcome: string;
+  readonly count: number;
+  readonly tables: Record<string, [number, number, number]>;
+}
+
+function add(sums: Rows, name: string, more: Rows[string]): void {
+  const before = sums[name] ?? [0, 0, 0, 0];
+  sums[name] = [before[0] + more[0], before[1] + more[1], before[2] + more[2], before[3] + more[3]];
+}
+
 interface Told {
   readonly entries: readonly {
+    readonly outcome: string;
+    readonly tables: readonly ToldTable[];
     readonly xid: number;
     readonly lsn: string;
     readonly database?: string;

@@ -3,6 +3,7 @@
 
   reader.py restore REPOSITORY CLUSTER LABEL TARGET    restores the files of a base backup
   reader.py wal REPOSITORY CLUSTER EPOCH NAME FILE     fetches a WAL file
+  reader.py log REPOSITORY CLUSTER EPOCH TIMELINE      prints what the WAL index tells of a timeline's files, as JSON
   reader.py vectors FILE                               checks this reader against vectors.json
 
 An encrypted repository is opened by a slot of a passphrase, which KEYFRAME_PASSPHRASE holds.
@@ -34,7 +35,7 @@ except ImportError:  # only needed for encrypted repositories
 FORMAT = 1
 SEAL = 81
 FOOTER = 160
-MAGIC = {"pack": b"KFPACK1\n", "wal": b"KFWALS1\n", "manifest": b"KFMANI1\n"}
+MAGIC = {"pack": b"KFPACK1\n", "wal": b"KFWALS1\n", "manifest": b"KFMANI1\n", "index": b"KFINDX1\n"}
 
 
 class Damaged(Exception):
@@ -84,6 +85,9 @@ class Cursor:
 
     def bytes(self):
         return self.take(self.varint())
+
+    def list(self, read):
+        return [read() for _ in range(self.varint())]
 
 
 # --- sealed JSON, containers, frames -----------------------------------------------------------------------------
@@ -477,6 +481,222 @@ def parse_ranges(body):
         yield ordinal, file_offset, length
 
 
+# --- the WAL index -----------------------------------------------------------------------------------------------
+
+def open_container(data, kind, keys, key):
+    """Header and plain frames of a container that is read whole."""
+    footer = Footer(data[-FOOTER:], len(data))
+    header, at = parse_head(data, kind)
+    cipher = keys.of_header(header, key) if keys else None
+    must(sha256(data[:at]) == footer.head_sha, "header hash")
+    table = data[footer.table:footer.tail]
+    must(sha256(table) == footer.table_sha, "table hash")
+    must(sha256(data[footer.tail:footer.tail + footer.tail_length]) == footer.tail_sha, "tail hash")
+    frames = []
+    for number, (offset, stored, plain, digest) in enumerate(parse_table(table)):
+        must(offset == at and sha256(data[at:at + stored]) == digest, "frame %d" % number)
+        frames.append(open_frame(data[at:at + stored], number, plain, cipher))
+        at += stored
+    must(at == footer.table, "frames end elsewhere")
+    return header, frames, cipher
+
+
+def index_summary(data):
+    cursor = Cursor(data)
+    version = cursor.varint()
+    if version not in (1, 2):
+        raise TooNew("WAL index of version %d" % version)
+    summary = {"timeline": cursor.varint(), "segmentSize": cursor.varint(), "start": cursor.varint(),
+               "detailFrames": cursor.varint(), "relations": cursor.list(lambda: relation(cursor))}
+    relations = summary["relations"]
+    summary["segments"] = cursor.list(lambda: index_segment(cursor, relations))
+    if version > 1:
+        outline = cursor.bytes()
+        summary["outline"] = parse_json(outline) if outline else None
+    must(cursor.left() == 0, "a summary goes on")
+    return summary
+
+
+def relation(cursor):
+    return cursor.varint(), cursor.varint(), cursor.varint()
+
+
+def index_segment(cursor, relations):
+    segment = {"detailBytes": cursor.varint(), "records": cursor.varint(), "commits": cursor.varint(),
+               "aborts": cursor.varint()}
+    flags = cursor.varint()
+    if flags & 1:
+        first = cursor.varint()
+        segment["times"] = [first, first + cursor.varint()]
+    if flags & 2:
+        segment["xids"] = [cursor.varint(), cursor.varint()]
+    if flags & 4:
+        segment["fault"] = [cursor.varint(), cursor.bytes().decode(), cursor.bytes().decode()]
+    segment["tables"] = index_tables(cursor, relations)
+    return segment
+
+
+def index_tables(cursor, relations):
+    def one():
+        number = cursor.varint()
+        must(number < len(relations), "a relation that is not listed")
+        return [list(relations[number]), cursor.signed(), cursor.varint(), cursor.varint(), cursor.varint()]
+    return cursor.list(one)
+
+
+def index_details(data, start, relations):
+    cursor = Cursor(data)
+    before = [0, start, 0]
+
+    def transaction():
+        flags = cursor.varint()
+        before[0] += cursor.signed()
+        before[1] += cursor.signed()
+        length, lived = cursor.varint(), cursor.varint()
+        before[2] += cursor.signed()
+        told = {"xid": before[0], "lsn": before[1], "end": before[1] + length, "first": before[1] - lived,
+                "time": before[2], "flags": flags & 7, "database": cursor.varint(),
+                "tables": index_tables(cursor, relations)}
+        if flags & 256:
+            told["top"] = cursor.varint()
+        if flags & 8:
+            told["subtransactions"] = index_xids(cursor)
+        if flags & 16:
+            told["made"] = cursor.list(lambda: list(relation(cursor)))
+        if flags & 32:
+            told["removed"] = cursor.list(lambda: list(relation(cursor)))
+        if flags & 64:
+            told["truncated"] = index_xids(cursor)
+        if flags & 128:
+            told["messages"] = cursor.list(lambda: [cursor.varint(), cursor.bytes().decode(), cursor.varint()])
+        return told
+
+    def folded():
+        flags, count, lsn = cursor.varint(), cursor.varint(), cursor.varint()
+        last_lsn, time = lsn + cursor.varint(), cursor.varint()
+        return {"flags": flags, "count": count, "lsn": lsn, "lastLsn": last_lsn, "time": time,
+                "lastTime": time + cursor.signed(), "xids": [cursor.varint(), cursor.varint()],
+                "tables": index_tables(cursor, relations)}
+
+    details = {"transactions": cursor.list(transaction), "folded": cursor.list(folded)}
+    facts, notes = cursor.bytes(), cursor.bytes()
+    must(cursor.left() == 0, "details go on")
+    details["facts"] = json.loads(facts.decode()) if facts else []
+    details["notes"] = parse_json(notes) if notes else None
+    return details
+
+
+def index_xids(cursor):
+    xids, before = [], 0
+    for _ in range(cursor.varint()):
+        before += cursor.signed()
+        xids.append(before)
+    return xids
+
+
+def index_blocks(data, relations):
+    cursor, found = Cursor(data), []
+    for _ in range(cursor.varint()):
+        number, fork, next_block, blocks = cursor.varint(), cursor.varint(), 0, []
+        for _ in range(cursor.varint()):
+            coded = cursor.varint()
+            first = next_block + coded // 2
+            next_block = first + (cursor.varint() if coded % 2 else 1)
+            blocks += range(first, next_block)
+        found.append([list(relations[number]), fork, blocks])
+    must(cursor.left() == 0, "blocks go on")
+    return found
+
+
+def parse_index(frames):
+    summary = index_summary(frames[0])
+    count, relations = summary["detailFrames"], summary["relations"]
+    details, frame, at = [], 1, 0
+    for number, segment in enumerate(summary["segments"]):
+        while at == len(frames[frame]) and frame < count:
+            frame, at = frame + 1, 0
+        content = frames[frame][at:at + segment["detailBytes"]]
+        must(len(content) == segment["detailBytes"], "details end early")
+        at += len(content)
+        details.append(index_details(content, summary["start"] + number * summary["segmentSize"], relations))
+    return summary, details, index_blocks(frames[1 + count], relations)
+
+
+def parse_lsn(text):
+    high, low = text.split("/")
+    return int(high, 16) << 32 | int(low, 16)
+
+
+class Names:
+    """Names of relations, learnt from the notes of segment after segment; of what is not told yet, those told later."""
+
+    def __init__(self, segments):
+        self.known = {}
+        for segment in reversed(segments):
+            self.learn(segment["notes"] or {"relations": []})
+
+    def learn(self, notes):
+        for each in notes["relations"]:
+            earlier = [(parse_lsn(until), schema, name) for until, schema, name in (each[11] if len(each) > 11 else [])]
+            self.known[tuple(each[:3])] = (each[5], each[6], each[7][:1], earlier)
+
+    def of(self, file, lsn):
+        """The name at that LSN; nothing for what is no table of a user."""
+        if tuple(file) not in self.known:
+            return None
+        schema, name, kind, earlier = self.known[tuple(file)]
+        if kind == "t" or schema in ("pg_catalog", "information_schema", "pg_toast"):
+            return None
+        for until, was_schema, was_name in earlier:
+            if lsn < until:
+                schema, name = was_schema, was_name
+                break
+        return name if schema is None else "%s.%s" % (schema, name)
+
+
+def log(directory, cluster, epoch, timeline):
+    store = Store(directory)
+    repository = sealed_json(store.read("keyframe.json"))["id"]
+    keys = open_keys(store, repository, os.environ.get("KEYFRAME_PASSPHRASE", ""))
+    folder = "clusters/%s/%s/index/%08X" % (cluster, epoch, int(timeline))
+    places = sorted(((int(start, 16), -int(end, 16), "%s-%s" % (start, end)) for start, end in
+                     (name.split("-") for name in os.listdir(store.path(folder)))))
+    segments, told_to = [], 0
+    for start, end, name in places:
+        if -end <= told_to:
+            continue
+        header, frames, _ = open_container(store.read(folder + "/" + name), "index", keys, folder + "/" + name)
+        belongs = [header[each] for each in ("repository", "cluster", "epoch", "timeline")]
+        must(belongs == [repository, cluster, int(epoch), int(timeline)], "it belongs elsewhere")
+        must([parse_lsn(header["startLsn"]), parse_lsn(header["endLsn"])] == [start, -end], "LSNs of the header")
+        summary, details, _ = parse_index(frames)
+        for number, segment in enumerate(details):
+            at = summary["start"] + number * summary["segmentSize"]
+            if at >= told_to:
+                segments.append(segment)
+        told_to = -end
+    names = Names(segments)
+    for segment in segments:
+        print_segment(segment, names)
+
+
+def print_segment(segment, names):
+    notes = segment["notes"] or {"relations": [], "transactions": []}
+    names.learn(notes)
+    said = {parse_lsn(each[1]): each for each in notes["transactions"]}
+    for each in segment["transactions"] + segment["folded"]:
+        noted = said.get(each["lsn"], [0, "", [], []])
+        rewritten = noted[3] if len(noted) > 3 else []
+        rows = {}
+        for file, inserted, updated, deleted, _ in each["tables"]:
+            table = names.of(file, each["lsn"])
+            if table is not None and file[2] not in rewritten and inserted | updated | deleted:
+                rows[table] = [a + b for a, b in zip(rows.get(table, (0, 0, 0)), (inserted, updated, deleted))]
+        print(json.dumps({"xid": each.get("xid", each.get("xids", [0])[0]), "lsn": each["lsn"], "timeMicros": each["time"],
+                          "outcome": "abort" if each["flags"] & 1 else "commit", "count": each.get("count", 1),
+                          "tables": rows, "actions": noted[2]}, ensure_ascii=False))
+
+
 # --- what a user wants -------------------------------------------------------------------------------------------
 
 def restore(directory, cluster, label, target):
@@ -584,19 +804,8 @@ def wal_identity(index_key, digest):
 
 
 def read_wal(data, keys=None, key=""):
-    footer = Footer(data[-FOOTER:], len(data))
-    header, at = parse_head(data, "wal")
-    cipher = keys.of_header(header, key) if keys else None
-    must(sha256(data[:at]) == footer.head_sha, "header hash")
-    table = data[footer.table:footer.tail]
-    must(sha256(table) == footer.table_sha, "table hash")
-    must(sha256(data[footer.tail:footer.tail + footer.tail_length]) == footer.tail_sha, "tail hash")
-    content = b""
-    for number, (offset, stored, plain, digest) in enumerate(parse_table(table)):
-        must(offset == at and sha256(data[at:at + stored]) == digest, "frame %d" % number)
-        content += open_frame(data[at:at + stored], number, plain, cipher)
-        at += stored
-    must(at == footer.table, "frames end elsewhere")
+    header, frames, cipher = open_container(data, "wal", keys, key)
+    content = b"".join(frames)
     identity = wal_identity(keys.index(cipher.generation), sha256(content)) if cipher else sha256(content).hex()
     must(len(content) == header["sizeBytes"] and identity == header["hmac" if cipher else "sha256"], "content")
     return content, header
@@ -640,6 +849,10 @@ def vectors(path):
     encryption_vectors(known["encryption"])
     content, header = read_wal(bytes.fromhex(known["wal"]["hex"]))
     must(content.decode() == known["wal"]["content"] and header["name"] == known["wal"]["name"], "WAL object")
+    for each in known["walIndex"]:
+        summary, details, blocks = parse_index([bytes.fromhex(frame) for frame in each["frames"]])
+        found = json.loads(json.dumps({"summary": summary, "details": details, "blocks": blocks}))
+        must(found == each["tells"], "WAL index of version %d: %r" % (each["version"], found))
 
 
 def encryption_vectors(known):
@@ -660,7 +873,7 @@ def encryption_vectors(known):
 
 
 def main(arguments):
-    commands = {"restore": restore, "wal": wal, "vectors": vectors}
+    commands = {"restore": restore, "wal": wal, "log": log, "vectors": vectors}
     if not arguments or arguments[0] not in commands:
         sys.exit(__doc__)
     try:
