@@ -1,0 +1,5 @@
+import type { UserConfig } from 'tsdown';
+import { libraryBuild } from '../../scripts/library-build.ts';
+
+const config: UserConfig = libraryBuild();
+export default config;
