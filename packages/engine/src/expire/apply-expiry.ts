@@ -53,8 +53,9 @@ export interface ExpiryOutcome {
 const NOTHING: RemovedThings = { backups: [], packs: 0, segments: 0, sizeBytes: 0 };
 const LEASE_MS = 60_000;
 const TRIES = 10;
+const DAY_MS = 86_400_000;
 /** From the mark on. */
-const REMEMBERED_MS = 180 * 86_400_000;
+const REMEMBERED_MS = 180 * DAY_MS;
 
 /** Plans an expiry of a cluster. Changes nothing. @throws {KeyframeError} as {@link applyExpiry} */
 export async function previewExpiry(
@@ -70,6 +71,17 @@ export async function previewExpiry(
   const marking = { markedAt: now.toISOString(), since, isKnown: () => true, isForgotten: () => false };
   const next = nextTombstones(facts.tombstones, plan, marking);
   return { plan, waiting: waitingOf(next, policy), removed: NOTHING };
+}
+
+/** What an expiry would free in so many days of what is there today, bytes. Reads the facts once. */
+export async function foretellFreed(
+  context: FactsContext,
+  policy: RetentionPolicy,
+  options: StageOptions = {},
+): Promise<(days: number) => number> {
+  const facts = await gatherFacts(context, await context.history.retention(options), options);
+  const nowMs = context.now().getTime();
+  return (days) => planExpiry(facts, policy, new Date(nowMs + days * DAY_MS)).freedBytes;
 }
 
 /**
