@@ -1,5 +1,6 @@
 /** Tokens of Microsoft Entra, by Microsoft's own library, which is loaded when the first one is needed. @packageDocumentation */
 import { KeyframeError } from '@keyframe/contracts';
+import type * as Identity from '@azure/identity';
 import { untilAborted } from '@keyframe/http';
 import type { AzureOptions } from './options.ts';
 
@@ -45,8 +46,7 @@ export function tokensOf(options: AzureOptions, now: () => Date): Tokens {
   };
 }
 
-type Identity = typeof import('@azure/identity');
-type Make = (identity: Identity, options: AzureOptions) => Credential;
+type Make = (identity: typeof Identity, options: AzureOptions) => Credential;
 
 /** Fields that are there. */
 const given = (fields: Readonly<Record<string, string | undefined>>): Record<string, string> =>

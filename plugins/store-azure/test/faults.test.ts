@@ -1,0 +1,52 @@
+import { randomUUID } from 'node:crypto';
+import { Secret } from '@keyframe/contracts';
+import { describeContract, testHost } from '@keyframe/testkit';
+import { missing } from '@keyframe/testkit/postgres';
+import { type FaultProxy, type HarmedStore, httpFaultCases, startFaultProxy } from '@keyframe/testkit/proxy';
+import { type AzureServer, startAzurite } from '@keyframe/testkit/servers';
+import { afterAll, beforeAll, describe, it } from 'vitest';
+import { createAzureStore } from '../src/azure-store.ts';
+import { optionsOf } from './options.ts';
+
+const reason = await missing('azurite');
+const MIB = 1024 * 1024;
+
+describe.skipIf(reason !== undefined)(`over a bad line${reason === undefined ? '' : `: ${reason}`}`, () => {
+  let server: AzureServer;
+  let proxy: FaultProxy;
+  beforeAll(async () => {
+    server = await startAzurite();
+    await server.createContainer('kf-test');
+    proxy = await startFaultProxy(server.endpoint);
+  });
+  afterAll(async () => {
+    await proxy.stop();
+    await server.stop();
+  });
+
+  const open = (): HarmedStore => {
+    proxy.clear();
+    const store = createAzureStore(
+      optionsOf({
+        endpoint: `${proxy.url}/${server.account.name}`,
+        accountKey: new Secret(server.account.key),
+        prefix: `${randomUUID()}/`,
+        partMiB: 1,
+        stallTimeoutSeconds: 0.5,
+      }),
+      testHost(),
+    );
+    return {
+      store,
+      proxy,
+      dialect: 'azure',
+      partBytes: MIB,
+      upload: { method: 'PUT', path: /^[^?]*$/ },
+      part: { method: 'PUT', path: /comp=block&/ },
+      finish: { method: 'PUT', path: /comp=blocklist/ },
+      close: async () => store.close?.(),
+    };
+  };
+
+  describeContract({ describe, it }, 'store-azure', httpFaultCases, open);
+});

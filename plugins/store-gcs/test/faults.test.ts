@@ -1,0 +1,45 @@
+import { randomUUID } from 'node:crypto';
+import { describeContract, testHost } from '@keyframe/testkit';
+import { missing } from '@keyframe/testkit/postgres';
+import { type FaultProxy, type HarmedStore, httpFaultCases, startFaultProxy } from '@keyframe/testkit/proxy';
+import { type GcsServer, startFakeGcs } from '@keyframe/testkit/servers';
+import { afterAll, beforeAll, describe, it } from 'vitest';
+import { createGcsStore } from '../src/gcs-store.ts';
+import { optionsOf } from './options.ts';
+
+const reason = await missing('fake-gcs');
+const MIB = 1024 * 1024;
+
+describe.skipIf(reason !== undefined)(`over a bad line${reason === undefined ? '' : `: ${reason}`}`, () => {
+  let server: GcsServer;
+  let proxy: FaultProxy;
+  beforeAll(async () => {
+    server = await startFakeGcs();
+    await server.createBucket('kf-test');
+    proxy = await startFaultProxy(server.endpoint);
+  });
+  afterAll(async () => {
+    await proxy.stop();
+    await server.stop();
+  });
+
+  const open = (): HarmedStore => {
+    proxy.clear();
+    const store = createGcsStore(
+      optionsOf({ endpoint: proxy.url, prefix: `${randomUUID()}/`, partMiB: 1, stallTimeoutSeconds: 0.5 }),
+      testHost(),
+    );
+    return {
+      store,
+      proxy,
+      dialect: 'gcs',
+      partBytes: MIB,
+      upload: { method: 'POST', path: /uploadType=multipart/ },
+      part: { method: 'PUT', path: /upload_id=/ },
+      finish: { method: 'PUT', path: /upload_id=/, nth: 3 },
+      close: async () => store.close?.(),
+    };
+  };
+
+  describeContract({ describe, it }, 'store-gcs', httpFaultCases, open);
+});
