@@ -1,0 +1,132 @@
+import { randomUUID } from 'node:crypto';
+import { type ByteSource, hasCode, KeyframeError, type ObjectInfo, type PutOptions } from '@keyframe/contracts';
+import { abortable, openExact } from '@keyframe/contracts/streams';
+import { abort, type Bucket } from './bucket.ts';
+import type { Conditions } from './conditions.ts';
+import { isPrecondition, isUnsettled } from './faults.ts';
+import { putParts } from './multipart.ts';
+import { base64Of, type Part, PartReader, type Slabs } from './parts.ts';
+import { customerKey, payer } from './request.ts';
+import { ATTEMPT, bodyOf, conditionsOf, isHashed, type Put, sealed, wanted } from './write.ts';
+
+const MIB = 1 << 20;
+
+/** Stores an object: in one request where it fits into a part, else in parts. */
+export async function putObject(
+  { bucket, conditions, slabs }: { readonly bucket: Bucket; readonly conditions: Conditions; readonly slabs: Slabs },
+  key: string,
+  source: ByteSource,
+  how: PutOptions,
+): Promise<ObjectInfo> {
+  const put: Put = { bucket, key, name: bucket.locate(key), how, attempt: randomUUID() };
+  how.signal?.throwIfAborted();
+  const conditional = await isConditional(put, conditions);
+  const { options } = bucket;
+  const input = abortable(openExact(source), how.signal);
+  const reader = new PartReader(input, slabs, isHashed(bucket));
+  try {
+    const first = await reader.next(options.partMiB * MIB);
+    if (conditional && !first.last) await refuseExisting(put);
+    const send = (): Promise<ObjectInfo> =>
+      first.last ? putWhole(put, first, conditional) : putParts({ put, reader, slabs, conditional }, first);
+    const info = await settled(put, conditional, send);
+    if (first.last) slabs.give(first);
+    return info;
+  } finally {
+    await reader.close();
+  }
+}
+
+/** Whether the request itself is to say the condition. Where the server would not keep it we look first. */
+async function isConditional(put: Put, conditions: Conditions): Promise<boolean> {
+  const { ifAbsent, ifMatch } = put.how;
+  if (ifMatch !== undefined) {
+    if (await conditions.replace()) return true;
+    throw new KeyframeError('UNSUPPORTED', `object '${put.key}': the store has no conditional replace`);
+  }
+  if (ifAbsent !== true) return false;
+  if (await conditions.createOnly()) return true;
+  await refuseExisting(put);
+  return false;
+}
+
+/** Spares the sending of what could not be stored; where the store keeps no conditions, all there is. */
+async function refuseExisting(put: Put): Promise<void> {
+  if (put.how.ifAbsent === true && (await head(put)) !== undefined) throw taken(put);
+}
+
+const taken = ({ key }: Put, cause?: unknown): KeyframeError =>
+  new KeyframeError('ALREADY_EXISTS', `object '${key}' already exists`, { cause, details: { key } });
+
+/**
+ * What came of a write that was conditional. A connection that breaks may have kept back a refusal as well as a success:
+ * the object itself tells, since it names the attempt that wrote it. A checksum would tell less: equal bytes may be another
+ * writer's, and exactly one is to win.
+ */
+async function settled(put: Put, conditional: boolean, send: () => Promise<ObjectInfo>): Promise<ObjectInfo> {
+  try {
+    return await send();
+  } catch (error) {
+    if (!conditional) throw error;
+    const { key, how } = put;
+    if (isPrecondition(error)) {
+      if (how.ifAbsent !== true) throw error;
+      throw taken(put, error);
+    }
+    if (how.ifMatch !== undefined && hasCode(error, 'NOT_FOUND'))
+      throw new KeyframeError('CONFLICT', `object '${key}' is gone`, { cause: error, details: { key } });
+    if (!isUnsettled(error)) throw error;
+    const found = await head(put).catch(() => Promise.reject(error as Error));
+    if (found?.attempt === put.attempt) return found.info;
+    if (found === undefined || found.info.version === how.ifMatch) throw error;
+    if (how.ifAbsent === true) throw taken(put, error);
+    throw new KeyframeError('CONFLICT', `object '${key}' has another version`, { cause: error, details: { key } });
+  }
+}
+
+interface Found {
+  readonly info: ObjectInfo;
+  readonly attempt: string | undefined;
+}
+
+async function head({ bucket, key, name, how: { signal } }: Put): Promise<Found | undefined> {
+  const about = { action: 's3:GetObject', key };
+  const { options } = bucket;
+  try {
+    const found = await bucket.send(about, signal, ({ client, sdk }) =>
+      client.send(
+        new sdk.HeadObjectCommand({ Bucket: bucket.name, Key: name, ...payer(options), ...customerKey(options) }),
+        abort(signal),
+      ),
+    );
+    const info = {
+      key,
+      sizeBytes: found.ContentLength ?? 0,
+      modifiedAt: found.LastModified ?? bucket.host.now(),
+      version: found.ETag ?? '',
+    };
+    return { info, attempt: found.Metadata?.[ATTEMPT] };
+  } catch (error) {
+    if (!hasCode(error, 'NOT_FOUND')) throw error;
+    await bucket.assertExists(signal);
+    return undefined;
+  }
+}
+
+async function putWhole(put: Put, part: Part, conditional: boolean): Promise<ObjectInfo> {
+  const { bucket, key, name, how } = put;
+  const about = { action: 's3:PutObject', key };
+  const { ETag } = await bucket.send(about, how.signal, ({ client, sdk }) => {
+    const command = new sdk.PutObjectCommand({
+      ...wanted(put),
+      ...conditionsOf(put, conditional),
+      Bucket: bucket.name,
+      Key: name,
+      Body: bodyOf(part),
+      ContentLength: part.sizeBytes,
+      ...(bucket.options.checksums === 'crc32' && { ChecksumCRC32: base64Of(part.crc32) }),
+    });
+    return client.send(sealed(command, part), abort(how.signal));
+  });
+  return { key, sizeBytes: part.sizeBytes, modifiedAt: bucket.host.now(), version: ETag ?? '' };
+}
