@@ -108,12 +108,6 @@ export interface LifecycleFacet {
   read(options?: Abortable): Promise<{ readonly rules: readonly LifecycleRule[]; readonly foreign: readonly string[] }>;
   /** Puts these in the place of all rules whose id begins with `keyframe-` and that name this store's prefix; leaves every other. */
   write(rules: readonly LifecycleRule[], options?: Abortable): Promise<void>;
-  /** Those rules in the provider's own words, and how a person applies them. Present where `read` and `write` are `UNSUPPORTED`. */
-  document?(rules: readonly LifecycleRule[]): {
-    readonly language: 'json' | 'sh';
-    readonly document: string;
-    readonly note: string;
-  };
 }
 
 /** Copies that the backend itself makes in another bucket. */

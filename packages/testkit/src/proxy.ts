@@ -21,3 +21,4 @@ export {
   throttled,
   withoutHeaders,
 } from './proxy/faults.ts';
+export { type RecordedRequest, type Recorder, startRecorder } from './proxy/recorder.ts';

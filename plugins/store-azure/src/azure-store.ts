@@ -32,8 +32,10 @@ export function createAzureStore(options: AzureOptions, host: Pick<Host, 'now' |
     versions: versionsFacet(azure),
     retention: retentionFacet(azure),
     tiers: tiersFacet(azure),
-    tags: tagsFacet(azure),
-    lifecycle: lifecycleFacet(azure),
+    // Tags are for rules; without a way to set those, objects are moved by themselves.
+    ...(options.management === undefined
+      ? {}
+      : { tags: tagsFacet(azure), lifecycle: lifecycleFacet(azure, options.management) }),
     replication: replicationFacet(azure),
     atRest: atRestFacet(azure),
     access: accessFacet(options, azure.account),

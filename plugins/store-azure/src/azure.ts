@@ -10,6 +10,7 @@ import { type Tokens, tokensOf } from './tokens.ts';
 
 /** What we were written for. */
 const API_VERSION = '2024-11-04';
+const SCOPE = 'https://storage.azure.com/.default';
 
 /** One request. */
 export interface Call extends Abortable {
@@ -46,7 +47,7 @@ export class Azure {
     });
     const { key, sas } = this.account;
     const byToken = key === undefined && sas === undefined && options.auth !== 'anonymous';
-    this.#tokens = byToken ? tokensOf(options, host.now) : undefined;
+    this.#tokens = byToken ? tokensOf(options, host.now, SCOPE) : undefined;
   }
 
   /** The object's name in the container. @throws {KeyframeError} INVALID_OPTION */
@@ -109,6 +110,18 @@ export class Azure {
   /** The answer as text. */
   async text(call: Call): Promise<string> {
     return readText(await this.send(call));
+  }
+
+  /** An exchange with another service, with our connections; whatever the status. */
+  async elsewhere(request: HttpRequest): Promise<{ readonly response: HttpResponse; readonly text: string }> {
+    request.signal?.throwIfAborted();
+    const response = await this.#http.send(request);
+    return { response, text: await readText(response) };
+  }
+
+  /** What the clock says. */
+  now(): Date {
+    return this.#host.now();
   }
 
   /** The headers of the answer. */

@@ -39,6 +39,23 @@ const placeOptions = {
     .describe('Where object replication copies to; for the document that `replication plan` prints.'),
 };
 
+const managementOptions = {
+  management: z
+    .strictObject({
+      subscription: z.string().min(1).describe('Id of the subscription that the account belongs to.'),
+      resourceGroup: z.string().min(1).describe('Resource group of the account.'),
+      endpoint: z
+        .url({ protocol: /^https?$/ })
+        .transform((text) => text.replace(/\/+$/, ''))
+        .default('https://management.azure.com')
+        .describe('Address of the management API, for other clouds.'),
+    })
+    .optional()
+    .describe(
+      'Needed for `keyframe lifecycle`: the rules belong to the account. They are set with the token of `auth`.',
+    ),
+};
+
 const identityOptions = {
   connectionString: secret.optional().describe('As `az storage account show-connection-string` prints it.'),
   accountKey: secret.optional().describe('Key of the account: opens everything in it.'),
@@ -110,7 +127,7 @@ const connectionOptions = {
 };
 
 const options = z
-  .strictObject({ ...placeOptions, ...identityOptions, ...objectOptions, ...connectionOptions })
+  .strictObject({ ...placeOptions, ...managementOptions, ...identityOptions, ...objectOptions, ...connectionOptions })
   .refine(({ account, connectionString }) => account !== undefined || connectionString !== undefined, {
     error: 'required, unless connectionString is given',
     path: ['account'],

@@ -10,6 +10,13 @@ export type TokenSource =
   | 'client-certificate'
   | 'cli';
 
+/** The management API of an account. */
+export interface Management {
+  readonly subscription: string;
+  readonly resourceGroup: string;
+  readonly endpoint: string;
+}
+
 /** Options of `@keyframe/store-azure`, defaults put in. */
 export interface AzureOptions {
   /** Name of the storage account. Absent where `connectionString` says it. */
@@ -41,6 +48,8 @@ export interface AzureOptions {
   readonly location?: string | undefined;
   /** Where object replication copies to. */
   readonly replicateTo?: { readonly account: string; readonly container: string } | undefined;
+  /** Where the account is managed: needed for its lifecycle rules. */
+  readonly management?: Management | undefined;
   readonly partMiB: number;
   readonly parallelParts: number;
   readonly connections: number;

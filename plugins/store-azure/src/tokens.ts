@@ -4,7 +4,6 @@ import type * as Identity from '@azure/identity';
 import { untilAborted } from '@keyframe/http';
 import type { AzureOptions } from './options.ts';
 
-const SCOPE = 'https://storage.azure.com/.default';
 /** A token is renewed so long before its end. */
 const MARGIN_MS = 5 * 60_000;
 
@@ -21,14 +20,14 @@ interface Credential {
 export type Tokens = (signal: AbortSignal | undefined) => Promise<string>;
 
 /** Keeps one token; those who wait for a new one wait for the same. */
-export function tokensOf(options: AzureOptions, now: () => Date): Tokens {
+export function tokensOf(options: AzureOptions, now: () => Date, scope: string): Tokens {
   let credential: Promise<Credential> | undefined;
   let current: Token | undefined;
   let asking: Promise<Token> | undefined;
   const ask = async (): Promise<Token> => {
     try {
       credential ??= import('@azure/identity').then((identity) => CREDENTIALS[options.auth](identity, options));
-      const token = await (await credential).getToken(SCOPE, {});
+      const token = await (await credential).getToken(scope, {});
       if (token === null) throw new Error('no token was given');
       return token;
     } catch (error) {

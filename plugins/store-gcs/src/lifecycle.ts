@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { KeyframeError, type LifecycleFacet, type LifecycleRule } from '@keyframe/contracts';
 import type { Gcs } from './gcs.ts';
 
@@ -8,49 +9,68 @@ interface GcsRule {
 
 interface Bucket {
   readonly lifecycle?: { readonly rule?: readonly GcsRule[] };
+  readonly labels?: Readonly<Record<string, string>>;
   readonly metageneration?: string;
 }
 
 type Action = LifecycleRule['action'];
 
+/** Labels of the bucket that begin so name our rules: Google's rules have no names of their own. */
+const LABEL = 'keyframe-rule-';
+
 /**
- * Rules of a bucket. Google's have no names: one is ours when it says what ours say, and no more, about objects under
- * this store's prefix only. They cannot name metadata, so there are no rules by tag.
+ * Rules of a bucket. A label holds the id of each of ours, and is called by what the rule says: a rule that somebody
+ * changed is ours no more. Rules cannot name metadata, so there are none by tag.
  */
 export function lifecycleFacet(gcs: Gcs): LifecycleFacet {
   const home = gcs.options.prefix;
+  const query = { fields: 'lifecycle,labels,metageneration' };
   const ask = (signal: AbortSignal | undefined): Promise<Bucket> =>
-    gcs.json<Bucket>({ method: 'GET', path: gcs.bucketPath, query: { fields: 'lifecycle,metageneration' }, signal });
+    gcs.json<Bucket>({ method: 'GET', path: gcs.bucketPath, query, signal });
   return {
     actions: ['transition', 'expire-old-versions', 'abort-uploads'],
     read: async ({ signal } = {}) => {
       const rules: LifecycleRule[] = [];
       const foreign: string[] = [];
-      for (const [index, rule] of ((await ask(signal)).lifecycle?.rule ?? []).entries()) {
+      const { lifecycle, labels = {} } = await ask(signal);
+      for (const [index, rule] of (lifecycle?.rule ?? []).entries()) {
         const action = actionOf(rule);
         const prefixes = prefixesHere(rule, home);
+        const own = isHere(rule, home) ? labels[labelOf(rule)] : undefined;
         if (action === undefined || prefixes.length === 0) foreign.push(JSON.stringify(rule));
-        else {
-          const name = `${isOurs(rule, home) ? 'keyframe' : 'rule'}-${index + 1}`;
-          rules.push(...prefixes.map((prefix, at) => ({ id: at === 0 ? name : `${name}-${at + 1}`, prefix, action })));
-        }
+        else rules.push(...prefixes.map((prefix) => ({ id: own ?? `rule-${index + 1}`, prefix, action })));
       }
       return { rules, foreign };
     },
     write: async (rules, { signal } = {}) => {
       const wanted = rules.map((rule) => inTheirTerms(rule, home));
-      const { lifecycle, metageneration } = await ask(signal);
-      const others = (lifecycle?.rule ?? []).filter((rule) => !isOurs(rule, home));
+      const { lifecycle, labels = {}, metageneration } = await ask(signal);
+      const isOurs = (rule: GcsRule): boolean => isHere(rule, home) && labelOf(rule) in labels;
+      const [old, others] = [true, false].map((ours) =>
+        (lifecycle?.rule ?? []).filter((rule) => isOurs(rule) === ours),
+      );
       await gcs.done({
         method: 'PATCH',
         path: gcs.bucketPath,
         // Somebody else's change in between is not overwritten.
         query: { ifMetagenerationMatch: metageneration, fields: 'lifecycle' },
-        json: { lifecycle: { rule: [...others, ...wanted] } },
+        json: {
+          lifecycle: { rule: [...(others ?? []), ...wanted] },
+          labels: {
+            ...Object.fromEntries((old ?? []).map((rule) => [labelOf(rule), null])),
+            ...Object.fromEntries(wanted.map((rule, index) => [labelOf(rule), rules[index]?.id])),
+          },
+        },
         signal,
       });
     },
   };
+}
+
+/** By what the rule says, however the service writes it. */
+function labelOf(rule: GcsRule): string {
+  const text = JSON.stringify([actionOf(rule), prefixesOf(rule).toSorted()]);
+  return LABEL + createHash('sha256').update(text).digest('hex').slice(0, 16);
 }
 
 function inTheirTerms({ id, prefix, tag, action }: LifecycleRule, home: string): GcsRule {
@@ -107,7 +127,5 @@ function prefixesHere(rule: GcsRule, home: string): string[] {
   });
 }
 
-function isOurs(rule: GcsRule, home: string): boolean {
-  const kind = actionOf(rule)?.kind;
-  return kind !== undefined && kind !== 'expire' && prefixesOf(rule).every((prefix) => prefix.startsWith(home));
-}
+/** It strikes objects of this store only. */
+const isHere = (rule: GcsRule, home: string): boolean => prefixesOf(rule).every((prefix) => prefix.startsWith(home));
