@@ -43,6 +43,7 @@ export {
 export { Secret } from './secret.ts';
 export {
   assertObjectKey,
+  assertPlainPut,
   type CopiesFacet,
   type GetOptions,
   type ObjectInfo,

@@ -61,6 +61,15 @@ export interface PutOptions extends Abortable {
   readonly storageClass?: string | undefined;
 }
 
+/**
+ * For stores that can neither lock objects nor choose a storage class: a wish for one is refused rather than forgotten.
+ * @throws {KeyframeError} UNSUPPORTED
+ */
+export function assertPlainPut({ retainUntil, storageClass }: PutOptions): void {
+  if (retainUntil !== undefined) throw new KeyframeError('UNSUPPORTED', 'this store cannot lock objects');
+  if (storageClass !== undefined) throw new KeyframeError('UNSUPPORTED', 'this store has no storage classes');
+}
+
 /** Which bytes of an object to read. */
 export interface GetOptions extends Abortable {
   /** Half-open byte range `[start, end)`; an end past the object's end is cut to it. */

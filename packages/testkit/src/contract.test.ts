@@ -1,20 +1,25 @@
 import { KeyframeError, type Store } from '@keyframe/contracts';
 import { bytesOf, drain, textOf } from '@keyframe/contracts/streams';
 import { describe, expect, it, test } from 'vitest';
-import { describeContract, faulty } from './index.ts';
+import { type ContractCase, describeContract, faulty } from './index.ts';
 import {
   breakingOff,
   cutShort,
   failing,
+  failingFacet,
   flippedBit,
   fullAfter,
   losingAcknowledgement,
+  partialDelete,
   readOnly,
   slow,
+  staleListing,
+  throttling,
 } from './index.ts';
-import { contentOf, createMemoryStore, storeCases } from './index.ts';
+import { contentOf, createMemoryStore, createVersionedMemoryStore, storeCases } from './index.ts';
 
 describeContract({ describe, it }, 'the memory store', storeCases, () => createMemoryStore());
+describeContract({ describe, it }, 'the memory store with every facet', storeCases, () => createVersionedMemoryStore());
 describeContract({ describe, it }, 'a store without conditions', storeCases, () =>
   createMemoryStore({ capabilities: { conditionalReplace: false } }),
 );
@@ -22,10 +27,15 @@ describeContract({ describe, it }, 'a store with faults that never strike', stor
   faulty(createMemoryStore(), failing('put', { nth: 1e9 }), flippedBit(0, { key: /^none$/ }), fullAfter(1e12)),
 );
 
-/** The first case that such a store fails. */
-async function firstFailed(make: () => Store): Promise<string | undefined> {
-  for (const { name, run } of storeCases) {
-    const passed = await run(make()).then(
+/** The first case that such a store fails, of those that are for it. */
+async function firstFailed(
+  make: () => Store,
+  of: (each: ContractCase<Store>) => boolean = () => true,
+): Promise<string | undefined> {
+  for (const { name, needs, run } of storeCases.filter(of)) {
+    const store = make();
+    if (needs !== undefined && !(await needs.met(store))) continue;
+    const passed = await run(store).then(
       () => true,
       () => false,
     );
@@ -76,6 +86,72 @@ describe('the cases notice a store that', () => {
       }),
     ],
   ];
+  test('is whole: they find nothing', async () => {
+    expect(await firstFailed(() => createMemoryStore())).toBeUndefined();
+  });
+
+  const brokenFacets: readonly (readonly [
+    string,
+    (store: Store) => { [Name in keyof Store]?: Store[Name] | undefined },
+  ])[] = [
+    ['forgets a lock', (s) => ({ put: (key, source, how) => s.put(key, source, { ...how, retainUntil: undefined }) })],
+    [
+      'lets a lock shrink',
+      (s) => ({
+        retention: s.retention && {
+          enabled: () => Promise.resolve(true),
+          until: (key, how) => s.retention?.until(key, how) ?? Promise.resolve(undefined),
+          extend: () => Promise.resolve(),
+        },
+      }),
+    ],
+    [
+      'reads the newest version whatever is asked for',
+      (s) => ({ versions: s.versions && { ...s.versions, get: (key, _version, how) => s.get(key, how) } }),
+    ],
+    [
+      'lists the newest versions only',
+      (s) => ({
+        versions: s.versions && {
+          ...s.versions,
+          list: async function* (prefix, how) {
+            for await (const each of s.versions?.list(prefix, how) ?? []) if (each.latest) yield each;
+          },
+        },
+      }),
+    ],
+    [
+      'adds tags to those that are there',
+      (s) => ({
+        tags: s.tags && {
+          of: (key) => s.tags?.of(key) ?? Promise.resolve({}),
+          set: async (key, tags) => s.tags?.set(key, { ...(await s.tags?.of(key)), ...tags }),
+        },
+      }),
+    ],
+    ['names no class', (s) => ({ tiers: s.tiers && { ...s.tiers, classes: [] } })],
+    [
+      'gives every role the same rights',
+      () => ({ access: { policy: () => ({ language: 'json', document: '{}', note: '' }) } }),
+    ],
+    [
+      'is not encrypted as it was asked to be',
+      (s) => ({ atRest: s.atRest && { ...s.atRest, wanted: { method: 'SSE-KMS' }, matches: () => false } }),
+    ],
+    ['forgets its rules', (s) => ({ lifecycle: s.lifecycle && { ...s.lifecycle, write: () => Promise.resolve() } })],
+  ];
+  test.concurrent.each(brokenFacets)('%s', async (_, change) => {
+    const name = await firstFailed(
+      () => {
+        const store = createVersionedMemoryStore();
+        return { ...store, ...change(store) } as Store;
+      },
+      // Those that a store without facets is not asked.
+      ({ needs }) => needs !== undefined && needs.met(createMemoryStore()) === false,
+    );
+    expect(name).toBeDefined();
+  });
+
   test.each(broken)('%s', async (_, change) => {
     const name = await firstFailed(() => {
       const store = createMemoryStore();
@@ -146,6 +222,49 @@ describe('faults', () => {
     expect(await read(faulty(await filled(), cutShort(4)))).toBe('0123');
     expect(await read(faulty(await filled(), cutShort(4)), 6)).toBe('');
     await expect(read(faulty(await filled(), breakingOff(4)))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
+  test('throttle with the details that the engine looks at', async () => {
+    const store = faulty(await filled(), throttling('get', { times: 1, retryAfterMs: 70 }));
+    await expect(read(store)).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      details: { throttled: true, retryAfterMs: 70 },
+    });
+    expect(await read(store)).toBe('0123456789');
+  });
+
+  test('hide young objects from a listing', async () => {
+    const store = faulty(await filled(), staleListing(50));
+    await put(store, 'b');
+    const names = (): Promise<string[]> => Array.fromAsync(store.list(''), ({ key }) => key);
+    expect(await names()).toEqual(['a']);
+    expect(await store.stat('b')).toBeDefined();
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(await names()).toEqual(['a', 'b']);
+  });
+
+  test('delete one half', async () => {
+    const inner = createMemoryStore();
+    for (const key of ['a', 'b', 'c', 'd']) await put(inner, key);
+    const store = faulty(inner, partialDelete({ times: 1 }));
+    await expect(store.delete(['a', 'b', 'c', 'd'])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(await Array.fromAsync(store.list(''), ({ key }) => key)).toEqual(['c', 'd']);
+    await store.delete(['a', 'b', 'c', 'd']);
+    expect(await Array.fromAsync(store.list(''), ({ key }) => key)).toEqual([]);
+  });
+
+  test('strike a facet, in calls and in listings', async () => {
+    const store = faulty(
+      createVersionedMemoryStore(),
+      failingFacet('versions', 'list', { times: 1 }),
+      failingFacet('tags', 'of', { key: /^a$/ }),
+    );
+    await put(store, 'a');
+    await put(store, 'b');
+    await expect(Array.fromAsync(store.versions?.list('') ?? [])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(await Array.fromAsync(store.versions?.list('') ?? [])).toHaveLength(2);
+    await expect(store.tags?.of('a')).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(await store.tags?.of('b')).toEqual({});
   });
 
   test('delay a call', async () => {

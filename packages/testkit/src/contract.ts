@@ -13,6 +13,8 @@ export interface ContractCase<Adapter> {
     readonly reason: string;
     readonly met: (adapter: Adapter) => boolean | Promise<boolean>;
   };
+  /** Set where a case changes more than objects of its own, such as rules of the bucket: it is not for storage in use. */
+  readonly changes?: string;
   /** Rejects when the adapter does not keep the sentence. */
   readonly run: (adapter: Adapter) => Promise<void>;
 }

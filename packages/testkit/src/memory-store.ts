@@ -1,5 +1,6 @@
 import {
   assertObjectKey,
+  assertPlainPut,
   type ByteStream,
   type GetOptions,
   KeyframeError,
@@ -15,6 +16,13 @@ interface Entry {
   readonly info: ObjectInfo & { readonly version: string };
 }
 
+const ALL: StoreCapabilities = {
+  conditionalPut: true,
+  conditionalReplace: true,
+  rangeRead: true,
+  strongConsistency: true,
+};
+
 /** How a memory store differs from the fullest one. */
 export interface MemoryStoreOptions {
   /** Capabilities to do without, for code that must cope. Default: all but a size limit. */
@@ -26,8 +34,7 @@ export interface MemoryStoreOptions {
 /** A {@link Store} in memory, with all of the contract's semantics. Every call makes an empty one. */
 export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
   const objects = new Map<string, Entry>();
-  const all = { conditionalPut: true, conditionalReplace: true, rangeRead: true, strongConsistency: true };
-  const capabilities: StoreCapabilities = { ...all, ...options.capabilities };
+  const capabilities: StoreCapabilities = { ...ALL, ...options.capabilities };
   const now = options.now ?? (() => new Date());
   let writes = 0;
 
@@ -45,6 +52,7 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
     capabilities,
     async put(key, source, how = {}) {
       assertObjectKey(key);
+      assertPlainPut(how);
       how.signal?.throwIfAborted();
       assertCondition(key, how);
       const chunks: Buffer[] = [];

@@ -3,6 +3,7 @@ import { constants, type Stats } from 'node:fs';
 import { type FileHandle, link, lstat, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
+  assertPlainPut,
   type ByteSource,
   type ByteStream,
   type GetOptions,
@@ -66,6 +67,7 @@ interface Put {
 
 async function put(root: Root, mode: number, { key, source, how }: Put): Promise<ObjectInfo> {
   assertStoreKey(key);
+  assertPlainPut(how);
   how.signal?.throwIfAborted();
   if (how.ifMatch !== undefined)
     throw new KeyframeError('UNSUPPORTED', `object '${key}': store-fs has no conditional replace`);

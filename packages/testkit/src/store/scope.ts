@@ -49,10 +49,18 @@ export function storeCase(
       try {
         await run(scope);
       } finally {
-        await store.delete(await Array.fromAsync(store.list(scope.prefix), ({ key }) => key));
+        await emptied(store, scope.prefix);
       }
     },
   };
+}
+
+/** Removes every object whose key starts with `prefix`, and every version of it where the store keeps them. */
+export async function emptied(store: Store, prefix: string): Promise<void> {
+  await store.delete(await Array.fromAsync(store.list(prefix), ({ key }) => key));
+  if (store.versions === undefined || !(await store.versions.enabled())) return;
+  const versions = await Array.fromAsync(store.versions.list(prefix), ({ key, version }) => ({ key, version }));
+  if (versions.length > 0) await store.versions.delete(versions);
 }
 
 /** A source from a generator function, for sources that break or wait in the middle. */
