@@ -6,6 +6,7 @@ import { LostAnswers, type Part, partsOf, readText } from '@keyframe/http';
 import { ofCondition } from './errors.ts';
 import type { Gcs } from './gcs.ts';
 import { statResource } from './read.ts';
+import { deleteOne } from './versions.ts';
 import { FIELDS, infoOf, MARK, type Resource } from './resource.ts';
 
 const MIB = 1024 * 1024;
@@ -149,7 +150,7 @@ export class Uploads {
         expected: [308],
       });
       const text = await readText(response);
-      if (response.status !== 308) return this.#proven(key, JSON.parse(text) as Resource, md5);
+      if (response.status !== 308) return this.#proven(key, JSON.parse(text) as Resource, { md5, sizeBytes: end });
       const kept = /-(\d+)$/.exec(response.headers.range ?? '')?.[1];
       at = kept === undefined ? start : Number(kept) + 1;
       if (at === end && !part.last) return undefined;
@@ -158,15 +159,16 @@ export class Uploads {
     throw new KeyframeError('UNAVAILABLE', `object '${key}': the service keeps no part of the upload`);
   }
 
-  /** A service that does not know the header would keep bytes that the line damaged. */
-  async #proven(key: string, stored: Resource, md5: string | undefined): Promise<Resource> {
-    if (md5 === undefined || stored.md5Hash === undefined || stored.md5Hash === md5) return stored;
-    await this.#gcs.done({
-      method: 'DELETE',
-      path: this.#gcs.objectPath(key),
-      query: { generation: stored.generation },
-      key,
-    });
+  /** A service that does not know the header would keep bytes that the line damaged, or fewer than were sent. */
+  async #proven(
+    key: string,
+    stored: Resource,
+    sent: { readonly md5: string | undefined; readonly sizeBytes: number },
+  ): Promise<Resource> {
+    const whole = sent.md5 !== undefined && Number(stored.size) === sent.sizeBytes;
+    if (whole && (stored.md5Hash === undefined || stored.md5Hash === sent.md5)) return stored;
+    // Never without its generation: another's object may lie there by now.
+    if (stored.generation !== undefined) await deleteOne(this.#gcs, key, undefined, stored.generation);
     throw new KeyframeError('UNAVAILABLE', `object '${key}': other bytes arrived than were sent`, { details: { key } });
   }
 
