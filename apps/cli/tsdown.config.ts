@@ -4,6 +4,7 @@ import { thirdPartyLicenses } from '../../scripts/third-party-licenses.ts';
 /** Everything in one package: the program, and each plugin that comes with it as a module of its own, loaded by file name. */
 const PLUGINS = [
   'store-fs',
+  'store-s3',
   'compress-zstd',
   'compress-gzip',
   'compress-none',

@@ -9,7 +9,7 @@ export const BUILTIN: {
   readonly compressor: readonly string[];
   readonly encryptor: readonly string[];
 } = {
-  store: ['fs'],
+  store: ['fs', 's3'],
   compressor: ['zstd', 'gzip', 'none'],
   encryptor: ['passphrase', 'gpg', 'age'],
 } satisfies KnownPlugins;
