@@ -11,6 +11,7 @@ export type AdapterErrorCode =
 
 /** Codes the engine adds. Each has a section of the same name in docs/errors.md. */
 export type EngineErrorCode =
+  | 'ARCHIVED'
   | 'BACKUP_NOT_FOUND'
   | 'BACKUP_WAL_MISSING'
   | 'CHAIN_BROKEN'

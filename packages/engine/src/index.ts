@@ -12,7 +12,13 @@ export { archiveAt, findBackup } from './catalogue.ts';
 export { copy, type CopyCost, type CopyOutcome, type CopyRequest, type CopyStageContext } from './copy/copy.ts';
 export { type DemoContext, type DemoLine, type DemoReport, runDemo } from './demo/demo.ts';
 export { type DemoPostgres, findDemoPostgres } from './demo/find-postgres.ts';
-export { applyExpiry, type ExpireContext, type ExpiryOutcome, foretellFreed, previewExpiry } from './expire/apply-expiry.ts';
+export {
+  applyExpiry,
+  type ExpireContext,
+  type ExpiryOutcome,
+  foretellFreed,
+  previewExpiry,
+} from './expire/apply-expiry.ts';
 export { describeExpiry, type ExpiryReport, type RangeReport } from './expire/describe-expiry.ts';
 export { expiredBackups } from './expire/expired-backups.ts';
 export { addHold, listHolds, removeHold } from './expire/holds.ts';
@@ -74,4 +80,5 @@ export {
   planLifecycle,
   type StoreLifecycle,
 } from './storage/lifecycle.ts';
+export { type ArchivedPacks, archivedPacks, notThawed, thaw } from './storage/thaw.ts';
 export { LIST_PRICES, parsePrices, type PriceTable } from './storage/prices.ts';

@@ -70,7 +70,7 @@ export type { Retention } from './retention/retention.ts';
 export type { EpochSurvey, LabelSurvey, LeaseView, Removal, TimelineSurvey, WalCompanion } from './retention/survey.ts';
 export type { Tombstone, TombstoneState, WalTombstone } from './retention/tombstone.ts';
 export { isLockedWhenWritten, isReadByVersion, type KeyKind, kindOfKey } from './kind-of-key.ts';
-export { type ColdObject, coldObjects } from './retention/cold-objects.ts';
+export { type ColdPack, coldPacks } from './retention/cold-objects.ts';
 export type { ExtendedLocks, ObjectLocks } from './retention/object-locks.ts';
 export type { PackName } from './retention/tombstones.ts';
 export { newSigningKey } from './signing/keys.ts';

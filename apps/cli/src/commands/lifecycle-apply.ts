@@ -1,5 +1,5 @@
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
-import { lifecycleContext, renderLifecycle } from '../output/lifecycle-report.ts';
+import { lifecycleContext, renderLifecycle, shownLifecycle } from '../output/lifecycle-report.ts';
 
 export const command: Command = defineCommand({
   name: 'lifecycle apply',
@@ -19,7 +19,7 @@ Needs the right to change the bucket's rules; \`keyframe setup --store\` prints 
     const done = await applyLifecycle(plans, context, { signal });
     return {
       exit: 0,
-      report: { repository: app.repositoryName, stores: plans.map(({ keys: _, ...each }) => each), done },
+      report: { repository: app.repositoryName, stores: plans.map(shownLifecycle), done },
     };
   },
   renderText(report, out) {

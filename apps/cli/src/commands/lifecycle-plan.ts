@@ -1,10 +1,10 @@
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
-import { lifecycleContext, renderLifecycle } from '../output/lifecycle-report.ts';
+import { lifecycleContext, renderLifecycle, shownLifecycle } from '../output/lifecycle-report.ts';
 
 export const command: Command = defineCommand({
   name: 'lifecycle plan',
   summary: 'Show which rules the buckets need, and what can wait in an archive',
-  description: `Compares the rules of each bucket with those that Keyframe wants, and names the packs and WAL segments that no backup younger than \`archive.after\` needs. Changes nothing.
+  description: `Compares the rules of each bucket with those that Keyframe wants, and names the packs that no backup younger than \`archive.after\` needs. Changes nothing.
 
 No rule removes packs, manifests or WAL by age: the newest backup may need old ones. Only \`keyframe expire\` removes them. Rules of others stay as they are.`,
   examples: [{ run: 'keyframe lifecycle plan' }, { run: 'keyframe lifecycle plan --json' }],
@@ -18,7 +18,7 @@ No rule removes packs, manifests or WAL by age: the newest backup may need old o
     const open = stores.some(({ missing, obsolete, keys }) => missing.length + obsolete.length + keys.length > 0);
     return {
       exit: open ? 3 : 0,
-      report: { repository: app.repositoryName, stores: stores.map(({ keys: _, ...each }) => each) },
+      report: { repository: app.repositoryName, stores: stores.map(shownLifecycle) },
     };
   },
   renderText(report, out) {

@@ -1,6 +1,7 @@
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 import { renderEffects } from '../output/effects-report.ts';
 import { lostWith } from '../output/left-out-stores.ts';
+import { renderArchived, withoutKeys } from '../output/archived-report.ts';
 import { renderPlan } from '../output/plan-report.ts';
 import { TARGET_OPTIONS, targetInput } from './target-options.ts';
 
@@ -28,7 +29,7 @@ A target that cannot be reached is refused here, with the nearest one that can.`
   },
   exits: { 0: 'the target can be reached', 4: 'something in the repository is damaged', ...FAULT_EXITS },
   async run({ openApp, options, signal, log, progress }) {
-    const { describeEffects, describePlan, openIndexCache, parseTarget, planEffects, planRecovery } =
+    const { archivedPacks, describeEffects, describePlan, openIndexCache, parseTarget, planEffects, planRecovery } =
       await import('@keyframe/engine');
     const { showEvents } = await import('../output/events.ts');
     const { localZone } = await import('../output/zone.ts');
@@ -45,9 +46,12 @@ A target that cannot be reached is refused here, with the nearest one that can.`
     );
     const cache = openIndexCache(app.stateDirectory, id, plan.archive);
     const effects = options.noEffects ? undefined : await planEffects(plan, { signal, onEvent: shown.onEvent, cache });
+    const stores = app.rawStores.filter(({ name }) => !options.withoutStore.includes(name));
+    const archived = await archivedPacks(stores, plan, { signal });
     shown.finish();
     const report = {
       ...describePlan(plan),
+      archived: archived && withoutKeys(archived),
       withoutStores: options.withoutStore,
       mayBeMissing: lost,
       effects: effects === undefined ? undefined : describeEffects(effects),
@@ -56,6 +60,7 @@ A target that cannot be reached is refused here, with the nearest one that can.`
   },
   renderText(report, out) {
     renderPlan(report, out);
+    if (report.archived !== undefined) renderArchived(report.archived, out);
     if (report.effects !== undefined) renderEffects(report.effects, out);
   },
 });

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
-import { counted, KeyframeError } from '@keyframe/contracts';
-import type { StartedServer } from '@keyframe/engine';
+import { counted, KeyframeError, type ThawSpeed } from '@keyframe/contracts';
+import type { RecoveryPlan, StageOptions, StartedServer } from '@keyframe/engine';
+import type { App } from '@keyframe/runtime';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 import { formatDuration, formatSize } from '../output/format.ts';
 import type { TextOutput } from '../output/text.ts';
@@ -68,6 +69,13 @@ With --delta an old data directory of the same cluster is made equal to the back
       value: 'dir',
       description: 'PostgreSQL programs for --start; default those found for its major',
     },
+    thaw: {
+      kind: 'string',
+      flag: '--thaw',
+      value: 'speed',
+      choices: ['expedited', 'standard', 'bulk'],
+      description: 'ask the store for packs that lie in an archive class, and wait until they can be read',
+    },
     adopt: {
       kind: 'boolean',
       flag: '--adopt',
@@ -98,6 +106,7 @@ With --delta an old data directory of the same cluster is made equal to the back
       const plan = await engine.planRecovery({ history }, { target, backup: options.backup }, stage);
       const start = { port: options.port, binDirectory: options.binDir, environment };
       if (options.start) await engine.checkStart(plan, start, stage);
+      await assertReadable(app, plan, options, stage);
       const holder = await engine.thisProcess('keyframe restore');
       const self = commandTarget(app);
       const request = {
@@ -176,6 +185,21 @@ function renderServer(server: StartedServer, out: TextOutput): void {
     'Look at it, then `select pg_wal_replay_resume()` promotes it. What a lost transaction had locked stays locked',
   );
   out.line('until then: a query that waits needs an earlier target, such as --xid with the last transaction kept.');
+}
+
+/** Packs in an archive class are asked for and waited for, if the user said so. @throws {KeyframeError} ARCHIVED */
+async function assertReadable(
+  { rawStores }: App,
+  plan: RecoveryPlan,
+  { thaw, withoutStore }: { readonly thaw: ThawSpeed | undefined; readonly withoutStore: readonly string[] },
+  stage: StageOptions,
+): Promise<void> {
+  const engine = await import('@keyframe/engine');
+  const stores = rawStores.filter(({ name }) => !withoutStore.includes(name));
+  const archived = await engine.archivedPacks(stores, plan, stage);
+  if (archived === undefined) return;
+  if (thaw === undefined) throw engine.notThawed(archived);
+  await engine.thaw(stores, archived, thaw, stage);
 }
 
 function refuseContradictions(options: {

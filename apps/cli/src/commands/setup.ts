@@ -4,6 +4,7 @@ import type { SetupPlan, SetupRequest } from '@keyframe/engine';
 import type { ConnectionTarget } from '@keyframe/postgres';
 import type { App } from '@keyframe/runtime';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
+import { renderRights, rightsOf, type StoreRights } from '../output/store-rights.ts';
 import type { TextOutput } from '../output/text.ts';
 
 const DEFAULT_ROLE = 'keyframe';
@@ -15,9 +16,12 @@ export const command: Command = defineCommand({
 
 --apply needs the rights of a superuser. It connects to the server of the config file as PGUSER or the system's user (such as postgres, by \`sudo -u postgres\`), or as --admin; its password comes from PGPASSWORD or the password file.
 
-An archive_command that is not Keyframe's is never replaced without --force.`,
+An archive_command that is not Keyframe's is never replaced without --force.
+
+With --store it prints instead which rights that store must grant, in the provider's own words: \`writer\` backs up and archives, \`restorer\` reads, \`pruner\` reads and removes (\`keyframe expire\`), \`owner\` sets up buckets and rules.`,
   examples: [
     { run: 'keyframe setup', note: 'only print' },
+    { run: 'keyframe setup --store s3 --access writer', note: 'the least rights that backups and archiving need' },
     { run: 'sudo -u postgres keyframe setup --apply --config /etc/keyframe/keyframe.yaml' },
   ],
   positionals: [],
@@ -29,6 +33,20 @@ An archive_command that is not Keyframe's is never replaced without --force.`,
       flag: '--role',
       value: 'name',
       description: `the role to make; default the user of source.url, else ${DEFAULT_ROLE}`,
+    },
+    store: {
+      kind: 'string',
+      flag: '--store',
+      value: 'name',
+      description: 'print the rights that this store must grant',
+    },
+    access: {
+      kind: 'string',
+      flag: '--access',
+      value: 'role',
+      choices: ['writer', 'restorer', 'pruner', 'owner'],
+      default: 'writer',
+      description: 'whose rights: with --store',
     },
     admin: { kind: 'string', flag: '--admin', value: 'name', description: 'the superuser to connect as' },
     archiveTimeout: {
@@ -54,9 +72,16 @@ An archive_command that is not Keyframe's is never replaced without --force.`,
     3: 'applied; the server must be restarted, or something overrides a setting',
     ...FAULT_EXITS,
   },
-  async run({ openApp, options, environment, signal, log }): Promise<{ exit: number; report: SetupReport }> {
+  async run({
+    openApp,
+    options,
+    environment,
+    signal,
+    log,
+  }): Promise<{ exit: number; report: SetupReport | StoreRights }> {
     const { adminTarget, lookAround } = await import('@keyframe/engine');
     const app = await openApp();
+    if (options.store !== undefined) return { exit: 0, report: rightsOf(app, options.store, options.access) };
     const target = await app.connectionTarget();
     const admin = await adminTarget(target, options.admin, environment);
     const request = await requestFor(app, target, options);
@@ -69,7 +94,12 @@ An archive_command that is not Keyframe's is never replaced without --force.`,
     const plan = planSetup(sight.facts, withAddress(request, sight.clientAddress));
     return { exit: 0, report: { cluster: app.clusterName, ...plan, applied: undefined } };
   },
-  renderText({ applied, ...plan }, out) {
+  renderText(report, out) {
+    if ('document' in report) {
+      renderRights(report, out);
+      return;
+    }
+    const { applied, ...plan } = report;
     if (applied === undefined) renderPlan(plan, out);
     else renderApplied(plan, applied, out);
   },

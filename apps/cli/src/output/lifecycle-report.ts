@@ -37,6 +37,20 @@ function describeRule({ id, prefix, tag, action }: LifecycleRule): string {
 
 type Shown = Omit<StoreLifecycle, 'keys'>;
 
+/** Without the names of thousands of packs. */
+export function shownLifecycle({
+  name,
+  hasRules,
+  wanted,
+  byHand,
+  missing,
+  obsolete,
+  foreign,
+  moves,
+}: StoreLifecycle): Shown {
+  return { name, hasRules, wanted, missing, obsolete, foreign, moves };
+}
+
 export function renderLifecycle(stores: readonly Shown[], out: TextOutput): void {
   for (const [at, { name, hasRules, wanted, missing, obsolete, foreign, moves }] of stores.entries()) {
     if (at > 0) out.line();
@@ -48,7 +62,7 @@ export function renderLifecycle(stores: readonly Shown[], out: TextOutput): void
     for (const line of foreign) out.line(out.style('dim', `    of others, left alone: ${line}`));
     if (moves.objects > 0)
       out.line(
-        `  ${out.style('warning', '+')} ${counted(moves.objects, 'object')} (${formatSize(moves.bytes)}) that only old backups need go to ${moves.storageClass}`,
+        `  ${out.style('warning', '+')} ${counted(moves.objects, 'pack')} (${formatSize(moves.bytes)}) that only old backups need go to ${moves.storageClass}`,
       );
   }
 }

@@ -6,13 +6,13 @@
  * @packageDocumentation
  */
 import { type Abortable, KeyframeError, type LifecycleRule, type Store, type StorageClass } from '@keyframe/contracts';
-import { type ClusterHistory, coldObjects } from '@keyframe/repository';
+import { type ClusterHistory, coldPacks } from '@keyframe/repository';
+import { inTurns } from '../in-turns.ts';
 
 /** Tag of what may go to an archive class. */
 const TAG = { key: 'keyframe-tier', value: 'archive' } as const;
 const ABORT_DAYS = 2;
 const OLD_VERSION_DAYS = 7;
-const AT_ONCE = 16;
 
 /** One store, and what the config file asks of it. */
 export interface LifecycleStore {
@@ -41,7 +41,7 @@ export interface StoreLifecycle {
   readonly obsolete: readonly LifecycleRule[];
   /** Rules of others, which stay. */
   readonly foreign: readonly string[];
-  /** Objects that only old backups need and that are not in the archive yet. */
+  /** Packs that only old backups need and that are not in the archive yet. */
   readonly moves: { readonly objects: number; readonly bytes: number; readonly storageClass: string | undefined };
   readonly keys: readonly string[];
 }
@@ -57,37 +57,47 @@ async function planStore(
   options: Abortable,
 ): Promise<StoreLifecycle> {
   if (archive !== undefined) assertClass(name, store, archive.storageClass);
-  const there = (await store.lifecycle?.read(options)) ?? { rules: [], foreign: [] };
-  const versioned = (await store.versions?.enabled(options)) ?? false;
-  const known = new Set(store.lifecycle?.actions);
-  const wanted = rulesFor({
-    archive: store.tags === undefined ? undefined : archive?.storageClass,
-    versioned,
-    immutable,
-  }).filter(({ action }) => known.has(action.kind));
-  const own = there.rules.filter(({ id }) => id.startsWith('keyframe-'));
   const cold =
     archive === undefined
       ? []
       : await coldIn(store, clusters, new Date(now().getTime() - archive.afterMs), archive.storageClass, options);
   return {
     name,
-    hasRules: store.lifecycle !== undefined,
-    wanted,
-    missing: wanted.filter((rule) => !own.some((other) => isSame(rule, other))),
-    obsolete: own.filter(({ id }) => !wanted.some((rule) => rule.id === id)),
-    foreign: [
-      ...there.rules
-        .filter((rule) => !own.includes(rule))
-        .map(({ id, action }) => `${id}: ${action.kind} after ${action.afterDays} days`),
-      ...there.foreign,
-    ],
+    ...(await planRules(store, { archive: archive?.storageClass, immutable }, options)),
     moves: {
       objects: cold.length,
       bytes: cold.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
       storageClass: archive?.storageClass,
     },
     keys: cold.map(({ key }) => key),
+  };
+}
+
+const NO_RULES = { hasRules: false, wanted: [], missing: [], obsolete: [], foreign: [] };
+
+async function planRules(
+  { lifecycle, tags, versions }: Store,
+  { archive, immutable }: { readonly archive: string | undefined; readonly immutable: boolean },
+  options: Abortable,
+): Promise<Omit<StoreLifecycle, 'name' | 'moves' | 'keys'>> {
+  if (lifecycle === undefined) return NO_RULES;
+  const versioned = (await versions?.enabled(options)) ?? false;
+  const known = new Set(lifecycle.actions);
+  const wanted = rulesFor({ archive: tags === undefined ? undefined : archive, versioned, immutable }).filter(
+    ({ action }) => known.has(action.kind),
+  );
+  const rules = { ...NO_RULES, hasRules: true, wanted };
+  const there = await lifecycle.read(options);
+  const own = there.rules.filter(({ id }) => id.startsWith('keyframe-'));
+  const others = there.rules.filter((rule) => !own.includes(rule));
+  return {
+    ...rules,
+    missing: wanted.filter((rule) => !own.some((other) => isSame(rule, other))),
+    obsolete: own.filter(({ id }) => !wanted.some((rule) => rule.id === id)),
+    foreign: [
+      ...others.map(({ id, action }) => `${id}: ${action.kind} after ${action.afterDays} days`),
+      ...there.foreign,
+    ],
   };
 }
 
@@ -133,7 +143,15 @@ function rulesFor({
 
 function isSame(one: LifecycleRule, other: LifecycleRule): boolean {
   const text = ({ id, prefix, tag, action }: LifecycleRule): string =>
-    JSON.stringify([id, prefix, tag?.key, tag?.value, Object.entries(action).toSorted()]);
+    JSON.stringify([
+      id,
+      prefix,
+      tag?.key,
+      tag?.value,
+      action.kind,
+      action.afterDays,
+      action.kind === 'transition' ? action.storageClass : '',
+    ]);
   return text(one) === text(other);
 }
 
@@ -148,7 +166,7 @@ async function coldIn(
   const cold = new Map<string, { key: string; sizeBytes: number }>();
   for (const cluster of clusters) {
     const surveys = await (await cluster.retention(options)).survey(options);
-    for (const each of coldObjects(surveys, youngSince)) cold.set(each.key, each);
+    for (const each of coldPacks(surveys, youngSince)) cold.set(each.key, each);
   }
   if (cold.size === 0) return [];
   const left: { key: string; sizeBytes: number }[] = [];
@@ -193,11 +211,4 @@ async function archiveOne(
 ): Promise<void> {
   if (tags === undefined) await tiers?.move(key, storageClass, options);
   else await tags.set(key, { ...(await tags.of(key, options)), [TAG.key]: TAG.value }, options);
-}
-
-async function inTurns<Item, Result>(items: readonly Item[], work: (item: Item) => Promise<Result>): Promise<Result[]> {
-  const results: Result[] = [];
-  for (let start = 0; start < items.length; start += AT_ONCE)
-    results.push(...(await Promise.all(items.slice(start, start + AT_ONCE).map(work))));
-  return results;
 }
