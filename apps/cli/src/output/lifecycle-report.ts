@@ -38,16 +38,7 @@ function describeRule({ id, prefix, tag, action }: LifecycleRule): string {
 type Shown = Omit<StoreLifecycle, 'keys'>;
 
 /** Without the names of thousands of packs. */
-export function shownLifecycle({
-  name,
-  hasRules,
-  wanted,
-  byHand,
-  missing,
-  obsolete,
-  foreign,
-  moves,
-}: StoreLifecycle): Shown {
+export function shownLifecycle({ name, hasRules, wanted, missing, obsolete, foreign, moves }: StoreLifecycle): Shown {
   return { name, hasRules, wanted, missing, obsolete, foreign, moves };
 }
 
