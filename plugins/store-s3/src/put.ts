@@ -11,14 +11,35 @@ import { ATTEMPT, bodyOf, conditionsOf, isHashed, type Put, sealed, wanted } fro
 
 const MIB = 1 << 20;
 
+/** As many attempts are remembered as could be under way at once, and more. */
+const REMEMBERED = 1_000;
+
+/** Where objects are put, and what is known of earlier attempts. */
+export interface PutPlace {
+  readonly bucket: Bucket;
+  readonly conditions: Conditions;
+  readonly slabs: Slabs;
+  /** Attempts by key of which nobody could say what came of them: the next one finds out. */
+  readonly unsettled: Map<string, string>;
+}
+
 /** Stores an object: in one request where it fits into a part, else in parts. */
 export async function putObject(
-  { bucket, conditions, slabs }: { readonly bucket: Bucket; readonly conditions: Conditions; readonly slabs: Slabs },
+  place: PutPlace,
   key: string,
   source: ByteSource,
   how: PutOptions,
 ): Promise<ObjectInfo> {
-  const put: Put = { bucket, key, name: bucket.locate(key), how, attempt: randomUUID() };
+  const { bucket, conditions, slabs, unsettled } = place;
+  const earlier = how.ifAbsent === true ? unsettled.get(key) : undefined;
+  const put: Put = {
+    bucket,
+    key,
+    name: bucket.locate(key),
+    how,
+    attempt: earlier ?? randomUUID(),
+    repeated: earlier !== undefined,
+  };
   how.signal?.throwIfAborted();
   const conditional = await isConditional(put, conditions);
   const { options } = bucket;
@@ -31,7 +52,14 @@ export async function putObject(
       first.last ? putWhole(put, first, conditional) : putParts({ put, reader, slabs, conditional }, first);
     const info = await settled(put, conditional, send);
     if (first.last) slabs.give(first);
+    unsettled.delete(key);
     return info;
+  } catch (error) {
+    if (how.ifAbsent === true && isUnsettled(error)) unsettled.set(key, put.attempt);
+    else unsettled.delete(key);
+    const [oldest] = unsettled.keys();
+    if (unsettled.size > REMEMBERED && oldest !== undefined) unsettled.delete(oldest);
+    throw error;
   } finally {
     await reader.close();
   }
@@ -71,12 +99,16 @@ async function settled(put: Put, conditional: boolean, send: () => Promise<Objec
     const { key, how } = put;
     if (isPrecondition(error)) {
       if (how.ifAbsent !== true) throw error;
+      const there = put.repeated ? await head(put) : undefined;
+      if (there?.attempt === put.attempt) return there.info;
       throw taken(put, error);
     }
     if (how.ifMatch !== undefined && hasCode(error, 'NOT_FOUND'))
       throw new KeyframeError('CONFLICT', `object '${key}' is gone`, { cause: error, details: { key } });
     if (!isUnsettled(error)) throw error;
-    const found = await head(put).catch(() => Promise.reject(error as Error));
+    const found = await head(put).catch(() => {
+      throw error;
+    });
     if (found?.attempt === put.attempt) return found.info;
     if (found === undefined || found.info.version === how.ifMatch) throw error;
     if (how.ifAbsent === true) throw taken(put, error);

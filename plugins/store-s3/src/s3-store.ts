@@ -21,7 +21,7 @@ const MOST_PARTS = 10_000;
 export function createS3Store(options: S3Options, host: Pick<Host, 'log' | 'now'>): Store {
   const bucket = new Bucket(options, host);
   const conditions = new Conditions(bucket);
-  const slabs = new Slabs();
+  const place = { bucket, conditions, slabs: new Slabs(), unsettled: new Map<string, string>() };
   const versions = versionsOf(bucket);
   return {
     capabilities: {
@@ -35,7 +35,7 @@ export function createS3Store(options: S3Options, host: Pick<Host, 'log' | 'now'
       strongConsistency: true,
       maxObjectBytes: options.partMiB * (1 << 20) * MOST_PARTS,
     },
-    put: (key, source, how = {}) => putObject({ bucket, conditions, slabs }, key, source, how),
+    put: (key, source, how = {}) => putObject(place, key, source, how),
     get: (key, how = {}) => getObject(bucket, key, how),
     stat: (key, { signal } = {}) => statObject(bucket, key, signal),
     list: (prefix, { signal } = {}) => listObjects(bucket, prefix, signal),

@@ -18,6 +18,8 @@ export interface Put {
   readonly how: PutOptions;
   /** In the metadata of what this attempt writes. */
   readonly attempt: string;
+  /** The attempt was made before, and its answer was lost. */
+  readonly repeated: boolean;
 }
 
 /** Signed whole where nothing else keeps it from being changed on its way, and where no other checksum goes with it. */
