@@ -73,7 +73,7 @@ const identityOptions = {
     ])
     .default('default')
     .describe(
-      'How a token of Microsoft Entra is had, when no connection string, key or SAS is given. default: environment, workload identity, managed identity, Azure CLI, in this order.',
+      'How a token of Microsoft Entra is had, when no connection string, key or SAS is given. default: what is there first of environment, workload identity, managed identity and Azure CLI.',
     ),
   tenantId: z.string().min(1).optional().describe('Tenant of the application, for client-secret and the like.'),
   clientId: z.string().min(1).optional().describe('Application, or user-assigned managed identity.'),

@@ -89,6 +89,7 @@ function managementApi(azure: Azure, { subscription, resourceGroup, endpoint }: 
   const url = new URL(`${endpoint}/${path}?api-version=2023-05-01`);
   const tokens = tokensOf(azure.options, () => azure.now(), `${endpoint}/.default`);
   return async (method, json, signal) => {
+    signal?.throwIfAborted();
     const body = json === undefined ? undefined : [Buffer.from(JSON.stringify(json))];
     const headers = {
       ...(azure.options.auth === 'anonymous' ? {} : { authorization: `Bearer ${await tokens(signal)}` }),

@@ -57,7 +57,7 @@ function isTransient({ status, message }: Answer): boolean {
 }
 
 function absent({ message }: Answer, about: About, what: string, init: object): KeyframeError {
-  if (about.key !== undefined && !/bucket does not exist/i.test(message))
+  if (about.key !== undefined && !/bucket (does not exist|not found)/i.test(message))
     return new KeyframeError('NOT_FOUND', `${what} does not exist`, init);
   return new KeyframeError('INVALID_OPTION', `there is no bucket ${about.bucket}`, {
     ...init,
@@ -93,6 +93,11 @@ function denied(answer: Answer, about: About, what: string, now: Date): Keyframe
     ...init,
     hint: 'Give the account the role that `keyframe setup --store` prints, and check that `bucket` is one of yours.',
   });
+}
+
+/** An object that is not there may be one of a bucket that is not there, when the answer does not say which. */
+export function isVague(fault: KeyframeError): boolean {
+  return fault.code === 'NOT_FOUND' && !(fault.cause instanceof Error && /no such object/i.test(fault.cause.message));
 }
 
 /** A condition that was not met, in the words of the call that set it. */

@@ -10,7 +10,7 @@ import {
   untilAborted,
 } from '@keyframe/http';
 import { type Authorize, authorizer } from './credentials.ts';
-import { type About, faultOf } from './errors.ts';
+import { type About, faultOf, isVague } from './errors.ts';
 import type { GcsOptions } from './options.ts';
 
 /** One request to the API. */
@@ -35,6 +35,7 @@ export class Gcs {
   readonly #host: Pick<Host, 'now' | 'log'>;
   readonly #http: HttpClient;
   readonly #authorize: Authorize;
+  #bucketSeen = false;
   /** Headers of every request that touches the bytes of an object, where we keep the key ourselves. */
   readonly encryptionHeaders: Readonly<Record<string, string>>;
 
@@ -87,7 +88,21 @@ export class Gcs {
     const response = await this.#http.send({ method: call.method, url, headers, body, signal: call.signal });
     if (response.status < 300 || call.expected?.includes(response.status) === true) return response;
     const about: About = { bucket: this.options.bucket, key: call.key };
-    throw faultOf(response, await readText(response), about, this.#host.now());
+    const fault = faultOf(response, await readText(response), about, this.#host.now());
+    if (isVague(fault)) await this.#assertBucket(call.signal);
+    throw fault;
+  }
+
+  /** By a listing, since every role may list. @throws {KeyframeError} INVALID_OPTION */
+  async #assertBucket(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#bucketSeen) return;
+    await this.done({
+      method: 'GET',
+      path: `${this.bucketPath}/o`,
+      query: { maxResults: '1', fields: 'kind' },
+      signal,
+    });
+    this.#bucketSeen = true;
   }
 
   /** The answer as JSON. */

@@ -51,11 +51,11 @@ describe('recorded: an upload', () => {
       (request) =>
         request.query['uploadType'] === 'resumable'
           ? { status: 200, headers: { location: `http://${request.headers.host}/session` } }
-          : /\/\d+$/.test(String(request.headers['content-range'] ?? '/1'))
+          : /\/\d+$/.test(request.headers['content-range'] ?? '/1')
             ? json({ name: 'pg/a', size: String(MIB + 1) })
             : {
                 status: 308,
-                headers: { range: String(request.headers['content-range']).replace(/^bytes (.*)\/.*/, 'bytes=$1') },
+                headers: { range: (request.headers['content-range'] ?? '').replace(/^bytes (.*)\/.*/, 'bytes=$1') },
               },
       { encryptionKey: new Secret(key), partMiB: 1 },
     );
