@@ -4,6 +4,7 @@ import { Cluster, postgresMajors } from '@keyframe/testkit/postgres';
 import { describe, expect, it } from 'vitest';
 import { readSegmentHeader } from '../src/index.ts';
 import { readByScanner, readByWaldump, segmentsOf } from './waldump.ts';
+import { linesOfLens, linesOfWaldump } from './waldump-records.ts';
 import { runWorkload, WORKLOAD_SETTINGS } from './workload.ts';
 
 const cases = postgresMajors().flatMap((major) =>
@@ -41,6 +42,9 @@ describe('the scanner', () => {
       expect(mine.records.length).toBeGreaterThan(10_000);
       expect(mine.records).toEqual(theirs.records);
       expect(mine.facts).toEqual(theirs.facts);
+      // The lens reads the same: databases made in both ways, two-phase commits, messages, rewritten catalogues.
+      const range = { major, segmentSizeBytes, start: first.start, end };
+      expect(linesOfLens(segments, range)).toEqual(linesOfWaldump(theirs.text));
       const kinds = new Set(mine.facts.map((line) => line.split(' ')[1]));
       expect(kinds).toEqual(
         new Set(

@@ -31,7 +31,7 @@ const LINE = /^rmgr: (\S+)\s+len \(rec\/tot\):\s*\d+\/\s*(\d+), tx:\s*(\d+), lsn
 export async function readByWaldump(
   cluster: Cluster,
   range: { directory: string; start: Lsn; end: Lsn | undefined; timeline?: number },
-): Promise<Reading & { readonly endedAt: Lsn | undefined }> {
+): Promise<Reading & { readonly endedAt: Lsn | undefined; readonly text: string }> {
   const args = ['-p', range.directory, '-t', String(range.timeline ?? 1)];
   const bounds = ['-s', formatLsn(range.start), ...(range.end === undefined ? [] : ['-e', formatLsn(range.end)])];
   const { stdout, stderr } = await cluster.tryExec('pg_waldump', [...args, ...bounds], { environment: { TZ: 'UTC' } });
@@ -45,7 +45,7 @@ export async function readByWaldump(
     if (fact !== undefined) reading.facts.push(`${at} ${fact}`);
   }
   const fault = / (?:at|LSN) ([0-9A-F]+\/[0-9A-F]+)(?!.*[0-9A-F]\/[0-9A-F])/s.exec(stderr)?.[1];
-  return { ...reading, endedAt: fault === undefined ? undefined : parseLsn(fault) };
+  return { ...reading, endedAt: fault === undefined ? undefined : parseLsn(fault), text: stdout };
 }
 
 function describedFact(name: string, description: string, recordXid: string): string | undefined {
