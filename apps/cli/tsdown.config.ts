@@ -5,6 +5,8 @@ import { thirdPartyLicenses } from '../../scripts/third-party-licenses.ts';
 const PLUGINS = [
   'store-fs',
   'store-s3',
+  'store-gcs',
+  'store-azure',
   'compress-zstd',
   'compress-gzip',
   'compress-none',

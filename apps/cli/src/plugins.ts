@@ -9,7 +9,7 @@ export const BUILTIN: {
   readonly compressor: readonly string[];
   readonly encryptor: readonly string[];
 } = {
-  store: ['fs', 's3'],
+  store: ['fs', 's3', 'gcs', 'azure'],
   compressor: ['zstd', 'gzip', 'none'],
   encryptor: ['passphrase', 'gpg', 'age'],
 } satisfies KnownPlugins;

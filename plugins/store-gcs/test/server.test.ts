@@ -18,12 +18,13 @@ describe.skipIf(reason !== undefined)(`on fake-gcs-server${reason === undefined 
   beforeAll(async () => {
     server = await startFakeGcs();
     await server.createBucket('kf-test');
+    await server.createBucket('kf-versioned', { versioning: { enabled: true } });
   });
   afterAll(() => server.stop());
 
-  const open = (): Store =>
+  const open = (bucket = 'kf-test'): Store =>
     createGcsStore(
-      optionsOf({ endpoint: server.endpoint, bucket: 'kf-test', prefix: `${randomUUID()}/`, partMiB: 1 }),
+      optionsOf({ endpoint: server.endpoint, bucket, prefix: `${randomUUID()}/`, partMiB: 1 }),
       testHost(),
     );
 
@@ -63,6 +64,7 @@ describe.skipIf(reason !== undefined)(`on fake-gcs-server${reason === undefined 
     expect(highest).toBeLessThan(6 * MIB);
   });
 
+  const ofVersions = storeCases.filter(({ needs }) => needs?.reason.includes('old versions'));
   const cases = storeCases.map((each) =>
     /rules that were written/.test(each.name)
       ? Object.assign({}, each, {
@@ -70,5 +72,6 @@ describe.skipIf(reason !== undefined)(`on fake-gcs-server${reason === undefined 
         })
       : each,
   );
-  describeContract({ describe, it }, 'store-gcs', cases, open);
+  describeContract({ describe, it }, 'store-gcs', cases, () => open());
+  describeContract({ describe, it }, 'store-gcs with versions', ofVersions, () => open('kf-versioned'));
 });
