@@ -96,25 +96,27 @@ async function settled(put: Put, conditional: boolean, send: () => Promise<Objec
     return await send();
   } catch (error) {
     if (!conditional) throw error;
-    const { key, how } = put;
-    if (isPrecondition(error)) {
-      if (how.ifAbsent !== true) throw error;
-      const there = put.repeated ? await head(put) : undefined;
-      if (there?.attempt === put.attempt) return there.info;
-      throw taken(put, error);
-    }
-    if (how.ifMatch !== undefined && hasCode(error, 'NOT_FOUND'))
-      throw new KeyframeError('CONFLICT', `object '${key}' is gone`, { cause: error, details: { key } });
+    if (isPrecondition(error)) return refused(put, error);
+    if (put.how.ifMatch !== undefined && hasCode(error, 'NOT_FOUND')) throw changed(put, error);
     if (!isUnsettled(error)) throw error;
     const found = await head(put).catch(() => {
       throw error;
     });
     if (found?.attempt === put.attempt) return found.info;
-    if (found === undefined || found.info.version === how.ifMatch) throw error;
-    if (how.ifAbsent === true) throw taken(put, error);
-    throw new KeyframeError('CONFLICT', `object '${key}' has another version`, { cause: error, details: { key } });
+    if (found === undefined || found.info.version === put.how.ifMatch) throw error;
+    throw put.how.ifAbsent === true ? taken(put, error) : changed(put, error);
   }
 }
+
+async function refused(put: Put, error: unknown): Promise<ObjectInfo> {
+  if (put.how.ifAbsent !== true) throw changed(put, error);
+  const found = put.repeated ? await head(put) : undefined;
+  if (found?.attempt === put.attempt) return found.info;
+  throw taken(put, error);
+}
+
+const changed = ({ key }: Put, cause: unknown): KeyframeError =>
+  new KeyframeError('CONFLICT', `object '${key}' has another version, or is gone`, { cause, details: { key } });
 
 interface Found {
   readonly info: ObjectInfo;
