@@ -31,7 +31,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   repository: ['contracts', 'wal'],
   engine: ['contracts', 'wal', 'postgres', 'repository'],
   runtime: ['contracts', 'wal', 'postgres', 'repository', 'engine'],
-  cli: ['contracts', 'postgres', 'engine', 'runtime'],
+  // The cases of the test kit are what `check store` runs.
+  cli: ['contracts', 'postgres', 'engine', 'runtime', 'testkit'],
 };
 
 /** Libraries that only these packages may know; the test kit plays a client of its own. */

@@ -1,4 +1,7 @@
 /** `@keyframe/testkit`: what every adapter must do, as data; and stores that fail on purpose. @packageDocumentation */
+export { type CaseResult, checkStore, type CheckStoreOptions, type StoreReport } from './check/check-store.ts';
+export type { StoreFact } from './check/facts.ts';
+export type { Measurements } from './check/measure.ts';
 export { compressorCases } from './compressor-cases.ts';
 export { type ContractCase, describeContract, type Runner } from './contract.ts';
 export { encryptorCases } from './encryptor-cases.ts';

@@ -11,6 +11,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command:
   doctor: () => import('./doctor.ts'),
   setup: () => import('./setup.ts'),
   demo: () => import('./demo.ts'),
+  'check store': () => import('./check-store.ts'),
   'repository create': () => import('./repository-create.ts'),
   'repository status': () => import('./repository-status.ts'),
   'repository sync': () => import('./repository-sync.ts'),
