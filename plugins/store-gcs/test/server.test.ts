@@ -64,14 +64,15 @@ describe.skipIf(reason !== undefined)(`on fake-gcs-server${reason === undefined 
     expect(highest).toBeLessThan(6 * MIB);
   });
 
-  const ofVersions = storeCases.filter(({ needs }) => needs?.reason.includes('old versions'));
-  const cases = storeCases.map((each) =>
-    /rules that were written/.test(each.name)
-      ? Object.assign({}, each, {
-          needs: { reason: 'fake-gcs-server forgets rules: see `recorded`', met: () => false },
-        })
-      : each,
-  );
+  const unlike: ReadonlyArray<readonly [RegExp, string]> = [
+    [/rules that were written/, 'fake-gcs-server forgets rules: see `recorded`'],
+    [/listed among more than a thousand/, 'fake-gcs-server gives a version again at the begin of the next page'],
+  ];
+  const cases = storeCases.map((each) => {
+    const why = unlike.find(([name]) => name.test(each.name))?.[1];
+    return why === undefined ? each : Object.assign({}, each, { needs: { reason: why, met: () => false } });
+  });
+  const ofVersions = cases.filter((_, index) => storeCases[index]?.needs?.reason.includes('old versions'));
   describeContract({ describe, it }, 'store-gcs', cases, () => open());
   describeContract({ describe, it }, 'store-gcs with versions', ofVersions, () => open('kf-versioned'));
 });
