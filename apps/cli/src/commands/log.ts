@@ -1,3 +1,4 @@
+import type { LogReport } from '@keyframe/engine';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
 import { renderEntries } from '../output/log-entries.ts';
 
@@ -43,6 +44,13 @@ With "!" it says why something looks unusual: the share of the table it took, or
     },
     ddl: { kind: 'boolean', flag: '--ddl', description: 'only changes of definitions, TRUNCATE included' },
     xid: { kind: 'string', flag: '--xid', value: 'xid', description: 'only that transaction, whatever became of it' },
+    epoch: {
+      kind: 'integer',
+      flag: '--epoch',
+      value: 'number',
+      minimum: 1,
+      description: 'of an earlier database cluster under this name (initdb, pg_upgrade); default the newest',
+    },
     timeline: {
       kind: 'integer',
       flag: '--timeline',
@@ -72,24 +80,30 @@ With "!" it says why something looks unusual: the share of the table it took, or
     const { localZone } = await import('../output/zone.ts');
     const app = await openApp();
     const request = parseLogRequest(options, { localZone: localZone(), now: app.host.now });
-    const archive = await archiveAt(app.repository, app.clusterName, undefined, { signal });
+    const archive = await archiveAt(app.repository, app.clusterName, options.epoch, { signal });
+    const epochs = await app.repository.cluster(app.clusterName).epochs({ signal });
     const shown = showEvents(progress, log);
     const { id } = await app.repository.identity({ signal });
     const cache = openIndexCache(app.stateDirectory, id, archive);
     const report = describeLog(await readLog(archive, { ...request, cache }, { signal, onEvent: shown.onEvent }));
     shown.finish();
-    return { exit: report.missingSegments > 0 ? 3 : 0, report: { cluster: app.clusterName, ...report } };
+    const otherEpochs = epochs.map(({ number }) => number).filter((number) => number !== report.epoch);
+    return { exit: report.missingSegments > 0 ? 3 : 0, report: { cluster: app.clusterName, ...report, otherEpochs } };
   },
   renderText(report, out) {
-    if (report.omitted > 0)
-      out.line(
-        out.style('dim', `${report.omitted.toLocaleString('en')} earlier entries are left out: --limit, --since`),
-      );
+    const left = [
+      ...(report.omitted > 0 ? [`${report.omitted.toLocaleString('en')} earlier entries are left out`] : []),
+      ...(report.passedSegments > 0
+        ? [`${report.passedSegments.toLocaleString('en')} earlier segments were not looked into`]
+        : []),
+    ];
+    if (left.length > 0) out.line(out.style('dim', `${left.join(', ')}: --limit, --until`));
     renderEntries(report.entries, out);
     if (report.entries.length === 0) out.line('nothing of that kind in the archived WAL');
     const range = report.from === undefined ? 'no WAL is archived' : `WAL ${report.from} to ${report.to}`;
     out.line();
     out.line(out.style('dim', `${range}, timeline ${report.timeline}. Counted: ${report.rowsCover}.`));
+    for (const each of limitsOf(report)) out.line(out.style('dim', each));
     const suspect = report.entries.findLast(({ suspicious }) => suspicious.length > 0);
     if (suspect !== undefined)
       out.line(`What going back to just before the last marked one costs: keyframe plan --before-xid ${suspect.xid}`);
@@ -99,3 +113,17 @@ With "!" it says why something looks unusual: the share of the table it took, or
       );
   },
 });
+
+/** What cannot be found here, and why. */
+function limitsOf({ unnamed, otherEpochs }: LogReport & { readonly otherEpochs: readonly number[] }): string[] {
+  const others = otherEpochs.map((number) => `--epoch ${number}`).join(', ');
+  const known = others === '' ? [] : [`Other database clusters had this name, whose WAL is not in it: ${others}.`];
+  if (unnamed === undefined) return known;
+  const { before, tables } = unnamed;
+  const stretch = before === undefined ? 'No backup has been taken' : `Up to ${before} no backup had been taken`;
+  const tell =
+    tables === 0
+      ? 'all tables have their later names'
+      : `${tables} ${tables === 1 ? 'table has' : 'tables have'} no name that --table could find: --table "relation *" does`;
+  return [...known, `${stretch}, so definitions are not told, and ${tell}.`];
+}

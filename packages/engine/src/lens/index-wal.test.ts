@@ -111,11 +111,15 @@ describe('a damaged object of the index', () => {
     inventory: await archive.wal.inventory({ segmentSizeBytes: SIZE }),
   });
 
-  /** Turns a bit in each of these objects. */
-  async function rot(refs: readonly WalIndexRef[]): Promise<void> {
+  /** Behind the state are the entries of four frames, and the footer. */
+  const IN_STATE = -(4 * 48 + 160 + 8);
+
+  /** Turns a bit in each of these objects: in the middle, or so far from the end. */
+  async function rot(refs: readonly WalIndexRef[], place?: number): Promise<void> {
     for (const { key } of refs) {
       const bytes = Buffer.from((await contentOf(kept, key)) ?? Buffer.alloc(0));
-      bytes.writeUInt8(bytes.readUInt8(bytes.length >> 1) ^ 4, bytes.length >> 1);
+      const at = place === undefined ? bytes.length >> 1 : bytes.length + place;
+      bytes.writeUInt8(bytes.readUInt8(at) ^ 4, at);
       await kept.put(key, bytesOf(bytes));
     }
   }
@@ -140,7 +144,7 @@ describe('a damaged object of the index', () => {
   it('does not stand in the way of what comes behind it', async () => {
     await archiveSegments(6);
     for (const end of [2n, 4n]) await indexWal(archive, { to: lsn(0x40_00_00_00n + end * BigInt(SIZE)) });
-    await rot(await archive.index.list());
+    await rot(await archive.index.list(), IN_STATE);
     const damaged: string[] = [];
     await indexWal(archive, { onDamage: (_, { key }) => void damaged.push(key) });
     expect(damaged).toHaveLength(2);

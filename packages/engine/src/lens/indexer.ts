@@ -1,6 +1,7 @@
 /** Stores what runs of archived segments tell. @packageDocumentation */
 import { hasCode, type KeyframeError, type Lsn, type TimelineId } from '@keyframe/contracts';
 import type { SegmentRange, WalIndexRef } from '@keyframe/repository';
+import { encodeOutline, outlineOf } from '../log/outline.ts';
 import { coveringRefs, missingRuns, within } from './coverage.ts';
 import type { IndexWalOptions, IndexWalReport } from './index-wal.ts';
 import { mergeIndex } from './merge-index.ts';
@@ -45,7 +46,8 @@ export class Indexer {
       const { archive, inventory } = this.#place;
       const { segmentSizeBytes } = inventory;
       const [blocks, state] = [this.#reader.takeBlocks(), this.#reader.state()];
-      const content = { timeline, segmentSizeBytes, segments, blocks, state };
+      const outline = encodeOutline(outlineOf(segments));
+      const content = { timeline, segmentSizeBytes, segments, blocks, state, outline };
       this.#count(await archive.index.add(content, this.#options));
     }
     const damaged = first + BigInt(segments.length);

@@ -1,6 +1,7 @@
 import type { Abortable, TimelineId } from '@keyframe/contracts';
 import type { OpenedWalIndex, WalIndex, WalIndexCache, WalIndexRef } from '@keyframe/repository';
 import type { ChangedBlocks, SegmentIndex } from '@keyframe/wal';
+import { encodeOutline, outlineOf } from '../log/outline.ts';
 import { coveringRefs, mergeableGroups } from './coverage.ts';
 
 /** Puts objects that fill a group together into one. Returns the new ones; the others are left for `expire`. */
@@ -19,10 +20,11 @@ export async function mergeIndex(
     }
     if (opened.length < members.length) continue;
     const segments: SegmentIndex[] = [];
-    for (const one of opened) segments.push(...(await one.details()));
+    for (const one of opened) for await (const segment of one.details()) segments.push(segment);
     const blocks = mergeBlocks(await Promise.all(opened.map((one) => one.blocks())));
     const state = await opened.at(-1)?.state();
-    made.push(await index.add({ timeline, segmentSizeBytes, segments, blocks, state }, options));
+    const outline = encodeOutline(outlineOf(segments));
+    made.push(await index.add({ timeline, segmentSizeBytes, segments, blocks, state, outline }, options));
   }
   return made;
 }

@@ -2,13 +2,19 @@
 import type { TimelineId } from '@keyframe/contracts';
 import type { FoldedTransactions, SegmentIndex, TransactionEffect, TransactionNotes } from '@keyframe/wal';
 import type { LogEntry } from './log-entry.ts';
-import { Suspicion } from './suspicion.ts';
-import { TableNames } from './table-names.ts';
+import { Suspicion, type Traffic } from './suspicion.ts';
+import { type KnownFiles, TableNames } from './table-names.ts';
 
 /** Tells entry by entry what segments hold; feed it every segment in order, also those of which nothing is shown. */
 export class EntryReader {
-  readonly #names = new TableNames();
-  readonly #suspicion = new Suspicion();
+  readonly #names: TableNames;
+  readonly #suspicion: Suspicion;
+
+  /** Begins with what is known of WAL that it is not fed. */
+  constructor({ files, traffic }: { readonly files?: KnownFiles; readonly traffic?: Traffic } = {}) {
+    this.#names = new TableNames(files);
+    this.#suspicion = new Suspicion(traffic);
+  }
 
   /** In the order in which things ended; many that are alike stand where the first of them ended. */
   read(index: SegmentIndex): LogEntry[] {

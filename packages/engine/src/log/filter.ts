@@ -42,7 +42,8 @@ function isWithin(entry: LogEntry, since: bigint | undefined, until: bigint | un
   return (since === undefined || last >= since) && (until === undefined || entry.timeMicros <= until);
 }
 
-const isDefinition = ({ verb, minor }: Action): boolean => verb !== 'analyze' && minor !== true;
+/** Whether an action changes a definition, and is none that follows from another one. */
+export const isDefinition = ({ verb, minor }: Action): boolean => verb !== 'analyze' && minor !== true;
 
 function namesTable(entry: LogEntry, isTable: (name: string) => boolean): boolean {
   return (
@@ -60,7 +61,8 @@ function hasRows(entry: LogEntry, minRows: number, isTable: ((name: string) => b
   );
 }
 
-function tablePattern(text: string): (name: string) => boolean {
+/** Which names `--table` means. @throws {KeyframeError} INVALID_OPTION */
+export function tablePattern(text: string): (name: string) => boolean {
   const trimmed = text.trim();
   if (trimmed === '')
     throw new KeyframeError('INVALID_OPTION', 'the name of the table is empty', {

@@ -4,8 +4,17 @@ import { pathOf, timelineAt, type TimelineHistory } from '@keyframe/postgres';
 import type { EpochArchive, SegmentSummary, WalIndexCache, WalIndexRef, WalInventory } from '@keyframe/repository';
 import { createWalLens, decodeNotes, type SegmentIndex } from '@keyframe/wal';
 import { type StageOptions, warnOf } from '../events.ts';
+import { coveringRefs, mergeableGroups, missingRuns, within } from '../lens/coverage.ts';
 import { indexWal, mendIndex } from '../lens/index-wal.ts';
-import { readIndex } from '../lens/read-index.ts';
+import {
+  type IndexedPart,
+  type PartOutline,
+  readIndex,
+  type ReadIndexOptions,
+  readOutlines,
+  readParts,
+  type ReadSegmentIndex,
+} from '../lens/read-index.ts';
 import { ask, readSegment } from '../lens/read-segment.ts';
 import { trackersOf } from '../lens/trackers.ts';
 
@@ -19,63 +28,119 @@ export interface HistoryRange {
   /** Transactions that ended between; microseconds since 1970-01-01 UTC. What has no time is read too. */
   readonly since?: bigint | undefined;
   readonly until?: bigint | undefined;
+  /** The objects of the index. Default: they are listed. */
+  readonly refs?: readonly WalIndexRef[] | undefined;
   readonly cache?: WalIndexCache | undefined;
 }
 
 /**
- * Indexes what of the range is not indexed yet.
+ * Indexes what of the range is not indexed yet. Returns the objects that there are then.
  * @throws {KeyframeError} KEY_REQUIRED, UNAVAILABLE
  */
-export async function indexMissing(range: HistoryRange, options: StageOptions): Promise<void> {
+export async function indexMissing(range: HistoryRange, options: StageOptions): Promise<readonly WalIndexRef[]> {
   const { archive, history, inventory, from, cache } = range;
+  const { segmentSizeBytes } = inventory;
+  const refs = await archive.index.list(options);
+  const size = BigInt(segmentSizeBytes);
+  const work = pathOf(history)
+    // The segment with the fork is read on the child's side.
+    .map(({ timeline, end }) => ({ timeline, to: end === undefined ? undefined : lsn((end / size) * size) }))
+    .filter(({ to }) => from === undefined || to === undefined || to > from)
+    .filter(({ timeline, to }) => {
+      const own = coveringRefs(refs, timeline);
+      const ranges = within(inventory.ranges(timeline), { from, to }, segmentSizeBytes);
+      return missingRuns(ranges, own, segmentSizeBytes).length + mergeableGroups(own, segmentSizeBytes).length > 0;
+    });
+  if (work.length === 0) return refs;
   const trackers = trackersOf(archive, options);
   const onDamage = tellDamage(options);
   const onProgress = ({ segments, total, name }: { segments: number; total: number; name: string }): void =>
     options.onEvent?.({ kind: 'index', done: segments, total, segment: name });
-  const size = BigInt(inventory.segmentSizeBytes);
   try {
-    for (const { timeline, end } of pathOf(history)) {
-      // The segment with the fork is read on the child's side.
-      const to = end === undefined ? undefined : lsn((end / size) * size);
-      if (from !== undefined && to !== undefined && to <= from) continue;
+    for (const { timeline, to } of work)
       await indexWal(archive, { signal: options.signal, timeline, from, to, trackers, cache, onDamage, onProgress });
-    }
   } catch (error) {
     if (!hasCode(error, 'ACCESS_DENIED')) throw error;
     warnOf(options)(error);
   }
+  return archive.index.list(options);
 }
 
-/**
- * Indexes in the order of the WAL, those alone in which something ended in time. `missing` counts segments that it lacks.
- * What is damaged of the index is made anew.
- */
+/** How the index of a range is read: what is damaged of it is made anew, and only segments in which something ended in time. */
+function readingOf(range: HistoryRange, options: StageOptions): ReadIndexOptions {
+  const { history, inventory, from, since, until, refs, cache } = range;
+  const { segmentSizeBytes } = inventory;
+  const wants = ({ times }: SegmentSummary): boolean =>
+    times === undefined ||
+    ((since === undefined || times.last >= since) && (until === undefined || times.first <= until));
+  const onDamage = mending(range, options);
+  return { signal: options.signal, history, segmentSizeBytes, from, refs, wants, cache, onDamage };
+}
+
+/** Indexes in the order of the WAL, those alone in which something ended in time. `missing` counts segments that it lacks. */
 export async function* readHistory(
   range: HistoryRange,
   options: StageOptions = {},
   missing: (segments: number) => void = () => undefined,
 ): AsyncGenerator<SegmentIndex> {
-  const { archive, history, inventory, from, since, until, cache } = range;
-  const { segmentSizeBytes } = inventory;
-  const size = BigInt(segmentSizeBytes);
-  const wants = ({ times }: SegmentSummary): boolean =>
-    times === undefined ||
-    ((since === undefined || times.last >= since) && (until === undefined || times.first <= until));
-  const { signal } = options;
-  const onDamage = mending(range, options);
-  const [start, end] = archivedSpan(range);
-  let at = start;
-  const lacking = (next: bigint): void => {
-    if (next > at) missing(Number((next - at) / size));
-  };
-  const read = readIndex(archive, { signal, history, segmentSizeBytes, from, wants, cache, onDamage });
-  for await (const { summary, index } of read) {
-    lacking(summary.startLsn);
-    if (summary.fault !== undefined) missing(1);
-    at = summary.endLsn;
+  const gaps = new Gaps(range, missing);
+  for await (const { summary, index } of readIndex(range.archive, readingOf(range, options))) {
+    gaps.pass(summary);
     if (index !== undefined) yield index;
   }
-  lacking(end);
+  gaps.finish();
+}
+
+/** Outlines in the order of the WAL, with what is known of each segment in which something ended in time. */
+export async function* readHistoryOutlines(
+  range: HistoryRange,
+  options: StageOptions,
+  missing: (segments: number) => void,
+): AsyncGenerator<PartOutline> {
+  const gaps = new Gaps(range, missing);
+  const reading = readingOf(range, options);
+  for await (const each of readOutlines(range.archive, reading)) {
+    for (const summary of each.summaries) gaps.pass(summary);
+    yield { ...each, summaries: each.summaries.filter((summary) => reading.wants?.(summary) !== false) };
+  }
+  gaps.finish();
+}
+
+/** The indexes in parts of a range, in the order of the parts: of those alone in which something ended in time. */
+export async function* readHistoryParts(
+  range: HistoryRange,
+  parts: readonly IndexedPart[],
+  options: StageOptions,
+): AsyncGenerator<readonly [IndexedPart, AsyncIterable<ReadSegmentIndex>]> {
+  yield* readParts(range.archive, parts, readingOf(range, options));
+}
+
+/** Counts segments that are not indexed, or could not be read whole. */
+class Gaps {
+  readonly #missing: (segments: number) => void;
+  readonly #sizeBytes: bigint;
+  readonly #end: bigint;
+  #at: bigint;
+
+  constructor(range: HistoryRange, missing: (segments: number) => void) {
+    [this.#at, this.#end] = archivedSpan(range);
+    this.#sizeBytes = BigInt(range.inventory.segmentSizeBytes);
+    this.#missing = missing;
+  }
+
+  pass({ startLsn, endLsn, fault }: SegmentSummary): void {
+    this.#reach(startLsn);
+    if (fault !== undefined) this.#missing(1);
+    this.#at = endLsn;
+  }
+
+  finish(): void {
+    this.#reach(this.#end);
+  }
+
+  #reach(next: bigint): void {
+    if (next > this.#at) this.#missing(Number((next - this.#at) / this.#sizeBytes));
+  }
 }
 
 /** First and last byte that the archive has of a history, whatever is missing between. */

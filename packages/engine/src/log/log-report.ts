@@ -39,26 +39,32 @@ export interface LogReport {
   readonly epoch: number;
   readonly timeline: TimelineId;
   readonly entries: readonly EntryReport[];
+  /** Earlier ones that were left out, and earlier segments that were not looked into, since there were enough. */
   readonly omitted: number;
+  readonly passedSegments: number;
   readonly segments: number;
   readonly from: string | undefined;
   readonly to: string | undefined;
   readonly missingSegments: number;
+  /** The WAL begins before its definitions are known: up to which LSN, and how many tables have no name. */
+  readonly unnamed: { readonly before: string | undefined; readonly tables: number } | undefined;
   readonly rowsCover: string;
 }
 
 /** The history as plain data, LSNs and times as text. */
 export function describeLog(result: LogResult): LogReport {
-  const { epoch, timeline, omitted, segments, from, to, missingSegments } = result;
+  const { epoch, timeline, omitted, passedSegments, segments, from, to, missingSegments, unnamed } = result;
   return {
     epoch,
     timeline,
     entries: result.entries.map(reportEntry),
     omitted,
+    passedSegments,
     segments,
     from: from === undefined ? undefined : formatLsn(from),
     to: to === undefined ? undefined : formatLsn(to),
     missingSegments,
+    unnamed: unnamed && { tables: unnamed.tables, before: unnamed.before && formatLsn(unnamed.before) },
     rowsCover: ROWS_COVER,
   };
 }

@@ -63,9 +63,9 @@ export async function planEffects(
   const size = BigInt(backup.walSegmentSizeBytes);
   const range = { archive, history, inventory, from: lsn((backup.startLsn / size) * size), cache: options.cache };
   try {
-    await indexMissing(range, options);
+    const refs = await indexMissing(range, options);
     const gathered = new Effects(plan);
-    for await (const index of readHistory(range, options, (segments) => gathered.miss(segments)))
+    for await (const index of readHistory({ ...range, refs }, options, (segments) => gathered.miss(segments)))
       await gathered.take(range, index, options);
     return gathered.result();
   } catch (error) {

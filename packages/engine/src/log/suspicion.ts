@@ -12,15 +12,31 @@ const UNUSUAL = { times: 20, after: 20 } as const;
 /** What is gone afterwards. */
 const DESTRUCTIVE = new Set(['TABLE', 'MATERIALIZED VIEW', 'SCHEMA', 'DATABASE', 'FOREIGN TABLE']);
 
-interface Usual {
+/** What was deleted from a table, or updated in it. */
+export interface Usual {
   transactions: number;
   rows: number;
 }
 
+/** What is usual, by table. */
+export interface Traffic {
+  readonly deletes: Map<string, Usual>;
+  readonly updates: Map<string, Usual>;
+}
+
+/** None at all. */
+export const noTraffic = (): Traffic => ({ deletes: new Map(), updates: new Map() });
+
 /** Judges transactions by the size of the table and by its usual traffic, as far as it was seen. */
 export class Suspicion {
-  readonly #deletes = new Map<string, Usual>();
-  readonly #updates = new Map<string, Usual>();
+  readonly #deletes: Map<string, Usual>;
+  readonly #updates: Map<string, Usual>;
+
+  /** Begins with what is usual already; both are changed. */
+  constructor({ deletes, updates }: Traffic = noTraffic()) {
+    this.#deletes = deletes;
+    this.#updates = updates;
+  }
 
   /** Why a committed transaction deserves a look; nothing for most. */
   judge(tables: readonly TableRows[], actions: readonly Action[]): string[] {
@@ -45,7 +61,7 @@ export class Suspicion {
   /** Takes transactions into what is usual, after they were judged. */
   learn(tables: readonly TableRows[], count: number): void {
     for (const table of tables) {
-      const key = keyOf(table);
+      const key = trafficKey(table);
       if (table.deleted > 0) add(this.#deletes, key, table.deleted, count);
       if (table.updated > 0) add(this.#updates, key, table.updated, count);
     }
@@ -63,7 +79,7 @@ export class Suspicion {
     const share = about === undefined || about === 0 ? 0 : rows / Math.max(rows, about);
     if (share >= LARGE_SHARE[kind])
       return `${verb} ${Math.round(share * 100)} % of ${table.name}, which had about ${about?.toLocaleString('en')} rows`;
-    const usual = known.get(keyOf(table));
+    const usual = known.get(trafficKey(table));
     const mean = usual === undefined ? 0 : usual.rows / usual.transactions;
     if (rows < mean * UNUSUAL.times) return undefined;
     if (about === undefined && rows >= MANY)
@@ -73,7 +89,9 @@ export class Suspicion {
   }
 }
 
-const keyOf = ({ database, name }: TableRows): string => `${database ?? ''} ${name}`;
+/** A table's key in {@link Traffic}. */
+export const trafficKey = ({ database, name }: Pick<TableRows, 'database' | 'name'>): string =>
+  `${database ?? ''} ${name}`;
 
 function add(known: Map<string, Usual>, key: string, rows: number, count: number): void {
   const usual = known.get(key) ?? { transactions: 0, rows: 0 };

@@ -84,7 +84,7 @@ it('names one that is whole, and tells what the WAL does not: with deep alone', 
   const [, second = ''] = await keys();
   const ref = (await archive.index.list()).find(({ key }) => key === second);
   const opened = ref && (await archive.index.open(ref));
-  const segments = (await opened?.details()) ?? [];
+  const segments = await Array.fromAsync(opened?.details() ?? []);
   const [transaction] = segments[0]?.transactions ?? [];
   const table = transaction?.tables[0] ?? segments[0]?.folded[0]?.tables[0];
   if (opened === undefined || ref === undefined || table === undefined) throw new Error('no index');

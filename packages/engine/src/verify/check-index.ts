@@ -94,7 +94,7 @@ async function compareOne(epoch: EpochSurvey, ref: WalIndexRef, options: StageOp
   try {
     opened = await epoch.archive.index.open(ref, options);
     if (opened === undefined) return { kind: 'gone' };
-    [stored, blocks] = [await opened.details(), await opened.blocks()];
+    [stored, blocks] = [await Array.fromAsync(opened.details()), await opened.blocks()];
     await opened.state();
   } catch (error) {
     if (!hasCode(error, 'CORRUPT', 'REPOSITORY_FORMAT')) throw error;

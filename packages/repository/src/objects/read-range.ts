@@ -37,11 +37,16 @@ export async function readRange(
   return target;
 }
 
-/** Reads a small object whole. @throws {KeyframeError} NOT_FOUND, CORRUPT */
-export async function readSmall(store: Store, key: string, signal: AbortSignal | undefined): Promise<Buffer> {
+/** Reads a small object whole, or a small part of one. @throws {KeyframeError} NOT_FOUND, CORRUPT */
+export async function readSmall(
+  store: Store,
+  key: string,
+  signal: AbortSignal | undefined,
+  range?: { readonly start: number; readonly end: number },
+): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of await store.get(key, { signal })) {
+  for await (const chunk of await store.get(key, range === undefined ? { signal } : { signal, range })) {
     size += chunk.length;
     if (size > SMALL_LIMIT) throw damaged(key, 'it is far larger than such an object can be');
     chunks.push(chunk);

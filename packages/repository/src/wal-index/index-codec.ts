@@ -19,7 +19,9 @@ import {
 import { readState, writeState } from './state-codec.ts';
 import type { SegmentSummary, WalIndexContent, WalIndexState } from './wal-index.ts';
 
-const VERSION = 1;
+const VERSION = 2;
+/** Had no outline. */
+const FIRST_VERSION = 1;
 /** Details are cut into frames of about this size, between segments. */
 const DETAIL_FRAME_BYTES = 1 << 20;
 
@@ -52,7 +54,7 @@ function packed(details: readonly Buffer[]): Buffer[] {
 }
 
 function encodeSummary(
-  { timeline, segmentSizeBytes, segments }: WalIndexContent,
+  { timeline, segmentSizeBytes, segments, outline }: WalIndexContent,
   details: readonly Buffer[],
   { names, detailFrames }: { readonly names: RelationNames; readonly detailFrames: number },
 ): Buffer {
@@ -67,6 +69,7 @@ function encodeSummary(
   writeRelations(writer, names.all);
   writer.varint(segments.length);
   writer.bytes(body.view());
+  writer.counted(outline ?? new Uint8Array());
   return writer.take();
 }
 
@@ -100,13 +103,14 @@ export interface DecodedSummary {
   readonly detailFrames: number;
   readonly relations: readonly RelationId[];
   readonly segments: readonly { readonly summary: SegmentSummary; readonly detailBytes: number }[];
+  readonly outline: Uint8Array | undefined;
 }
 
 /** @throws {KeyframeError} CORRUPT, REPOSITORY_FORMAT */
 export function decodeSummary(bytes: Uint8Array, key: string): DecodedSummary {
   const reader = new ByteReader(bytes, key);
   const version = reader.varint();
-  if (version !== VERSION) throw tooNew(key, `it is of version ${version}`);
+  if (version !== VERSION && version !== FIRST_VERSION) throw tooNew(key, `it is of version ${version}`);
   const timeline = reader.varint();
   const segmentSizeBytes = reader.varint();
   let startLsn = reader.varint();
@@ -118,8 +122,16 @@ export function decodeSummary(bytes: Uint8Array, key: string): DecodedSummary {
     startLsn += segmentSizeBytes;
     return { detailBytes, summary: readSummary(reader, relations, place) };
   });
+  const outline = version === FIRST_VERSION ? [] : reader.counted();
   if (reader.left > 0) throw damaged(key, 'its summary goes on behind its end');
-  return { timeline, segmentSizeBytes, detailFrames, relations, segments };
+  return {
+    timeline,
+    segmentSizeBytes,
+    detailFrames,
+    relations,
+    segments,
+    outline: outline.length === 0 ? undefined : Uint8Array.from(outline),
+  };
 }
 
 function readSummary(

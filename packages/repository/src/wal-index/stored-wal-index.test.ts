@@ -102,6 +102,7 @@ const contentOf = (transactions: readonly TransactionEffect[]): WalIndexContent 
   segments: [segment(0, transactions), segment(1, [])],
   blocks: [{ relation, fork: 0, blocks: Uint32Array.of(0, 1, 2, 9, 1000, 0xff_ff_ff_ff) }],
   state: { lens: state, tracker: Uint8Array.of(9, 9) },
+  outline: transactions.length % 2 === 0 ? undefined : Uint8Array.of(7, 7, 7),
 });
 
 test('what was stored comes back, whatever it says', async () => {
@@ -112,8 +113,10 @@ test('what was stored comes back, whatever it says', async () => {
       const ref = await archive.index.add(content);
       expect(await archive.index.list()).toEqual([ref]);
       const opened = await archive.index.open(ref);
-      expect(await opened?.details()).toEqual(content.segments);
-      expect(await opened?.details(({ fault }) => fault !== undefined)).toEqual(content.segments.slice(1));
+      expect(opened?.outline).toEqual(content.outline);
+      expect(await Array.fromAsync(opened?.details() ?? [])).toEqual(content.segments);
+      const faulty = opened?.details(({ fault }) => fault !== undefined);
+      expect(await Array.fromAsync(faulty ?? [])).toEqual(content.segments.slice(1));
       expect(await opened?.blocks()).toEqual(content.blocks);
       expect(await opened?.state()).toEqual(content.state);
     }),
@@ -156,7 +159,7 @@ test('an object with any bit flipped is damaged, and never read as another one',
       await overwrite(store, ref.key, wrong);
       const all = async (): Promise<unknown> => {
         const opened = await index.open(ref);
-        return [await opened?.details(), await opened?.blocks(), await opened?.state()];
+        return [await Array.fromAsync(opened?.details() ?? []), await opened?.blocks(), await opened?.state()];
       };
       await expect(all()).rejects.toSatisfy((error) => hasCode(error, 'CORRUPT', 'REPOSITORY_FORMAT'));
     }),

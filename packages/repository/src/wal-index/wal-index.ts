@@ -26,27 +26,33 @@ export interface WalIndexContent {
   readonly segments: readonly SegmentIndex[];
   readonly blocks: readonly ChangedBlocks[];
   readonly state: WalIndexState | undefined;
+  /** What a search must know of all these segments together to pass them over, as its reader writes it. */
+  readonly outline?: Uint8Array | undefined;
 }
 
 /** What of a segment is known without its details. */
 export type SegmentSummary = Omit<SegmentIndex, 'transactions' | 'folded' | 'facts' | 'notes'>;
 
-/** An object that was read. Its parts are decoded when they are asked for. */
+/** An object whose summary was read. Its other parts are read, and proven, when they are asked for. */
 export interface OpenedWalIndex {
   readonly timeline: TimelineId;
   readonly segmentSizeBytes: number;
   readonly segments: readonly SegmentSummary[];
-  /** All of them, or those for which `wants` is true. */
-  details(wants?: (summary: SegmentSummary) => boolean): Promise<SegmentIndex[]>;
+  /** `undefined` where it was stored without one. */
+  readonly outline: Uint8Array | undefined;
+  /** Reads what {@link details} needs, so that it waits for nothing. @throws {KeyframeError} CORRUPT, NOT_FOUND: it is gone */
+  load(): Promise<void>;
+  /** All of them, or those for which `wants` is true; one after the other, since they may be large. */
+  details(wants?: (summary: SegmentSummary) => boolean): AsyncIterable<SegmentIndex>;
   blocks(): Promise<ChangedBlocks[]>;
   state(): Promise<WalIndexState | undefined>;
 }
 
-/** Objects of the index kept nearer than the store, as they are stored there. */
+/** Parts of objects of the index kept nearer than the store, as they are stored there. */
 export interface WalIndexCache {
-  /** The bytes of an object of that size. What comes back is proven again. */
-  get(ref: WalIndexRef): Promise<Uint8Array | undefined>;
-  set(ref: WalIndexRef, bytes: Uint8Array): Promise<void>;
+  /** Exactly these bytes of an object of that size. What comes back is proven again. */
+  get(ref: WalIndexRef, start: number, end: number): Promise<Uint8Array | undefined>;
+  set(ref: WalIndexRef, start: number, bytes: Uint8Array): Promise<void>;
 }
 
 /** What passes over the WAL of one epoch told, in objects that are only ever created. */
