@@ -99,6 +99,7 @@ alter table orders rename to purchases;
 truncate purchases;
 create index on purchases (item);
 create role somebody;
+alter table customers drop column name;
 drop table customers;
 create database elsewhere;
 `;
@@ -127,6 +128,7 @@ describe.each(postgresMajors([14]))('PostgreSQL %i, somebody deletes all custome
       'TRUNCATE TABLE public.purchases',
       'CREATE INDEX public.purchases_item_idx',
       'CREATE ROLE',
+      'ALTER TABLE public.customers',
       'DROP TABLE public.customers',
       'CREATE DATABASE elsewhere',
     ]);

@@ -2,6 +2,12 @@ import type { Lsn } from '@keyframe/contracts';
 import type { ClassRow } from './rows.ts';
 import type { InvalidatedRelation } from './transaction-end.ts';
 
+/** A relation whose definition is said to have changed, as it was called then: it may be gone when the segment ends. */
+export interface ChangedRelation extends InvalidatedRelation {
+  readonly row: ClassRow | undefined;
+  readonly schema: string | undefined;
+}
+
 /** A relation that came, went, or is another now. */
 export interface ClassChange {
   readonly database: number;
@@ -34,5 +40,5 @@ export interface CatalogueTransaction {
   readonly classes: readonly ClassChange[];
   readonly names: readonly NameChange[];
   /** Relations whose definition changed anywhere in the catalogues. */
-  readonly invalidated: readonly InvalidatedRelation[];
+  readonly invalidated: readonly ChangedRelation[];
 }

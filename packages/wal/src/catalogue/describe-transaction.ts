@@ -126,12 +126,9 @@ function describeInvalidated(
 ): Action[] {
   const actions: Action[] = [];
   const seen = new Set<number>();
-  for (const { database, oid } of invalidated) {
-    const home = state.databases.get(database);
-    const row = home?.classes.get(oid);
+  for (const { database, oid, row, schema } of invalidated) {
     const object = OBJECTS[row?.kind ?? ''];
-    if (home === undefined || row === undefined || object === undefined || named.has(oid) || seen.has(oid)) continue;
-    const schema = home.schemas.get(row.namespace);
+    if (row === undefined || object === undefined || named.has(oid) || seen.has(oid)) continue;
     // An index is told anew when its table is; a catalogue when it is vacuumed.
     if (PARTS.includes(row.kind) || row.persistence === 't' || schema === 'pg_catalog' || schema === 'pg_toast')
       continue;

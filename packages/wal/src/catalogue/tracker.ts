@@ -294,7 +294,12 @@ export class Tracker implements CatalogueTracker {
       if (oid === CATALOGUE.namespace) state.generation += 1;
     }
     if (ended.length === 0 && end.invalidated.length === 0) return;
-    const { xid, database, invalidated } = end;
+    const { xid, database } = end;
+    const invalidated = end.invalidated.map((each) => {
+      const home = state.databases.get(each.database);
+      const row = home?.classes.get(each.oid);
+      return { ...each, row, schema: row && home?.schemas.get(row.namespace) };
+    });
     this.#transactions.push({ xid, lsn: record.lsn, database, classes, names, invalidated });
   }
 
