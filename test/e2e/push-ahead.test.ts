@@ -1,4 +1,4 @@
-import { chmod, readdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { needs } from '@keyframe/testkit/postgres';
@@ -7,8 +7,9 @@ import { SELF } from './support/keyframe.ts';
 import { Site, switchWal } from './support/site.ts';
 
 const BACKLOG = 40;
+const KILLS = 3;
 
-test('a backlog is archived by few processes, one of them killed, and every segment is there', async (context) => {
+test('a backlog is archived by few processes, some of them killed, and every segment is there', async (context) => {
   await needs(context, 'postgres-16');
   await using site = await Site.create(16, { walSegmentSizeMiB: 1, settings: { archive_command: 'false' } });
   const { origin } = site;
@@ -26,30 +27,59 @@ test('a backlog is archived by few processes, one of them killed, and every segm
   );
   expect(waiting).toMatch(/pg_wal: +.* free/);
 
-  // Stands for Node: writes down that it was started, and the second time dies in the middle.
+  // Stands for Node: writes down that it was started.
   const starts = join(site.directory, 'starts');
   const node = join(site.directory, 'node');
-  const kill = `if [ "$(wc -l < ${starts})" -eq 2 ]; then "$0.real" "$@" & sleep 0.4; kill -9 $!; wait $!; exit $?; fi`;
-  await writeFile(node, `#!/bin/sh\necho started >> ${starts}\n${kill}\nexec "$0.real" "$@"\n`);
-  await writeFile(`${node}.real`, `#!/bin/sh\nexec ${SELF.node} "$@"\n`);
-  for (const path of [node, `${node}.real`]) await chmod(path, 0o755);
+  await writeFile(node, `#!/bin/sh\necho started >> ${starts}\nexec ${SELF.node} "$@"\n`);
+  await chmod(node, 0o755);
+  const started = async (): Promise<number> => (await readFile(starts, 'utf8')).trim().split('\n').length;
   const words = [SELF.archiveWrapper, node, SELF.main, '--config', site.config, '--max-ahead', '16', '--', '%p'];
   await origin.sql(`alter system set archive_command = '${words.join(' ')}'`);
   await origin.sql('select pg_reload_conf()');
 
-  const last = segments.at(-1) ?? '';
-  const archived = (): Promise<string> => origin.sql("select coalesce(last_archived_wal, '') from pg_stat_archiver");
-  while ((await archived()).slice(0, 24) < last) await sleep(100);
-  const count = (await readFile(starts, 'utf8')).trim().split('\n').length;
-  expect(count).toBeGreaterThanOrEqual(3);
-  expect(count).toBeLessThan(BACKLOG / 4);
+  const spool = join(origin.data, 'keyframe.spool');
+  const archived = async (segment: string): Promise<void> => {
+    const last = (): Promise<string> => origin.sql("select coalesce(last_archived_wal, '') from pg_stat_archiver");
+    while ((await last()).slice(0, 24) < segment) await sleep(100);
+  };
+  // Dies in the middle of what it has claimed.
+  const killed = new Set<number>();
+  while (killed.size < KILLS) {
+    const claim = await readFile(join(spool, 'pushing'), 'utf8').catch(() => '');
+    const pid = Number(claim.split('\n')[2] ?? 0);
+    if (pid > 0 && !killed.has(pid)) process.kill(pid, 'SIGKILL');
+    if (pid > 0) killed.add(pid);
+    await sleep(20);
+  }
+  await archived(segments.at(-1) ?? '');
+  expect(await started()).toBeGreaterThan(KILLS);
+  expect(await started()).toBeLessThan(BACKLOG / 4);
 
   const status = await site.report<{ readonly timelines: readonly { readonly gaps: unknown[] }[] }>(['wal', 'status']);
   expect(status.timelines.map(({ gaps }) => gaps)).toEqual([[]]);
-  for (const segment of segments.filter((_, index) => index % 8 === 0)) {
+  for (const segment of segments.filter((_, index) => index % 16 === 0)) {
     const to = site.freshPath('fetched');
     await site.report(['wal', 'fetch', segment, to]);
     expect((await readFile(to)).equals(await readFile(join(origin.data, 'pg_wal', segment)))).toBe(true);
   }
-  expect(await readdir(join(origin.data, 'keyframe.spool'))).toEqual([]);
+
+  const next = async (): Promise<void> => {
+    await origin.sql('insert into t select md5(i::text) from generate_series(1, 1000) i');
+    await archived(await switchWal(origin));
+  };
+  // Whether the process of the backlog is still there or a new one, it stays for what comes.
+  await next();
+  const busy = await started();
+  for (let made = 0; made < 3; made += 1) await next();
+  expect(await started()).toBe(busy);
+  // Another configuration may name another repository: nobody who knows the old one is believed.
+  const now = new Date();
+  await utimes(site.config, now, now);
+  await next();
+  expect(await started()).toBe(busy + 1);
+
+  await origin.stop();
+  const left = async (): Promise<string[]> => (await readdir(spool)).filter((name) => name !== 'asked');
+  while ((await left()).includes('pushing')) await sleep(50);
+  expect(await left()).toEqual([]);
 });

@@ -4,7 +4,7 @@ import { statSync } from 'node:fs';
 import module from 'node:module';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
-import { boundYoungGeneration } from './young-generation.ts';
+import { boundYoungGeneration } from './garbage.ts';
 
 // In package.json too. npm only warns of an older Node.js, and what would fail there says nothing about the reason.
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);

@@ -7,6 +7,6 @@ export { fetchAhead, nextSegment } from './archive/fetch-ahead.ts';
 export { noteAsked } from './archive/fetch-spool.ts';
 export { type FetchContext, fetchWal } from './archive/fetch-wal.ts';
 export { ownArchive } from './archive/own-archive.ts';
-export { type AheadReport, pushAhead } from './archive/push-ahead.ts';
-export { pushWal } from './archive/push-wal.ts';
+export { type AheadOptions, type AheadReport, pushAhead } from './archive/push-ahead.ts';
+export { type PushReport, pushWal } from './archive/push-wal.ts';
 export { archiveAt } from './catalogue.ts';

@@ -10,6 +10,8 @@ import type { Transform } from 'node:stream';
 
 /** zlib takes no smaller output buffers. */
 const LEAST_CHUNK_BYTES = 64;
+/** A shared buffer has room for at least so many outputs of full size. */
+const SHARED = 4;
 /** Contexts kept while nobody uses them: as many as run at once with twice the usual thread pool. */
 const KEPT = 8;
 
@@ -124,7 +126,11 @@ export class CoderPool {
     const at = this.#idle.findLastIndex(fits);
     const [idle] = at < 0 ? [] : this.#idle.splice(at, 1);
     if (idle !== undefined) return idle;
-    const chunkBytes = Math.max(sharedBytes ?? LEAST_CHUNK_BYTES, roomBytes);
+    // What has less room than it may need goes through a buffer inside zstd: so not every second output should.
+    const chunkBytes = Math.max(
+      sharedBytes ?? LEAST_CHUNK_BYTES,
+      sharedBytes === undefined ? roomBytes : SHARED * roomBytes,
+    );
     return new Coder(make(chunkBytes), chunkBytes);
   }
 

@@ -1,9 +1,12 @@
+import { closeSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { AheadReport } from '@keyframe/engine/wal';
+import type { AheadOptions, AheadReport, PushReport } from '@keyframe/engine/wal';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
+import { letGarbageWait } from '../garbage.ts';
 
-/** About half a GiB of WAL of the usual segments a process: its start no longer counts. */
 const MAX_AHEAD = 32;
+/** A server that finishes segments more often than this keeps one process for all of them. */
+const LINGER_MS = 5_000;
 
 export const command: Command = defineCommand({
   name: 'wal push',
@@ -12,7 +15,7 @@ export const command: Command = defineCommand({
 
 PostgreSQL reads the status: 0 lets it recycle the file, 1 to 125 makes it keep the file and try again.
 
-As archive_command it is run by the wrapper keyframe-archive-command, which passes --spool: then the files that already wait are pushed too, and the wrapper answers for them later without starting Node.js.`,
+As archive_command it is run by the wrapper keyframe-archive-command, which passes --spool: then the process goes on behind the answer, pushes what waits and what comes, and the wrapper answers for that later without starting Node.js. It ends when nothing has come for five seconds, with the first fault, and with the server.`,
   examples: [
     { run: 'keyframe setup', note: 'prints the exact archive_command' },
     { run: 'keyframe wal push pg_wal/000000010000000000000001', note: 'by hand, in the data directory' },
@@ -24,7 +27,7 @@ As archive_command it is run by the wrapper keyframe-archive-command, which pass
       flag: '--max-ahead',
       value: 'number',
       minimum: 0,
-      description: 'with --spool: WAL files pushed beside the one asked for, of those that wait; default 32',
+      description: 'with --spool: WAL files that are pushed before PostgreSQL asks for them; default 32',
     },
     spool: {
       kind: 'string',
@@ -39,6 +42,14 @@ As archive_command it is run by the wrapper keyframe-archive-command, which pass
       value: 'words',
       description: 'with --spool: the command that is answered from it; the wrapper gives its own words',
     },
+    answerTo: {
+      kind: 'integer',
+      flag: '--answer-to',
+      value: 'number',
+      minimum: 3,
+      description:
+        'with --spool: open file to write the success to, which is then closed; the wrapper gives it and need not wait for the end',
+    },
   },
   exits: {
     0: 'the file is durable in the repository',
@@ -51,16 +62,32 @@ As archive_command it is run by the wrapper keyframe-archive-command, which pass
     await app.repository.identity({ signal });
     const history = app.repository.cluster(app.clusterName);
     const file = resolve(cwd, positionals.file);
-    const { spool, spoolFor = '', maxAhead = MAX_AHEAD } = options;
+    const { spool, spoolFor = '', maxAhead = MAX_AHEAD, answerTo } = options;
+    const given = { spoolFor, maxAhead, signal, ...(answerTo === undefined ? {} : behind(answerTo)) };
+    if (spool !== undefined) letGarbageWait();
     const report: AheadReport =
       spool === undefined
         ? { ...(await pushWal({ history }, file, { signal })), ahead: 0 }
-        : await pushAhead({ history }, file, { spool, spoolFor, maxAhead, signal });
+        : await pushAhead({ history }, file, { spool, ...given });
     return { exit: 0, report };
   },
-  // The shell wrapper believes a success only when it reads this word.
-  renderText({ file, outcome, ahead }, out) {
-    const more = ahead === 0 ? '' : ` and ${ahead} more that wait`;
-    out.line(outcome === 'archived' ? `archived ${file}${more}` : `${file} was archived before${more}`);
+  renderText(report, out) {
+    out.line(`${outcomeOf(report)}${report.ahead === 0 ? '' : ` and ${report.ahead} more that waited`}`);
   },
 });
+
+/** The command goes on when the wrapper has read that the file is durable. */
+function behind(file: number): Pick<AheadOptions, 'lingerMs' | 'onArchived'> {
+  return {
+    lingerMs: LINGER_MS,
+    onArchived: (report) => {
+      writeSync(file, `${outcomeOf(report)}\n`);
+      closeSync(file);
+    },
+  };
+}
+
+/** The shell wrapper believes a success only when it reads the word `archived`. */
+function outcomeOf({ file, outcome }: PushReport): string {
+  return outcome === 'archived' ? `archived ${file}` : `${file} was archived before`;
+}

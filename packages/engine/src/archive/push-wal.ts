@@ -99,9 +99,9 @@ function unknownTimeline(name: string, timeline: TimelineId): KeyframeError {
 }
 
 async function put(archive: EpochArchive, offered: OfferedWalFile, options: Abortable): Promise<PushOutcome> {
-  const { file, content, systemIdentifier, segmentSizeBytes } = offered;
+  const { file, content, reader, systemIdentifier, segmentSizeBytes } = offered;
   return archive.wal.put(
-    { name: file.name, content, facts: { systemIdentifier, timeline: file.timeline, segmentSizeBytes } },
+    { name: file.name, content, reader, facts: { systemIdentifier, timeline: file.timeline, segmentSizeBytes } },
     options,
   );
 }

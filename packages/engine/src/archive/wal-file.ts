@@ -10,6 +10,7 @@ import {
   type WalFileName,
 } from '@keyframe/contracts';
 import { parseTimelineHistory, readControlFile } from '@keyframe/postgres';
+import type { WalReader } from '@keyframe/repository';
 import { readSegmentHeader, type SegmentHeader } from '@keyframe/wal';
 
 /** A WAL file on disk, checked against its own name. */
@@ -17,6 +18,8 @@ export interface OfferedWalFile {
   readonly file: WalFileName;
   readonly path: string;
   readonly content: ByteSource;
+  /** The same bytes, into memory of whoever reads them. */
+  readonly reader: () => Promise<WalReader>;
   readonly systemIdentifier: string;
   /** Absent for history and backup files: these carry none. */
   readonly segmentSizeBytes: number | undefined;
@@ -24,21 +27,18 @@ export interface OfferedWalFile {
   readonly postgresVersion: number;
 }
 
-/** Larger files are read in pieces of this size; a segment of the usual 16 MiB comes whole, in memory that is kept as it is. */
-const WHOLE_BYTES = 16 << 20;
 const READ_BYTES = 1 << 20;
 /** Enough to notice that a file has grown. */
 const END_BYTES = 4096;
 
 /** A file as a re-openable source. */
 function fileSource(path: string, sizeBytes: number): ByteSource {
-  const pieceBytes = sizeBytes <= WHOLE_BYTES ? sizeBytes : READ_BYTES;
   return {
     sizeBytes,
     open: async function* () {
       await using handle = await open(path, 'r');
       for (let at = 0; ;) {
-        const wanted = at < sizeBytes ? Math.min(pieceBytes, sizeBytes - at) : END_BYTES;
+        const wanted = at < sizeBytes ? Math.min(READ_BYTES, sizeBytes - at) : END_BYTES;
         const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafeSlow(wanted), 0, wanted, at);
         if (bytesRead === 0) return;
         at += bytesRead;
@@ -61,14 +61,15 @@ export async function openWalFile(path: string): Promise<OfferedWalFile> {
     });
   const sizeBytes = await sizeOf(path);
   const content = fileSource(path, sizeBytes);
+  const reader = (): Promise<WalReader> => open(path, 'r');
   if (file.kind === 'segment' || file.kind === 'partial') {
     const header = await segmentHeader(path, file, sizeBytes);
     const postgresVersion = (header.postgresMajor ?? 0) * 10_000;
-    return { file, path, content, postgresVersion, ...pick(header) };
+    return { file, path, content, reader, postgresVersion, ...pick(header) };
   }
   if (file.kind === 'history') checkHistory(name, file.timeline, await readFile(path, 'utf8'));
   const control = await controlBeside(path);
-  return { file, path, content, segmentSizeBytes: undefined, ...control };
+  return { file, path, content, reader, segmentSizeBytes: undefined, ...control };
 }
 
 const pick = ({ systemIdentifier, segmentSizeBytes }: SegmentHeader) => ({ systemIdentifier, segmentSizeBytes });

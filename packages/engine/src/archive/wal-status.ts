@@ -6,6 +6,7 @@ import { createWalScanner } from '@keyframe/wal';
 import { formatMicros } from '../target/index.ts';
 import { type StageOptions, warnOf } from '../events.ts';
 import { readHistories } from './histories.ts';
+import { newestRecoverable, type Recoverable } from './recoverable.ts';
 import { scanSegment } from './scan-segment.ts';
 
 export interface ArchivedRange {
@@ -40,6 +41,10 @@ export interface WalStatus {
         readonly streamedBytes: number | undefined;
       }
     | undefined;
+  /** The newest moment that can be recovered; absent: none at all. */
+  readonly recoverable:
+    | (Omit<Recoverable, 'commitTimeMicros'> & { readonly commitTime: string | undefined })
+    | undefined;
   /** Published backups whose WAL up to the newest archived segment has no gap. */
   readonly recoverableFrom: readonly string[];
   /** Gaps that cut a published backup off from what follows it. */
@@ -52,7 +57,8 @@ export async function walStatus(archive: EpochArchive, options: StageOptions = {
   // Told, it need not be read from a segment that may be the damaged one.
   const segmentSizeBytes = backups.at(-1)?.walSegmentSizeBytes;
   const inventory = await archive.wal.inventory({ ...options, segmentSizeBytes });
-  const histories = await readHistories(archive, inventory, options);
+  const histories = await readableHistories(archive, inventory, options);
+  const recoverable = await newestRecoverable({ archive, inventory, histories, backups }, options);
   const timelines = inventory.timelines.map((timeline) => timelineStatus(inventory, histories, timeline));
   const continuity = backups.map((backup) => ({ backup: backup.label, gap: firstGapAfter(inventory, backup) }));
   return {
@@ -62,9 +68,32 @@ export async function walStatus(archive: EpochArchive, options: StageOptions = {
     segments: inventory.segments,
     timelines,
     newest: await newestMoment(archive, inventory, options),
+    recoverable: recoverable && withTime(recoverable),
     recoverableFrom: continuity.filter(({ gap }) => gap === undefined).map(({ backup }) => backup),
     brokenBy: continuity.flatMap(({ backup, gap }) => (gap === undefined ? [] : [{ backup, gap }])),
   };
+}
+
+function withTime({ commitTimeMicros, ...rest }: Recoverable): WalStatus['recoverable'] {
+  return { ...rest, commitTime: commitTimeMicros === undefined ? undefined : formatMicros(commitTimeMicros) };
+}
+
+/** One that is damaged is told, and stands in the way of its own timeline alone. */
+async function readableHistories(
+  archive: EpochArchive,
+  inventory: WalInventory,
+  options: StageOptions,
+): Promise<Map<TimelineId, TimelineHistory>> {
+  const histories = new Map<TimelineId, TimelineHistory>();
+  for (const timeline of [1, ...inventory.histories])
+    try {
+      const read = await readHistories(archive, inventory, options, timeline);
+      for (const each of read.values()) histories.set(each.timeline, each);
+    } catch (error) {
+      if (!hasCode(error, 'CORRUPT', 'REPOSITORY_FORMAT', 'KEY_REQUIRED', 'KEY_WRONG')) throw error;
+      warnOf(options)(error);
+    }
+  return histories;
 }
 
 function timelineStatus(
@@ -147,16 +176,26 @@ async function newestMoment(
   for (const { number, endBytes } of segments) {
     const found = await readable(archive, name(number), endBytes, options);
     if (found === 'closed') return newest(reached, undefined);
-    if (found === undefined) break;
+    if (found === undefined) continue;
     const scanner = createWalScanner({ segmentSizeBytes });
     const start = (number * BigInt(segmentSizeBytes)) as Lsn;
-    const facts = await scanSegment(scanner, found, { start, segmentSizeBytes });
+    const facts = await scanned(scanner, found, { start, segmentSizeBytes });
     // A part may hold nothing but the rest of a record that began before.
     if (scanner.position > 0n) end ??= scanner.position;
     const commit = facts.findLast((fact) => fact.kind === 'commit');
     if (commit?.kind === 'commit' && end !== undefined) return newest(end, commit.timeMicros);
   }
-  return end === undefined ? undefined : newest(end, undefined);
+  return newest(end ?? reached, undefined);
+}
+
+/** What a damaged segment tells is nothing; that it is damaged is told where it is asked how far recovery gets. */
+async function scanned(...[scanner, found, place]: Parameters<typeof scanSegment>): ReturnType<typeof scanSegment> {
+  try {
+    return await scanSegment(scanner, found, place);
+  } catch (error) {
+    if (!hasCode(error, 'CORRUPT', 'REPOSITORY_FORMAT', 'WAL_INVALID')) throw error;
+    return [];
+  }
 }
 
 /** A host that holds public keys only cannot look into what it archived; how far it reaches it knows all the same. */
@@ -169,6 +208,7 @@ async function readable(
   try {
     return await (endBytes === undefined ? wal.get(name, options) : wal.getStreamed(name, endBytes, options));
   } catch (error) {
+    if (hasCode(error, 'CORRUPT', 'REPOSITORY_FORMAT')) return undefined;
     if (!hasCode(error, 'KEY_REQUIRED', 'KEY_WRONG')) throw error;
     return 'closed';
   }

@@ -1,6 +1,7 @@
 import {
   type Abortable,
   type ByteSource,
+  type ByteStream,
   hasCode,
   KeyframeError,
   parseWalFileName,
@@ -19,45 +20,56 @@ import { contiguousEnd, parseWalPart, partOfKey, type WalPartName, walPartName }
 import { listParts, openStreamed, openWal, type OpenWal, partKey, partKeyOf } from './streamed-wal.ts';
 import type { WalArchive, WalFile, WalObjectHeader, WalPart } from './wal-archive.ts';
 import { InventoryBuilder, type WalInventory } from './wal-inventory.ts';
-import { type KnownContent, readContent } from './wal-pieces.ts';
+import { type KnownContent, WalBodies, type WalBody } from './wal-body.ts';
 import { encodeWalObject, HEADER_READ_BYTES, isIndex, readHeader } from './wal-object.ts';
 
 /** An object to be created. */
 interface NewWalObject {
   readonly key: string;
-  readonly header: WalObjectHeader;
-  readonly content: KnownContent;
+  readonly file: Pick<WalFile, 'name' | 'content' | 'reader'>;
   readonly keys: WritingKeys | undefined;
+  /** Once its content was read: refuses what is not whole. */
+  readonly describe: (content: KnownContent) => WalObjectHeader;
+}
+
+/** How far the file of such an object was read. */
+interface Reading {
+  body?: Promise<WalBody>;
+  fault?: Error;
 }
 
 /** The WAL archive of one epoch. */
 export class StoredWal implements WalArchive {
   readonly #context: EpochContext;
+  readonly #bodies: WalBodies;
 
   constructor(context: EpochContext) {
     this.#context = context;
+    this.#bodies = new WalBodies(context);
   }
 
   async put(file: WalFile, { signal }: Abortable = {}): Promise<'archived' | 'already-archived'> {
     const name = parsed(file.name);
     assertBelongs(file, name, this.#context.epoch);
     const keys = await this.#context.keyring.writing({ signal });
-    const content = await readContent(file, signal);
-    assertWhole(file, name, content.sizeBytes);
-    const header = this.#describe(file, name, content, keys);
-    return this.#store({ key: this.#context.prefix + walKey(name), header, content, keys }, signal);
+    const describe = (content: KnownContent): WalObjectHeader => {
+      assertWhole(file, name, content.sizeBytes);
+      return this.#describe(file, name, content, keys);
+    };
+    return this.#store({ key: this.#context.prefix + walKey(name), file, keys, describe }, signal);
   }
 
+  /** The file is read when the store asks for the object: where that is there already, it is hashed and not compressed. */
   async #store(
-    { key, header, content, keys }: NewWalObject,
+    { key, file, keys, describe }: NewWalObject,
     signal: AbortSignal | undefined,
   ): Promise<'archived' | 'already-archived'> {
     const { store } = this.#context;
+    const reading: Reading = {};
     const source: ByteSource = {
       sizeBytes: undefined,
       // A new data key each time: a second attempt must not use a nonce again.
-      open: () =>
-        encodeWalObject(this.#context, content, header, isIndex(header) ? keys?.indexed(key) : keys?.data(key)),
+      open: () => this.#encode({ key, file, keys, describe }, reading, signal),
     };
     try {
       const exists = store.capabilities.conditionalPut !== true && (await store.stat(key, { signal })) !== undefined;
@@ -66,10 +78,30 @@ export class StoredWal implements WalArchive {
         return 'archived';
       }
     } catch (error) {
+      // A fault of the file is not one of the store, in whose words it comes back.
+      if (reading.fault !== undefined) throw reading.fault;
       if (!hasCode(error, 'ALREADY_EXISTS')) throw error;
     }
-    await this.#confirm(key, header, content.sha256, signal);
+    const content = await (reading.body ?? this.#bodies.known(file, signal));
+    await this.#confirm(key, describe(content), content.sha256, signal);
     return 'already-archived';
+  }
+
+  async *#encode(
+    { key, file, keys, describe }: NewWalObject,
+    reading: Reading,
+    signal: AbortSignal | undefined,
+  ): ByteStream {
+    try {
+      reading.body ??= this.#bodies.read(file, signal);
+      const body = await reading.body;
+      const header = describe(body);
+      const encryption = isIndex(header) ? keys?.indexed(key) : keys?.data(key);
+      yield* encodeWalObject(this.#context, body, header, encryption);
+    } catch (error) {
+      if (error instanceof Error) reading.fault = error;
+      throw error;
+    }
   }
 
   async get(name: string, { signal }: Abortable = {}): Promise<OpenWal | undefined> {
@@ -106,11 +138,12 @@ export class StoredWal implements WalArchive {
     const file = { name: part.name, content, facts };
     assertBelongs(file, name, this.#context.epoch);
     const keys = await this.#context.keyring.writing({ signal });
-    const known = await readContent(file, signal);
-    if (known.sizeBytes !== content.sizeBytes)
-      throw new KeyframeError('INTERNAL', `${part.name} has ${known.sizeBytes} bytes, not ${content.sizeBytes}`);
-    const header = this.#describe(file, { kind: 'part', timeline: part.timeline }, known, keys);
-    await this.#store({ key: this.#context.prefix + partKey(part), header, content: known, keys }, signal);
+    const describe = (known: KnownContent): WalObjectHeader => {
+      if (known.sizeBytes !== content.sizeBytes)
+        throw new KeyframeError('INTERNAL', `${part.name} has ${known.sizeBytes} bytes, not ${content.sizeBytes}`);
+      return this.#describe(file, { kind: 'part', timeline: part.timeline }, known, keys);
+    };
+    await this.#store({ key: this.#context.prefix + partKey(part), file, keys, describe }, signal);
     return part.name;
   }
 

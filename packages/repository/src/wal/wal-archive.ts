@@ -11,12 +11,19 @@ export interface WalFacts {
   readonly segmentSizeBytes?: number | undefined;
 }
 
+/** An open file that is read into memory of the caller. A `FileHandle` is one. */
+export interface WalReader extends AsyncDisposable {
+  read(target: Uint8Array, offset: number, length: number, position: number): Promise<{ readonly bytesRead: number }>;
+}
+
 /** A WAL file on its way into the archive. */
 export interface WalFile {
   /** As PostgreSQL names it: segment, `.history`, `.backup` or `.partial`. */
   readonly name: string;
   /** May be read twice, so it must be re-openable and have a size. Its chunks stay as they are. */
   readonly content: ByteSource;
+  /** Another way to the same bytes, which takes no memory of its own. */
+  readonly reader?: (() => Promise<WalReader>) | undefined;
   readonly facts: WalFacts;
   /** Id of the one copy of the cluster that a history file's timeline is adopted by. */
   readonly adoption?: string | undefined;

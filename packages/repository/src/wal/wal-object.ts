@@ -2,17 +2,16 @@
  * A WAL file as one object: header first, so that one small read tells what it is; frames; frame table; footer.
  * @packageDocumentation
  */
-import { createHash } from 'node:crypto';
 import type { EpochContext } from '../epoch-context.ts';
 import { encryptionOf, type ObjectEncryption } from '../encryption/object-encryption.ts';
 import type { NewObject } from '../encryption/writing-keys.ts';
 import { decodeHead } from '../format/container.ts';
-import { compressPayload, ContainerLayout, encodeFrame, type Payload } from '../format/container-layout.ts';
+import { ContainerLayout, encodeFrame } from '../format/container-layout.ts';
 import type { Fields, Json } from '../format/sealed-json.ts';
 import { damaged } from '../objects/damage.ts';
 import { originJson, readOrigin } from '../translate/origin.ts';
 import type { WalObjectHeader } from './wal-archive.ts';
-import type { KnownContent } from './wal-pieces.ts';
+import type { WalBody } from './wal-body.ts';
 
 const KINDS = ['segment', 'history', 'backup', 'partial', 'part'] as const;
 
@@ -71,41 +70,20 @@ export function readHeader(context: EpochContext, head: Buffer, key: string): Op
   };
 }
 
-/**
- * The bytes of an object: content in frames, a few of which are compressed ahead.
- * Throws before its end when the content is not what was hashed.
- */
+/** The bytes of an object. Throws before its end when the content is not what was hashed. */
 export async function* encodeWalObject(
   context: EpochContext,
-  content: KnownContent,
+  body: WalBody,
   header: WalObjectHeader,
   encryption: NewObject | undefined,
 ): AsyncGenerator<Uint8Array> {
   const layout = new ContainerLayout('wal', headerOf(context, header, encryption));
   yield layout.head;
-  const hash = createHash('sha256');
-  const ahead: { readonly compressed: Promise<Payload>; readonly plainBytes: number }[] = [];
-  const next = async (): Promise<Buffer | undefined> => {
-    const oldest = ahead.shift();
-    if (oldest === undefined) return undefined;
-    const { plainBytes } = oldest;
-    const payload = await oldest.compressed;
+  for await (const { payload, plainBytes } of body.frames()) {
     const frame = encodeFrame({ number: layout.entries.length, plainBytes, payload, cipher: encryption?.frames });
     layout.add(frame, plainBytes);
-    return frame;
-  };
-  for await (const plain of content.pieces(context.walFrameBytes)) {
-    if (!content.isKept) hash.update(plain);
-    const compressed = compressPayload(context.compressor, plain);
-    compressed.catch(() => undefined); // reported where it is awaited
-    ahead.push({ compressed, plainBytes: plain.length });
-    if (ahead.length < context.tuning.framesInFlight) continue;
-    const frame = await next();
-    if (frame !== undefined) yield frame;
+    yield frame;
   }
-  for (let frame = await next(); frame !== undefined; frame = await next()) yield frame;
-  if (!content.isKept && hash.digest('hex') !== content.sha256)
-    throw damaged(header.name, 'it changed while it was read');
   const { table, footer } = layout.end();
   yield table;
   yield footer;

@@ -1,64 +1,91 @@
-import { createHash } from 'node:crypto';
+/** Reading a WAL file on its way into the archive: in pieces, each of which becomes a frame. @packageDocumentation */
 import type { ByteStream } from '@keyframe/contracts';
-import type { WalFile } from './wal-archive.ts';
+import type { WalFile, WalReader } from './wal-archive.ts';
 
-/** Content up to this size, a segment of the usual one, is held in memory while it is archived. */
-const KEPT_BYTES = 16 << 20;
-
-/** The content of a WAL file after its first reading. */
-export interface KnownContent {
-  readonly sizeBytes: number;
-  /** Hexadecimal. */
-  readonly sha256: string;
-  /** False: `pieces` reads it a second time, and what comes must be hashed again. */
-  readonly isKept: boolean;
-  /** Pieces of one size, the last aside. Each stays as it is. */
-  pieces(pieceBytes: number): AsyncIterable<Uint8Array>;
+/** Memory for a part of a file. */
+export interface Piece {
+  readonly bytes: Uint8Array;
+  /** Says that nobody looks at it any more: then it may be overwritten. Must be called once. */
+  readonly release: () => void;
 }
 
-/** Reads and hashes a file. What is small enough is kept, so that it is read and hashed only once. */
-export async function readContent(file: WalFile, signal: AbortSignal | undefined): Promise<KnownContent> {
-  const { content } = file;
-  const hash = createHash('sha256');
-  const wanted = content.sizeBytes !== undefined && content.sizeBytes <= KEPT_BYTES ? content.sizeBytes : undefined;
-  let kept: Uint8Array | undefined;
-  let sizeBytes = 0;
-  for await (const chunk of content.open()) {
-    signal?.throwIfAborted();
-    hash.update(chunk);
-    if (wanted !== undefined) kept = keep(kept, chunk, sizeBytes, wanted);
-    sizeBytes += chunk.length;
+/**
+ * Buffers of one size that are used again and again: made anew for each piece, 16 MiB a segment, they cost more in page faults
+ * and garbage collection than the reading itself. Who comes when all are in use waits.
+ */
+export class Room {
+  readonly #pieceBytes: number;
+  readonly #idle: Buffer[] = [];
+  readonly #waiting: ((buffer: Buffer) => void)[] = [];
+  #left: number;
+
+  constructor(pieceBytes: number, pieces: number) {
+    this.#pieceBytes = pieceBytes;
+    this.#left = pieces;
   }
-  // A file of another length than announced is read again, and then its hash decides.
-  if (sizeBytes !== wanted) kept = undefined;
-  else kept ??= new Uint8Array();
-  const whole = kept;
-  return {
-    sizeBytes,
-    sha256: hash.digest('hex'),
-    isKept: whole !== undefined,
-    pieces: (pieceBytes) => (whole === undefined ? copiesOf(content.open(), pieceBytes) : slicesOf(whole, pieceBytes)),
-  };
+
+  async take(): Promise<Buffer> {
+    const idle = this.#idle.pop();
+    if (idle !== undefined) return idle;
+    if (this.#left === 0) return new Promise((resolve) => this.#waiting.push(resolve));
+    this.#left -= 1;
+    return Buffer.allocUnsafeSlow(this.#pieceBytes);
+  }
+
+  give(buffer: Buffer): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#idle.push(buffer);
+    else next(buffer);
+  }
 }
 
-/** A chunk that is the whole file is kept without a copy; what comes beyond the announced size is not kept. */
-function keep(kept: Uint8Array | undefined, chunk: Uint8Array, offset: number, wanted: number): Uint8Array {
-  if (offset === 0 && chunk.length === wanted) return chunk;
-  const all = kept ?? Buffer.allocUnsafeSlow(wanted);
-  if (offset < wanted) all.set(chunk.subarray(0, wanted - offset), offset);
-  return all;
+/** A file in pieces of one size, the last aside. Reads no further than one piece past the size that was announced. */
+export async function* piecesOf(
+  { content, reader }: Pick<WalFile, 'content' | 'reader'>,
+  pieceBytes: number,
+  room: Room,
+): AsyncGenerator<Piece> {
+  if (reader === undefined) {
+    for await (const bytes of cut(content.open(), pieceBytes)) yield { bytes, release: () => undefined };
+    return;
+  }
+  const wanted = content.sizeBytes ?? Infinity;
+  await using file = await reader();
+  for (let at = 0; at <= wanted;) {
+    const buffer = await room.take();
+    const release = (): void => room.give(buffer);
+    const filled = await fill(file, buffer, at).catch((error: unknown) => {
+      release();
+      throw error;
+    });
+    at += filled;
+    if (filled === 0) release();
+    else yield { bytes: buffer.subarray(0, filled), release };
+    if (filled < pieceBytes) return;
+  }
 }
 
-async function* slicesOf(content: Uint8Array, pieceBytes: number): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < content.length; at += pieceBytes) yield content.subarray(at, at + pieceBytes);
+async function fill(file: WalReader, buffer: Buffer, position: number): Promise<number> {
+  let filled = 0;
+  while (filled < buffer.length) {
+    const { bytesRead } = await file.read(buffer, filled, buffer.length - filled, position + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return filled;
 }
 
-/** Several pieces are compressed at once, so each has memory of its own. */
-async function* copiesOf(content: ByteStream, pieceBytes: number): AsyncGenerator<Uint8Array> {
+/** The chunks of a stream stay as they are, so a piece that lies in one of them is a view. */
+async function* cut(content: ByteStream, pieceBytes: number): AsyncGenerator<Uint8Array> {
   let piece: Buffer | undefined;
   let used = 0;
   for await (const chunk of content)
     for (let at = 0; at < chunk.length;) {
+      if (piece === undefined && chunk.length - at >= pieceBytes) {
+        yield chunk.subarray(at, at + pieceBytes);
+        at += pieceBytes;
+        continue;
+      }
       piece ??= Buffer.allocUnsafeSlow(pieceBytes);
       const count = Math.min(chunk.length - at, pieceBytes - used);
       piece.set(chunk.subarray(at, at + count), used);
