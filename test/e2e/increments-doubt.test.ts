@@ -48,6 +48,7 @@ async function backUp(
     const file: typeof writer.file = (entry, base) => {
       const sink = writer.file(entry, base);
       return {
+        ...sink,
         write: (view) => sink.write(view),
         keep: (sizeBytes, view) => sink.keep(sizeBytes, view),
         end: async () => {

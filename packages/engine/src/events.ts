@@ -8,6 +8,8 @@ export type EngineEvent =
       readonly phase: string;
       readonly doneBytes: number;
       readonly totalBytes: number | undefined;
+      /** Of those done: not read, since an interrupted backup had stored them. */
+      readonly skippedBytes?: number | undefined;
     }
   | {
       readonly kind: 'replay';

@@ -6,6 +6,7 @@
 export type { BaseFile, BaseFiles } from './backup/base-files.ts';
 export type { BackupCatalogue, BeginOptions, NewIntent, UnfinishedBackup } from './backup/catalogue.ts';
 export type {
+  BackupBeginning,
   BackupFacts,
   BackupIntent,
   BackupMethod,
@@ -16,7 +17,16 @@ export type {
   ManifestReference,
   TablespaceLocation,
 } from './backup/record.ts';
-export type { BackupWriter, FileSink, NewEntry, NewFile, NewSymlink, PreparedBackup } from './backup/writer.ts';
+export type {
+  BackupWriter,
+  FileSink,
+  InterruptedBackup,
+  NewEntry,
+  NewFile,
+  NewSymlink,
+  PreparedBackup,
+  StoredRange,
+} from './backup/writer.ts';
 export type {
   ArchiveChecks,
   ListedObject,

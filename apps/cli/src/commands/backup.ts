@@ -13,7 +13,7 @@ The first backup is a full one. Later ones build on the newest backup that fits:
 
 The server sends its files over the replication protocol; PostgreSQL 17 and newer with summarize_wal = on sends only changed blocks. \`--from local\` reads the files of this machine instead, several side by side.
 
-The backup counts only when every WAL segment from its start to its stop is in the repository too, so archive_command must work. Interrupted, it leaves nothing that is listed, and the next run needs no repair. Only one backup of a cluster runs at a time.
+The backup counts only when every WAL segment from its start to its stop is in the repository too, so archive_command must work. Interrupted, it leaves nothing that is listed, and the next run needs no repair: what was stored is not stored again, and with \`--from local\` not read again where the WAL proves it unchanged. Only one backup of a cluster runs at a time.
 
 With data checksums on, every page that is read is verified. One that is damaged, also when it is read again, is named in the backup, which then ends with 3: restore an earlier backup beside it to see what the page held.`,
   examples: [
@@ -152,6 +152,9 @@ With data checksums on, every page that is read is verified. One that is damaged
       ...(report.reusedBytes === 0
         ? []
         : [['reused', `${formatSize(report.reusedBytes)} of earlier backups`] as const]),
+      ...(report.unreadBytes === undefined
+        ? []
+        : [['skipped by resume', `${formatSize(report.unreadBytes)} that an interrupted backup had stored`] as const]),
       ['healed', formatRenewed(report)],
       ['WAL', `${report.startLsn} to ${report.stopLsn} on timeline ${report.timeline}, all archived`],
       ['took', formatDuration(report.durationMs)],

@@ -1,6 +1,7 @@
 /** Shows engine events: phases as log lines, bytes and replay as progress. @packageDocumentation */
 import { formatLsn, type Log } from '@keyframe/contracts';
 import type { EngineEvent } from '@keyframe/engine';
+import { formatSize } from './format.ts';
 import type { Progress, ProgressTask } from './progress.ts';
 
 interface ShownEvents {
@@ -42,6 +43,7 @@ export function showEvents(progress: Progress, log: Log): ShownEvents {
           break;
         case 'bytes':
           switchTo(event.phase, event.phase, 'bytes').update(event.doneBytes, event.totalBytes);
+          if (event.skippedBytes !== undefined) task?.note(`${formatSize(event.skippedBytes)} skipped by resume`);
           break;
         case 'index': {
           const shown = switchTo('index', 'indexing WAL', 'items');

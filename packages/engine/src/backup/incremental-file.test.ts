@@ -9,6 +9,9 @@ const page = (fill: number): Buffer => Buffer.alloc(PAGE_BYTES, fill);
 const BASE = 1;
 const SENT = 2;
 
+/** Only files of this machine are asked for these. */
+const UNASKED = { stored: async () => [], take: () => undefined, distrust: () => undefined };
+
 /** Puts a file together; keeping takes the base's pages. Gives the fill of each page. */
 async function rebuild(
   file: { blocks: readonly number[]; truncationBlocks: number; lengthBlocks: number },
@@ -24,6 +27,7 @@ async function rebuild(
       for (let at = 0; at < sizeBytes; at += PAGE_BYTES) result.push(result.length < baseBlocks ? BASE : -1);
     },
     end: () => undefined,
+    ...UNASKED,
   };
   const base = { path: 'base/5/1', sizeBytes: baseBlocks * PAGE_BYTES, modifiedAtSeconds: 0 };
   const blocks = Uint32Array.from(file.blocks);
@@ -60,7 +64,7 @@ describe('a file of which changed blocks came', () => {
 
   it('is refused when blocks are missing, too many, or the base has no such file', async () => {
     const corrupt = (error: unknown): boolean => hasCode(error, 'CORRUPT');
-    const sink: FileSink = { write: () => undefined, keep: () => undefined, end: () => undefined };
+    const sink: FileSink = { write: () => undefined, keep: () => undefined, end: () => undefined, ...UNASKED };
     const base = { path: 'base/5/1', sizeBytes: 0, modifiedAtSeconds: 0 };
     const file = { blocks: Uint32Array.of(0, 1), truncationBlocks: 2, lengthBlocks: 2 };
     const chunk = Buffer.alloc(CHUNK_BYTES);

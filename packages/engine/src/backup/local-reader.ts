@@ -1,5 +1,6 @@
 /** Reads a cluster from the files of this machine, several side by side. @packageDocumentation */
 import {
+  type BackupStart,
   type LocalBackup,
   type LocalBackupFile,
   type LocalEntry,
@@ -13,21 +14,26 @@ import { FileList } from './file-list.ts';
 import { PAGE_BYTES, type PageLane } from './page-lane.ts';
 import { createRateLimit, type RateLimit } from './rate-limit.ts';
 import type { ReadBackup, ReadCluster } from './reader.ts';
+import type { UnreadPages } from './since-interrupted.ts';
+import type { SourceFacts } from './source-facts.ts';
 
 /** Where the files lie, and how many are read at once. */
 export interface LocalSource {
   readonly dataDirectory: string;
   readonly workers: number;
+  /** Says once the backup has begun what of its files need not be read. */
+  readonly findUnread: (start: BackupStart) => Promise<UnreadPages | undefined>;
 }
 
 /** The last file of all: on a standby it rules from where on the data are consistent. */
 const CONTROL_FILE = 'global/pg_control';
 
 /** Under one session from start to stop: the server forgets a backup whose session ends. */
-export function readLocal({ dataDirectory, workers }: LocalSource): ReadCluster {
+export function readLocal({ dataDirectory, workers, findUnread }: LocalSource): ReadCluster {
   return async ({ target, copy, source, label, checkpoint, maxRateKiB }, options) => {
     await using backup = await openLocalBackup(target, dataDirectory, { label, checkpoint, signal: options.signal });
     const { startLsn, timeline, tablespaces, totalEstimateBytes } = backup.start;
+    const unread = beginPages(copy, source, backup) ? await findUnread(backup.start) : undefined;
     options.onEvent?.({ kind: 'phase', phase: 'copy', message: `copying data files with ${workers} workers` });
     await copy.begin(backup.start, workers);
     const { systemIdentifier, postgresVersion } = source;
@@ -37,6 +43,7 @@ export function readLocal({ dataDirectory, workers }: LocalSource): ReadCluster 
       list: new FileList({ systemIdentifier, postgresVersion }),
       progress: createCopyProgress(options.onEvent),
       limit: createRateLimit(maxRateKiB === undefined ? undefined : maxRateKiB * 1024, signal),
+      unread,
       signal,
     };
     reading.progress.begin(Number(totalEstimateBytes));
@@ -56,11 +63,24 @@ export function readLocal({ dataDirectory, workers }: LocalSource): ReadCluster 
   };
 }
 
+/**
+ * Says in the packs where the backup began, so that the next one can build on them should this one be interrupted. Not of a
+ * standby: it may be behind one that its pages were read from, and begins where its last restartpoint was.
+ */
+function beginPages({ writer }: Copy, source: SourceFacts, { start, standby }: LocalBackup): boolean {
+  const isKnown = !standby && source.pageBytes === PAGE_BYTES && start.timeline === source.timeline;
+  const { startLsn, timeline } = start;
+  const { dataChecksums, segmentSizeBytes: walSegmentSizeBytes } = source;
+  if (isKnown) writer.began({ startLsn, timeline, walSegmentSizeBytes, dataChecksums });
+  return isKnown;
+}
+
 interface Reading {
   readonly copy: Copy;
   readonly list: FileList;
   readonly progress: CopyProgress;
   readonly limit: RateLimit;
+  readonly unread: UnreadPages | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -105,9 +125,19 @@ async function readFile(reading: Reading, entry: LocalEntry, index: number): Pro
   const opened = await reading.copy.open(file.entry);
   const { lane, chunk } = reading.copy.lane(index);
   const { sizeBytes } = file.entry;
+  const unread = [...((await reading.unread?.of(entry.path, opened.sink)) ?? [])];
   for (let offset = 0; offset < sizeBytes;) {
-    await reading.limit.take(Math.min(chunk.length, sizeBytes - offset));
-    const bytes = chunk.subarray(0, await file.read(chunk, offset, reading));
+    const [next] = unread;
+    if (next?.fileOffset === offset) {
+      unread.shift();
+      await opened.sink.take(next);
+      offset += next.sizeBytes;
+      reading.progress.skip(next.sizeBytes);
+      continue;
+    }
+    const room = chunk.subarray(0, Math.min(chunk.length, (next?.fileOffset ?? sizeBytes) - offset));
+    await reading.limit.take(room.length);
+    const bytes = room.subarray(0, await file.read(room, offset, reading));
     await handOn(opened, lane, bytes, offset);
     offset += bytes.length;
     reading.progress.add(bytes.length);

@@ -26,6 +26,8 @@ interface Taken {
   readonly runs: string[];
   readonly bytes: Buffer;
   readonly damaged: PagePlace[];
+  /** Bytes that nobody is to take over unseen. */
+  readonly distrusted: number[];
 }
 
 interface Setting {
@@ -41,6 +43,7 @@ async function take(content: Buffer, viewBytes: readonly number[], setting: Sett
   const runs: string[] = [];
   const parts: Buffer[] = [];
   const damaged: PagePlace[] = [];
+  const distrusted: number[] = [];
   let calls = 0;
   const note = (what: string, view: Uint8Array): void | Promise<void> => {
     runs.push(`${what} ${view.length / PAGE_BYTES}`);
@@ -52,6 +55,9 @@ async function take(content: Buffer, viewBytes: readonly number[], setting: Sett
     write: (view) => note('write', view),
     keep: (sizeBytes, view) => note('keep', view?.subarray(0, sizeBytes) ?? Buffer.alloc(sizeBytes)),
     end: () => undefined,
+    stored: async () => [],
+    take: () => undefined,
+    distrust: (sizeBytes) => void distrusted.push(sizeBytes),
   };
   const inspector = createPageInspector();
   const lane = new PageLane(inspector, {
@@ -73,7 +79,7 @@ async function take(content: Buffer, viewBytes: readonly number[], setting: Sett
     at += size;
   }
   await gatherer.end();
-  return { runs, bytes: Buffer.concat(parts), damaged };
+  return { runs, bytes: Buffer.concat(parts), damaged, distrusted };
 }
 
 const pages = (positions: readonly bigint[], firstBlock = 0): Buffer =>
@@ -131,10 +137,11 @@ describe('pages on their way', () => {
     const content = pages([BEFORE, BEFORE, BEFORE, BEFORE], 131_072);
     content[PAGE_BYTES + 5000] = 0xee;
     content.fill(0, 3 * PAGE_BYTES);
-    const { runs, bytes, damaged } = await take(content, [70_000], { firstBlock: 131_072 });
+    const { runs, bytes, damaged, distrusted } = await take(content, [70_000], { firstBlock: 131_072 });
     expect(runs).toEqual(['keep 1', 'write 1', 'keep 1', 'write 1']);
     expect(bytes.equals(content)).toBe(true);
     expect(damaged).toEqual([{ path: 'base/5/1', block: 131_073, filePage: 1 }]);
+    expect(distrusted).toEqual([content.length]);
   });
 
   it('are replaced by what a second look finds', async () => {

@@ -66,8 +66,10 @@ export class PageLane {
     for (let index = keepable; index < count; index++)
       if (states[index] === PAGE.unchanged) states[index] = PAGE.changed;
     if (counts.unchanged > 0) this.#doubt(file, pages, firstBlock);
-    if (counts.damaged > 0)
+    if (counts.damaged > 0) {
+      file.sink.distrust(pages.length);
       return this.#lookAgain(file, pages, filePage).then(() => this.#handOn(file, pages, count, 0));
+    }
     return this.#handOn(file, pages, count, 0);
   }
 

@@ -9,6 +9,7 @@ import type {
   BackupWriter,
   BaseFiles,
   EpochArchive,
+  InterruptedBackup,
   Lease,
 } from '@keyframe/repository';
 import type { StageOptions } from '../events.ts';
@@ -25,6 +26,7 @@ import { signHistory } from './sign-history.ts';
 import { localPageReader, serverPageReader } from './page-reader.ts';
 import type { ReadBackup, ReadCluster } from './reader.ts';
 import { RelationChanges } from './relation-changes.ts';
+import { findUnread } from './since-interrupted.ts';
 import type { SourceFacts } from './source-facts.ts';
 import { readChangedBlocks, readStream } from './stream-reader.ts';
 import type { BackupContext, BackupInput } from './take-backup.ts';
@@ -155,14 +157,21 @@ function read(attempt: Attempt, copy: Copy, options: BackupOptions): Promise<Rea
     maxRateKiB: input.maxRateKiB,
     now: () => context.now().getTime(),
   };
-  return readerOf(attempt)(request, options);
+  return readerOf(attempt, copy.writer.interrupted, options)(request, options);
 }
 
 const DEFAULT_WORKERS = 4;
 
-function readerOf({ context, input, reader, base }: Attempt): ReadCluster {
+function readerOf(attempt: Attempt, interrupted: readonly InterruptedBackup[], options: BackupOptions): ReadCluster {
+  const { context, input, reader, base, source, history, archive } = attempt;
+  const { dataDirectory = '' } = context;
   if (reader === 'local')
-    return readLocal({ dataDirectory: context.dataDirectory ?? '', workers: input.workers ?? DEFAULT_WORKERS });
+    return readLocal({
+      dataDirectory,
+      workers: input.workers ?? DEFAULT_WORKERS,
+      findUnread: (start) =>
+        findUnread({ interrupted, source, history, start, wal: archive.wal, dataDirectory }, options),
+    });
   return reader === 'stream-incremental' && base !== undefined ? readChangedBlocks(base) : readStream;
 }
 

@@ -1,11 +1,13 @@
 import { isKeyframeError, KeyframeError } from '@keyframe/contracts';
 import type { EpochContext } from '../epoch-context.ts';
 import type { WritingKeys } from '../encryption/writing-keys.ts';
+import type { Json } from '../format/sealed-json.ts';
 import { isPlainPath } from '../objects/damage.ts';
 import { putOnce } from '../objects/put-once.ts';
 import type { NamedPack } from '../damage/suspect-packs.ts';
 import type { Publication } from '../retention/tombstones.ts';
 import type { BaseFile } from './base-files.ts';
+import { beginningJson } from './beginning.ts';
 import type { BaseMap } from './base-map.ts';
 import { DataSink } from './data-sink.ts';
 import type { EarlierContent } from './earlier-content.ts';
@@ -20,14 +22,22 @@ import type { PackBuilder } from './pack-builder.ts';
 import { type PackSeries, PackStream } from './pack-stream.ts';
 import { PackTable } from './pack-table.ts';
 import { publishRecord } from './publish-record.ts';
-import type { BackupFacts, BackupIntent, BackupRecord } from './record.ts';
+import type { BackupBeginning, BackupFacts, BackupIntent, BackupRecord } from './record.ts';
 import { removeUnlessResumable } from './remove.ts';
 import { SharedFrames } from './references.ts';
 import { Reuse } from './reuse.ts';
 import { BundleFiller, SmallSink } from './small-sink.ts';
 import { StoredBaseFile } from './stored-base.ts';
 import { type DescribedBackup, encodeDescription } from './record-json.ts';
-import type { BackupWriter, FileSink, NewEntry, NewFile, NewSymlink, PreparedBackup } from './writer.ts';
+import type {
+  BackupWriter,
+  FileSink,
+  InterruptedBackup,
+  NewEntry,
+  NewFile,
+  NewSymlink,
+  PreparedBackup,
+} from './writer.ts';
 
 /** Keys of one backup. */
 export interface BackupKeys {
@@ -55,6 +65,7 @@ export class BackupJob implements BackupWriter {
   readonly #earlier: EarlierContent | undefined;
   readonly #isEncrypted: boolean;
   readonly #written = { plainBytes: 0, storedBytes: 0, objects: 0, files: 0 };
+  #beginning: BackupBeginning | undefined;
   #openFiles = 0;
   #publishTried = false;
 
@@ -75,7 +86,9 @@ export class BackupJob implements BackupWriter {
     const failure = new Failure(signal);
     this.#failure = failure;
     const place = { repository: context.repositoryId, cluster: context.cluster, epoch: context.epoch.number };
-    const header = { ...place, backup: intent.label };
+    const common = { ...place, backup: intent.label };
+    const header = (): Record<string, Json> =>
+      this.#beginning === undefined ? common : { ...common, begun: beginningJson(this.#beginning) };
     const stored = (sizeBytes: number): void => this.#count(sizeBytes);
     const table = new PackTable(context.epoch.number);
     this.#series = { store, prefix: this.#prefix, header, frameBytes, failure, table, stored };
@@ -92,7 +105,7 @@ export class BackupJob implements BackupWriter {
     const spool = new ManifestSpool(target, tuning.manifestBufferBytes);
     const encryption = keys?.indexed(`${this.#prefix}manifest`);
     const chunkBytes = tuning.manifestChunkBytes;
-    this.#manifest = new ManifestBuilder({ compressor, spool, chunkBytes, header, encryption });
+    this.#manifest = new ManifestBuilder({ compressor, spool, chunkBytes, header: common, encryption });
     this.#ledger = new ManifestLedger(this.#manifest, table);
     this.#shared = new SharedFrames(this.#ledger);
     this.#reuse = new Reuse({
@@ -114,6 +127,14 @@ export class BackupJob implements BackupWriter {
     const added = this.#series.table.lines().filter(({ label, number }) => !this.#earlier?.inBase(label, number));
     const labels = new Set(added.map(({ label }) => label));
     return (this.#intent.resumes ?? []).filter((label) => labels.has(label));
+  }
+
+  get interrupted(): readonly InterruptedBackup[] {
+    return this.#earlier?.interrupted ?? [];
+  }
+
+  began(beginning: BackupBeginning): void {
+    this.#beginning = beginning;
   }
 
   directory(entry: NewEntry): void | Promise<void> {
@@ -138,6 +159,15 @@ export class BackupJob implements BackupWriter {
         this.#failure.check();
         return sink.keep(sizeBytes, view);
       },
+      stored: () => {
+        this.#failure.check();
+        return sink.stored();
+      },
+      take: (range) => {
+        this.#failure.check();
+        return sink.take(range);
+      },
+      distrust: (sizeBytes) => sink.distrust(sizeBytes),
       end: () => {
         this.#failure.check();
         const ended = sink.end();
@@ -266,9 +296,10 @@ export class BackupJob implements BackupWriter {
     const place = { cluster, epoch: epoch.number, systemIdentifier: epoch.systemIdentifier };
     const { files, plainBytes } = this.#written;
     const built = parent === undefined ? {} : { parent };
-    const { renewedBytes } = this.#reuse;
+    const { renewedBytes, unreadBytes } = this.#reuse;
     const renewed = renewedBytes === 0 ? {} : { renewedBytes };
-    const content = { files, sizeBytes: plainBytes, packs, ...this.#ledger.figures, ...renewed };
+    const unread = unreadBytes === 0 ? {} : { unreadBytes };
+    const content = { files, sizeBytes: plainBytes, packs, ...this.#ledger.figures, ...renewed, ...unread };
     const damaged = named === undefined ? {} : { damagedPages: named };
     return { format: 1, label, type, method, ...built, ...place, ...rest, ...damaged, ...content, tool };
   }

@@ -20,6 +20,8 @@ export interface BasePiece {
 
 /** Where the bytes of one file of another backup lie, and what they are. In columns: one file may have 100,000 ranges. */
 export class BaseMap {
+  /** Label of the unfinished backup whose packs tell it; undefined for a published one. */
+  readonly unfinished: string | undefined;
   readonly #sizeBytes: number;
   readonly #frames: readonly BaseFrame[];
   /** fileOffset, sizeBytes, index of the frame or -1, frameOffset; sorted by the first. */
@@ -31,7 +33,9 @@ export class BaseMap {
     frames: readonly BaseFrame[],
     ranges: Float64Array,
     contents: ReadonlyMap<number, { readonly sizeBytes: number; readonly hash: Uint8Array }>,
+    unfinished?: string,
   ) {
+    this.unfinished = unfinished;
     this.#sizeBytes = sizeBytes;
     this.#frames = frames;
     this.#ranges = ranges;
@@ -92,9 +96,9 @@ export class BaseMapBuilder {
     this.#contents.set(fileOffset, { sizeBytes, hash });
   }
 
-  build(sizeBytes: number): BaseMap {
+  build(sizeBytes: number, unfinished?: string): BaseMap {
     this.#ranges.sort(([one], [other]) => one - other);
-    return new BaseMap(sizeBytes, this.#frames, Float64Array.from(this.#ranges.flat()), this.#contents);
+    return new BaseMap(sizeBytes, this.#frames, Float64Array.from(this.#ranges.flat()), this.#contents, unfinished);
   }
 
   #index(frame: BaseFrame): number {

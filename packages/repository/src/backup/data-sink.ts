@@ -3,7 +3,8 @@ import type { FramePipeline, WrittenContent, WrittenExtent, WrittenFile } from '
 import { isZero, Meter, Ranges } from './meter.ts';
 import { FileReferences, type ReferenceTarget } from './references.ts';
 import type { Reuse } from './reuse.ts';
-import type { FileSink, NewFile } from './writer.ts';
+import { foundAt, rangesOf } from './stored-ranges.ts';
+import type { FileSink, NewFile, StoredRange } from './writer.ts';
 
 /** What big files are written to. */
 export interface DataTarget {
@@ -41,6 +42,9 @@ export class DataSink implements FileSink {
   #kept: BasePiece[] = [];
   /** What could be kept and is stored anew all the same. */
   #spent: BasePiece[] = [];
+  /** Where in the file trust is lost up to, and whether it is for this window. */
+  #distrustedTo = 0;
+  #isDistrusted = false;
   /** Whether the base has this window in too many pieces; undefined until that matters. */
   #isSplit: boolean | undefined;
   #dense: Dense | undefined;
@@ -75,6 +79,28 @@ export class DataSink implements FileSink {
       this.#advance(count);
     }
     return this.#target.pipeline.pressure();
+  }
+
+  async stored(): Promise<readonly StoredRange[]> {
+    const { reuse, frameBytes } = this.#target;
+    this.#earlier ??= reuse.earlier(this.#entry);
+    return rangesOf(await this.#earlier, { sizeBytes: this.#file.sizeBytes, windowBytes: frameBytes }, reuse);
+  }
+
+  take(range: StoredRange): void | Promise<void> {
+    const { sizeBytes, pieces, hash } = foundAt(range, this.#start);
+    this.#meter.allow(sizeBytes);
+    this.#target.reuse.took(sizeBytes);
+    this.#meter.done += sizeBytes;
+    this.#references.add(pieces);
+    this.#references.content(this.#start, sizeBytes, hash);
+    this.#begin();
+    return this.#target.pipeline.pressure();
+  }
+
+  distrust(sizeBytes: number): void {
+    this.#distrustedTo = this.#meter.done + sizeBytes;
+    this.#isDistrusted = true;
   }
 
   end(): void | Promise<void> {
@@ -119,7 +145,13 @@ export class DataSink implements FileSink {
     this.#meter.done += count;
     if (this.#left > 0) return;
     this.#close();
+    this.#begin();
+  }
+
+  /** The next window. */
+  #begin(): void {
     this.#start = this.#meter.done;
+    this.#isDistrusted = this.#start < this.#distrustedTo;
     this.#written.clear();
     this.#known = 0;
     this.#kept = [];
@@ -199,9 +231,9 @@ export class DataSink implements FileSink {
     }
     this.#window = undefined;
     const extent = { file: this.#file, fileOffset: start, sizeBytes: length, frameOffset: 0 };
-    const isCounted = this.#spent.length > 0;
+    const given = { isCounted: this.#spent.length > 0, isDistrusted: this.#isDistrusted };
     const prepare = (plain: Uint8Array): Promise<readonly WrittenContent[] | undefined> =>
-      this.#compare(start, plain, isCounted);
+      this.#compare(start, plain, given);
     this.#target.pipeline.submit({ role: 'data', buffer, plainBytes: length, extents: [extent], prepare });
   }
 
@@ -209,13 +241,14 @@ export class DataSink implements FileSink {
   async #compare(
     fileOffset: number,
     plain: Uint8Array,
-    isCounted: boolean,
+    { isCounted, isDistrusted }: { readonly isCounted: boolean; readonly isDistrusted: boolean },
   ): Promise<readonly WrittenContent[] | undefined> {
     const { reuse } = this.#target;
     const hash = reuse.hash(plain);
     this.#earlier ??= reuse.earlier(this.#entry);
     const pieces = reuse.match(await this.#earlier, fileOffset, plain.length, hash, isCounted);
-    if (pieces === undefined) return [{ file: this.#file, fileOffset, sizeBytes: plain.length, hash }];
+    if (pieces === undefined)
+      return isDistrusted ? NOTHING : [{ file: this.#file, fileOffset, sizeBytes: plain.length, hash }];
     this.#references.add(pieces);
     this.#references.content(fileOffset, plain.length, hash);
     return undefined;

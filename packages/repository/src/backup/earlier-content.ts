@@ -7,7 +7,7 @@ import type { UnfinishedBackup } from './catalogue.ts';
 import { isResumable } from './remove.ts';
 import type { StoredBase } from './stored-base.ts';
 import { UnfinishedContent } from './unfinished-content.ts';
-import type { NewFile } from './writer.ts';
+import type { InterruptedBackup, NewFile } from './writer.ts';
 
 /** Interrupted backups that the next one looks into. */
 const RESUMED = 3;
@@ -54,6 +54,11 @@ export class EarlierContent {
     for (const label of labels.toReversed())
       unfinished.push(await UnfinishedContent.open(context, label, signal, isSuspect));
     return new EarlierContent(base, unfinished);
+  }
+
+  /** Unfinished backups that say where they began; the newest first. */
+  get interrupted(): readonly InterruptedBackup[] {
+    return this.#unfinished.map((each) => each.interrupted).filter((each) => each !== undefined);
   }
 
   /** Whether the base has that pack already. */

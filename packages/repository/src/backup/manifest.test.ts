@@ -109,7 +109,7 @@ async function craft(store: Store, { entries, frames, packs }: Crafted, like: Ba
   const series = {
     store,
     prefix,
-    header: {},
+    header: () => ({}),
     frameBytes: 1,
     failure,
     table: new PackTable(1),

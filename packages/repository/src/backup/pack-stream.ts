@@ -19,7 +19,8 @@ export interface PackSeries {
   readonly store: Store;
   /** `clusters/…/backups/<label>/` */
   readonly prefix: string;
-  readonly header: Readonly<Record<string, Json>>;
+  /** Of a pack that is begun now. */
+  header(): Readonly<Record<string, Json>>;
   readonly frameBytes: number;
   readonly failure: Failure;
   readonly table: PackTable;
@@ -67,10 +68,10 @@ export class PackStream {
 
   /** Starts a pack, be there frames for it or not. */
   async begin(): Promise<PackBuilder> {
-    const { table, prefix, header } = this.#series;
+    const { table, prefix } = this.#series;
     const arena = await this.#arena();
     const place = table.begin();
-    const all = { ...header, pack: place.number, role: this.#role };
+    const all = { ...this.#series.header(), pack: place.number, role: this.#role };
     this.#current = new PackBuilder(place, prefix + packName(place.number), all, arena, this.#keys);
     return this.#current;
   }

@@ -65,6 +65,17 @@ export interface BackupFacts {
   readonly damagedPageCount?: number | undefined;
 }
 
+/**
+ * Where a backup of local files began. Each of its packs says it, so that a later backup can tell from the WAL since then what
+ * of it is unchanged, should this one be interrupted.
+ */
+export interface BackupBeginning {
+  readonly startLsn: Lsn;
+  readonly timeline: TimelineId;
+  readonly walSegmentSizeBytes: number;
+  readonly dataChecksums: boolean;
+}
+
 /** How scattered the bytes of a backup lie. A restore reads whole frames, so it reads more than the backup needs. */
 export interface Fragmentation {
   /** Packs of other backups that are named. */
@@ -117,6 +128,11 @@ export interface BackupRecord extends Omit<BackupFacts, 'serverManifest' | 'tabl
    * gone. Absent when there were none.
    */
   readonly renewedBytes?: number | undefined;
+  /**
+   * Bytes of files that were not read, since an interrupted backup had stored them and the WAL proved that they are as they
+   * were. Absent when there were none.
+   */
+  readonly unreadBytes?: number | undefined;
   /** Absent in records of early releases. */
   readonly fragmentation?: Fragmentation | undefined;
   readonly manifest: ManifestReference;

@@ -17,6 +17,7 @@ import {
 import { increment } from '../../test/increment.ts';
 import type { BeginOptions } from './catalogue.ts';
 import { decodeIntent } from './record-json.ts';
+import type { NewFile } from './writer.ts';
 import { readSmall } from '../objects/read-range.ts';
 
 const TUNING = { ...SMALL, resumableBytes: 100_000 };
@@ -172,4 +173,52 @@ test('a damaged intent does not stand in the way of the next backup', async () =
   });
   const archive = await openArchive(store, { tuning: TUNING });
   expect((await backUp(archive, TREE)).reusedBytes).toBe(0);
+});
+
+test('ranges of an interrupted backup are taken over unseen, but where it lost trust, and where it says that it began', async () => {
+  const begun = { startLsn: FACTS.startLsn, timeline: 1, walSegmentSizeBytes: 16 << 20, dataChecksums: true };
+  const [small = '', big = ''] = ['base/1/3', 'base/2/1'];
+  const entry = (path: string, content: Buffer): NewFile => ({
+    path,
+    mode: 0o600,
+    modifiedAtSeconds: 1,
+    sizeBytes: content.length,
+  });
+  const contents = new Map([
+    [small, compressible(60_000)],
+    [big, compressible(1_300_000)],
+  ]);
+  const store = createMemoryStore();
+  const dying = await openArchive(faulty(store, failing('put', { key: /backup\.json$/u })), { tuning: TUNING });
+  const first = await dying.backups.begin(INTENT);
+  first.began(begun);
+  for (const [path, content] of contents) {
+    const sink = first.file(entry(path, content));
+    // As read in pieces of any length: the second frame is spoiled.
+    await sink.write(content.subarray(0, 300_000));
+    if (path === big) sink.distrust(8192);
+    await sink.write(content.subarray(300_000));
+    await sink.end();
+  }
+  await expect(first.finish(FACTS).then((prepared) => first.publish(prepared))).rejects.toMatchObject({
+    code: 'UNAVAILABLE',
+  });
+  const archive = await openArchive(store, { tuning: TUNING });
+  const writer = await archive.backups.begin(INTENT);
+  expect(writer.interrupted).toMatchObject([{ label: first.label, begun, plainBytes: 1_360_000 }]);
+  for (const [path, content] of contents) {
+    const sink = writer.file(entry(path, content));
+    const ranges = await sink.stored();
+    let at = 0;
+    for (const range of ranges) {
+      if (range.fileOffset > at) await sink.write(content.subarray(at, range.fileOffset));
+      await sink.take(range);
+      at = range.fileOffset + range.sizeBytes;
+    }
+    if (at < content.length) await sink.write(content.subarray(at));
+    await sink.end();
+  }
+  const record = await writer.publish(await writer.finish(FACTS));
+  expect(record.unreadBytes).toBe(1_360_000 - (256 << 10));
+  expect(digestOf((await restoreTree(archive, record)).tree)).toEqual(digestOf(contents));
 });

@@ -27,6 +27,7 @@ export class Reuse {
   readonly #context: ReuseContext;
   readonly #contentKey: KeyObject;
   #renewedBytes = 0;
+  #unreadBytes = 0;
 
   constructor(context: ReuseContext) {
     this.#context = context;
@@ -40,6 +41,15 @@ export class Reuse {
   /** Bytes that other backups hold in packs that are damaged or gone, and that are stored anew for that. */
   get renewedBytes(): number {
     return this.#renewedBytes;
+  }
+
+  /** Bytes that were taken over without a look at the file. */
+  get unreadBytes(): number {
+    return this.#unreadBytes;
+  }
+
+  took(sizeBytes: number): void {
+    this.#unreadBytes += sizeBytes;
   }
 
   /** Counts what of these pieces is stored anew although nothing of it changed. */

@@ -4,7 +4,8 @@ import type { FramePipeline, WrittenContent, WrittenExtent, WrittenFile } from '
 import { Meter, Ranges } from './meter.ts';
 import { FileReferences, type ReferenceTarget } from './references.ts';
 import type { Reuse } from './reuse.ts';
-import type { FileSink, NewFile } from './writer.ts';
+import { type FoundRange, foundAt, rangesOf } from './stored-ranges.ts';
+import type { FileSink, NewFile, StoredRange } from './writer.ts';
 
 /** Lets small files share frames, one behind the other. */
 export class BundleFiller {
@@ -66,6 +67,8 @@ export class SmallSink implements FileSink {
   readonly #written = new Ranges();
   /** Ranges that are kept, of which the bytes are not known. */
   readonly #missing = new Ranges();
+  #taken: FoundRange | undefined;
+  #isDistrusted = false;
 
   constructor(entry: NewFile, file: WrittenFile, base: BaseMap | undefined, target: SmallTarget) {
     this.#entry = entry;
@@ -89,6 +92,26 @@ export class SmallSink implements FileSink {
     this.#meter.done += sizeBytes;
   }
 
+  async stored(): Promise<readonly StoredRange[]> {
+    const { reuse } = this.#target;
+    const { sizeBytes } = this.#file;
+    return sizeBytes === 0
+      ? []
+      : rangesOf(await reuse.earlier(this.#entry), { sizeBytes, windowBytes: sizeBytes }, reuse);
+  }
+
+  take(range: StoredRange): void | Promise<void> {
+    this.#taken = foundAt(range, this.#meter.done);
+    this.#meter.allow(range.sizeBytes);
+    this.#target.reuse.took(range.sizeBytes);
+    this.#meter.done += range.sizeBytes;
+    return this.#target.pipeline.pressure();
+  }
+
+  distrust(): void {
+    this.#isDistrusted = true;
+  }
+
   end(): void | Promise<void> {
     this.#meter.end();
     if (this.#file.sizeBytes > 0) return this.#settle();
@@ -108,7 +131,8 @@ export class SmallSink implements FileSink {
     const { pipeline } = this.#target;
     const { sizeBytes } = this.#file;
     const base = this.#written.totalBytes < sizeBytes ? this.#base : undefined;
-    if (base === undefined) await this.#compare();
+    if (this.#taken !== undefined) this.#refer(this.#taken.pieces, this.#taken.hash);
+    else if (base === undefined) await this.#compare();
     else if (this.#isWorthKeeping(base) || !this.#canComplete) this.#keepParts(base);
     else {
       for (const [from, to] of this.#missing) await this.#fill(base, from, to);
@@ -173,7 +197,7 @@ export class SmallSink implements FileSink {
 
   #store(hash: Buffer): void {
     const content = { file: this.#file, fileOffset: 0, sizeBytes: this.#file.sizeBytes, hash };
-    this.#target.bundle.append(this.#file, this.#buffer(), 0, content);
+    this.#target.bundle.append(this.#file, this.#buffer(), 0, this.#isDistrusted ? undefined : content);
   }
 
   #refer(pieces: readonly BasePiece[], hash: Uint8Array | undefined): void {

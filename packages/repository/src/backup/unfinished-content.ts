@@ -11,8 +11,11 @@ import { damaged } from '../objects/damage.ts';
 import { readRange } from '../objects/read-range.ts';
 import { withCopies } from '../objects/with-copies.ts';
 import { Recent } from '../objects/recent.ts';
+import { readBeginning } from './beginning.ts';
 import { type BaseFrame, type BaseMap, BaseMapBuilder } from './base-map.ts';
 import type { OtherPack } from './pack-table.ts';
+import type { BackupBeginning } from './record.ts';
+import type { InterruptedBackup } from './writer.ts';
 
 const PACK = /\/pack-(\d+)$/u;
 const READS = 8;
@@ -27,20 +30,25 @@ interface Pack {
 
 interface OpenPack {
   readonly other: OtherPack;
+  readonly begun: BackupBeginning | undefined;
   readonly frames: readonly BaseFrame[];
   readonly content: readonly PackedFrame[];
 }
 
 /** What the packs of an unfinished backup hold. Only whole packs have a footer, and only they count. */
 export class UnfinishedContent {
+  readonly label: string;
+  #plainBytes = 0;
+  #begun: BackupBeginning | undefined;
   readonly #context: EpochContext;
   readonly #packs: Pack[] = [];
   /** By hash of a path: the packs that hold bytes of it. */
   readonly #byPath = new Map<number, number[]>();
   readonly #recent = new Recent<number, OpenPack>(KEPT);
 
-  private constructor(context: EpochContext) {
+  private constructor(context: EpochContext, label: string) {
     this.#context = context;
+    this.label = label;
   }
 
   /** Reads the tails of its packs. Call it when an intent names the label: then nobody removes them. */
@@ -50,7 +58,7 @@ export class UnfinishedContent {
     signal: AbortSignal | undefined,
     isSuspect: (key: string) => boolean = () => false,
   ): Promise<UnfinishedContent> {
-    const content = new UnfinishedContent(context);
+    const content = new UnfinishedContent(context, label);
     const found: { readonly key: string; readonly sizeBytes: number }[] = [];
     for await (const { key, sizeBytes } of context.store.list(`${context.prefix}backups/${label}/`, { signal }))
       if (PACK.test(key) && !isSuspect(key)) found.push({ key, sizeBytes });
@@ -61,6 +69,11 @@ export class UnfinishedContent {
         if (pack !== undefined) content.#note(pack, group[index]?.sizeBytes ?? 0);
     }
     return content;
+  }
+
+  /** Of use without a look at the files; undefined where its packs do not say where it began. */
+  get interrupted(): InterruptedBackup | undefined {
+    return this.#begun && { label: this.label, begun: this.#begun, plainBytes: this.#plainBytes };
   }
 
   async find(path: string, signal: AbortSignal | undefined): Promise<BaseMap | undefined> {
@@ -77,10 +90,12 @@ export class UnfinishedContent {
         sizeBytes ??= extents.find(({ file }) => bytes.equals(file.path))?.file.sizeBytes;
       }
     }
-    return sizeBytes === undefined ? undefined : builder.build(sizeBytes);
+    return sizeBytes === undefined ? undefined : builder.build(sizeBytes, this.label);
   }
 
-  #note({ other, content }: OpenPack, sizeBytes: number): void {
+  #note({ other, content, begun }: OpenPack, sizeBytes: number): void {
+    this.#begun ??= begun;
+    for (const { extents } of content) for (const extent of extents) this.#plainBytes += extent.sizeBytes;
     const index = this.#packs.push({ other, sizeBytes }) - 1;
     const hashes = new Set(content.flatMap(({ extents }) => extents.map(({ file }) => pathHash(file.path))));
     for (const hash of hashes) this.#byPath.set(hash, [...(this.#byPath.get(hash) ?? []), index]);
@@ -146,7 +161,8 @@ async function openCopy(
   const other = { key, line };
   const content = await contentOf(context, { tail, key, frames: footer.frames, encryption }, signal);
   const frames = decodeTable(table, first, footer.tableOffset, key).map((entry, index) => frameOf(entry, index, other));
-  return { other, frames, content };
+  const begun = header.has('begun') ? readBeginning(header.object('begun'), key) : undefined;
+  return { other, begun, frames, content };
 }
 
 /** The section that tells which files a pack holds; without hashes where they are of another key than ours. */

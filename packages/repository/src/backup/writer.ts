@@ -1,5 +1,5 @@
 import type { BaseFile } from './base-files.ts';
-import type { BackupFacts, BackupRecord } from './record.ts';
+import type { BackupBeginning, BackupFacts, BackupRecord } from './record.ts';
 
 /** A directory, or what every entry has. */
 export interface NewEntry {
@@ -23,6 +23,22 @@ export interface NewSymlink extends NewEntry {
   readonly linkTarget: string;
 }
 
+/** A range of a file that an unfinished backup stored, in a pack that is whole. */
+export interface StoredRange {
+  /** Label of that backup. */
+  readonly label: string;
+  readonly fileOffset: number;
+  readonly sizeBytes: number;
+}
+
+/** An unfinished backup of which ranges can be taken over without a look at the file. */
+export interface InterruptedBackup {
+  readonly label: string;
+  readonly begun: BackupBeginning;
+  /** Plain bytes of files in its packs. */
+  readonly plainBytes: number;
+}
+
 /** Takes the content of one file. Several may be open at once. */
 export interface FileSink {
   /** Copies the view before it returns. A promise means: write no more until it settles. Throws what failed earlier. */
@@ -33,6 +49,15 @@ export interface FileSink {
    * @throws {KeyframeError} INTERNAL when there is no base, or the base ends before; CORRUPT when it is damaged
    */
   keep(sizeBytes: number, view?: Uint8Array): void | Promise<void>;
+  /**
+   * What interrupted backups have of the file, in ranges that can be taken over one by one; by place, of one place the newest
+   * backup first. Whether their content is still that of the file is for the caller to know.
+   */
+  stored(): Promise<readonly StoredRange[]>;
+  /** The next bytes are that range, which {@link stored} told of: they need not be read. Waiting as with `write`. */
+  take(range: StoredRange): void | Promise<void>;
+  /** The next bytes may be damaged: nobody takes them over unseen. */
+  distrust(sizeBytes: number): void;
   /** @throws {KeyframeError} INTERNAL unless exactly the announced size was written */
   end(): void | Promise<void>;
 }
@@ -48,6 +73,13 @@ export interface BackupWriter {
   readonly written: { readonly plainBytes: number; readonly storedBytes: number; readonly objects: number };
   /** Labels of unfinished backups of whose content something is in this one; all of them once it is finished. */
   readonly takenOver: readonly string[];
+  /** Interrupted backups that say where they began; the newest first. */
+  readonly interrupted: readonly InterruptedBackup[];
+  /**
+   * Where this backup of local files began; to be told before the first file, and of a primary alone: should it be
+   * interrupted, the next one trusts in it.
+   */
+  began(beginning: BackupBeginning): void;
   directory(entry: NewEntry): void | Promise<void>;
   symlink(entry: NewSymlink): void | Promise<void>;
   /** `base` is the same file in the backup to build on: the one for which `keep` speaks. */
