@@ -1,4 +1,4 @@
-import { ignoring, type LifecycleRule, type Store, type StoreRole } from '@keyframe/contracts';
+import { hasCode, ignoring, type LifecycleRule, type Store, type StoreRole } from '@keyframe/contracts';
 import { textOf } from '@keyframe/contracts/streams';
 import { type ContractCase, faultOf, raises, same } from '../contract.ts';
 import { type Scope, storeCase } from './scope.ts';
@@ -7,6 +7,26 @@ const without = (facet: keyof Store): NonNullable<ContractCase<Store>['needs']> 
   reason: `the store has no \`${facet}\``,
   met: (store) => store[facet] !== undefined,
 });
+
+/** Servers that speak a protocol do not offer all of it. */
+async function offered(ask: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await ask();
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'UNSUPPORTED')) return false;
+    throw error;
+  }
+}
+
+const hasRules: ContractCase<Store>['needs'] = {
+  reason: 'the store has no `lifecycle`, or the server does not offer it',
+  met: ({ lifecycle }) => lifecycle !== undefined && offered(() => lifecycle.read()),
+};
+const replicates: ContractCase<Store>['needs'] = {
+  reason: 'the store has no `replication`, or the server does not offer it',
+  met: ({ replication }) => replication !== undefined && offered(() => replication.read()),
+};
 
 /** The facet, which `needs` has promised. */
 function present<T>(facet: T | undefined): T {
@@ -146,7 +166,7 @@ export const tellingCases: readonly ContractCase<Store>[] = [
   },
   {
     name: 'replication can be read and planned without a change',
-    needs: without('replication'),
+    needs: replicates,
     async run({ replication }) {
       const before = await present(replication).read();
       const { document, problems } = await present(replication).plan();
@@ -195,7 +215,7 @@ function bound(store: Store) {
 export const lifecycleCases: readonly ContractCase<Store>[] = [
   {
     name: 'the rules of the bucket can be read',
-    needs: without('lifecycle'),
+    needs: hasRules,
     async run({ lifecycle }) {
       const { rules, foreign } = await present(lifecycle).read();
       same(Array.isArray(rules) && Array.isArray(foreign), true);
@@ -204,7 +224,7 @@ export const lifecycleCases: readonly ContractCase<Store>[] = [
   {
     name: 'rules that were written are read again, and writing none removes only those',
     changes: 'the lifecycle rules of the bucket',
-    needs: without('lifecycle'),
+    needs: hasRules,
     async run({ lifecycle }) {
       const facet = present(lifecycle);
       const before = await facet.read();
