@@ -51,9 +51,9 @@ export async function startSshd({ deny = [] }: { readonly deny?: readonly string
   let running = await startServer(command);
   const { port } = running;
   const crash = async (): Promise<void> => {
-    const sessions = await descendants(running.pid);
+    // Sessions hold the listener's output open: it ends with the last of them.
+    for (const pid of [running.pid, ...(await descendants(running.pid))]) kill(pid);
     await running.stop();
-    for (const pid of sessions) kill(pid);
   };
   const stop = async (): Promise<void> => {
     await crash();
@@ -85,7 +85,7 @@ interface Place {
   readonly data: string;
   /** As root it would need a user and a directory of its own, and no right would ever be missing. */
   readonly stepsDown: boolean;
-  file(name: string): string;
+  readonly file: (name: string) => string;
 }
 
 async function makePlace(home: string): Promise<Place> {
