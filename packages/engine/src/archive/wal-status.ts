@@ -1,12 +1,13 @@
 /** What the archive holds of one cluster: timelines, gaps, the newest recoverable moment. @packageDocumentation */
 import { type Abortable, formatLsn, hasCode, type Lsn, lsn, segmentName, type TimelineId } from '@keyframe/contracts';
-import type { TimelineHistory } from '@keyframe/postgres';
+import { historyReaches, type TimelineHistory } from '@keyframe/postgres';
 import type { BackupRecord, EpochArchive, WalInventory } from '@keyframe/repository';
 import { createWalScanner } from '@keyframe/wal';
 import { formatMicros } from '../target/index.ts';
 import { type StageOptions, warnOf } from '../events.ts';
+import { walPathFrom } from '../recovery/wal-path.ts';
 import { readHistories } from './histories.ts';
-import { newestRecoverable, type Recoverable } from './recoverable.ts';
+import { type ListedArchive, newestRecoverable, type Recoverable } from './recoverable.ts';
 import { scanSegment } from './scan-segment.ts';
 
 export interface ArchivedRange {
@@ -58,9 +59,10 @@ export async function walStatus(archive: EpochArchive, options: StageOptions = {
   const segmentSizeBytes = backups.at(-1)?.walSegmentSizeBytes;
   const inventory = await archive.wal.inventory({ ...options, segmentSizeBytes });
   const histories = await readableHistories(archive, inventory, options);
-  const recoverable = await newestRecoverable({ archive, inventory, histories, backups }, options);
+  const listed = { archive, inventory, histories, backups };
+  const recoverable = await newestRecoverable(listed, options);
   const timelines = inventory.timelines.map((timeline) => timelineStatus(inventory, histories, timeline));
-  const continuity = backups.map((backup) => ({ backup: backup.label, gap: firstGapAfter(inventory, backup) }));
+  const continuity = backups.map((backup) => ({ backup: backup.label, gap: firstGapAfter(listed, backup) }));
   return {
     epoch: archive.epoch.number,
     systemIdentifier: archive.epoch.systemIdentifier,
@@ -118,16 +120,24 @@ function timelineStatus(
   };
 }
 
-/** First missing segment between the backup's start and the end of its own timeline in the archive. */
-function firstGapAfter(inventory: WalInventory, backup: BackupRecord): string | undefined {
-  const start = backup.startLsn / BigInt(inventory.segmentSizeBytes);
-  const ranges = inventory.ranges(backup.timeline);
-  const holding = ranges.find(({ first, last }) => first <= start && start <= last);
-  if (holding === undefined) return segmentName(backup.timeline, start, inventory.segmentSizeBytes);
-  const stop = (backup.stopLsn - 1n) / BigInt(inventory.segmentSizeBytes);
+/** First missing segment between the backup's start and the end of the newest timeline that goes on from it. */
+function firstGapAfter(
+  { inventory, histories }: Omit<ListedArchive, 'archive'>,
+  backup: BackupRecord,
+): string | undefined {
+  const { segmentSizeBytes } = inventory;
+  const history = [...histories.values()]
+    .toSorted((one, other) => other.timeline - one.timeline)
+    .find((each) => historyReaches(each, backup.timeline, backup.stopLsn));
+  const own = { timeline: backup.timeline, ancestors: [] };
+  const { segments, gap } = walPathFrom(history ?? own, inventory, backup.startLsn, segmentSizeBytes);
+  if (gap !== undefined) return gap.name;
+  const next = segments.at(-1);
+  const size = BigInt(segmentSizeBytes);
+  const end =
+    next === undefined ? (backup.startLsn / size) * size : next.start + BigInt(next.endBytes ?? segmentSizeBytes);
   // Without the last segment of its own making it never gets consistent, whatever else is there.
-  if (holding === ranges.at(-1) && holding.last >= stop) return undefined;
-  return segmentName(backup.timeline, holding.last + 1n, inventory.segmentSizeBytes);
+  return end < backup.stopLsn ? segmentName(backup.timeline, end / size, segmentSizeBytes) : undefined;
 }
 
 /** How many segments are read back at most to find a commit: an idle cluster's last ones may hold none. */

@@ -1,4 +1,4 @@
-import { type Abortable, isKeyframeError } from '@keyframe/contracts';
+import { type Abortable, formatLsn, isKeyframeError } from '@keyframe/contracts';
 import { connectSql, type ConnectionTarget, inspectServer } from '@keyframe/postgres';
 import { type Backlog, measureBacklog, type WalSpace, walSpace } from './backlog.ts';
 import { walFreeBytes } from './wal-space.ts';
@@ -8,6 +8,8 @@ export type ArchiverStatus =
   | { readonly reachable: false; readonly reason: string }
   | {
       readonly reachable: true;
+      /** How far WAL was written, in recovery replayed. */
+      readonly currentLsn: string | undefined;
       readonly lastArchived: string | undefined;
       readonly lastArchivedAt: string | undefined;
       readonly lastArchivedAgeSeconds: number | undefined;
@@ -31,11 +33,13 @@ export async function readArchiver(
   try {
     const sql = await connectSql(target, options);
     try {
-      const { archiver, wal, walSegmentSizeBytes, dataDirectory } = await inspectServer(sql, { now, ...options });
+      const facts = await inspectServer(sql, { now, ...options });
+      const { archiver, wal, walSegmentSizeBytes, dataDirectory, currentLsn } = facts;
       const waits = (wal.readyFiles ?? 0) > 0 && walSegmentSizeBytes !== undefined;
       const backlog = waits ? await measureBacklog(sql, walSegmentSizeBytes, options) : undefined;
       return {
         reachable: true,
+        currentLsn: currentLsn === undefined ? undefined : formatLsn(currentLsn),
         lastArchived: archiver?.lastArchivedWal,
         lastArchivedAt: archiver?.lastArchivedTime,
         lastArchivedAgeSeconds: archiver?.lastArchivedAgeSeconds,
