@@ -15,7 +15,7 @@ export interface ObjectVersion extends ObjectInfo {
 export interface VersionsFacet {
   /** Whether this bucket keeps old versions now. */
   enabled(options?: Abortable): Promise<boolean>;
-  /** Every version of every object whose key starts with `prefix`, markers and hidden ones too, in no promised order. */
+  /** Every version of every object whose key starts with `prefix`, markers and hidden ones too; of equal times the newest first. */
   list(prefix: string, options?: Abortable): AsyncIterable<ObjectVersion>;
   /** @throws {KeyframeError} NOT_FOUND, ACCESS_DENIED, UNAVAILABLE */
   get(key: string, version: string, options?: GetOptions): Promise<ByteStream>;

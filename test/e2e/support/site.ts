@@ -30,6 +30,10 @@ export interface SiteOptions extends ClusterOptions {
   readonly receive?: string;
   /** How many stores the repository has, of which more than half must have what is acknowledged. Default 1. */
   readonly stores?: number;
+  /** Slots of `stores` as the file has them, in place of `stores` directories. */
+  readonly slots?: readonly string[];
+  /** More lines of the repository, such as `immutable: 30d`. */
+  readonly repositoryLines?: readonly string[];
   /** Tell where the server's files lie, so that they can be read here. Default false. */
   readonly dataDirectory?: boolean;
   /** False leaves the server stopped and the repository uncreated. Default true. */
@@ -90,18 +94,26 @@ export class Site implements AsyncDisposable {
     }
   }
 
+  #directories(count: number): string[] {
+    return Array.from({ length: count }, (_, index) => {
+      const place = index === 0 ? this.repository : `${this.repository}-${index + 1}`;
+      return `{ use: fs, name: store${index + 1}, directory: ${JSON.stringify(place)} }`;
+    });
+  }
+
   /** Writes the config file, for the origin or for the server at another URL. */
   async writeConfig(
-    options: Pick<SiteOptions, 'walTimeout' | 'compress' | 'dataDirectory' | 'encrypt' | 'stores' | 'receive'> = {},
+    options: Pick<
+      SiteOptions,
+      'walTimeout' | 'compress' | 'dataDirectory' | 'encrypt' | 'stores' | 'slots' | 'repositoryLines' | 'receive'
+    > = {},
     url?: string,
     file: string = this.config,
   ): Promise<void> {
     const directory = options.dataDirectory === true ? `, dataDirectory: ${JSON.stringify(this.origin.data)}` : '';
-    const { stores: count = 1, encrypt, compress } = options;
-    const stores = Array.from({ length: count }, (_, index) => {
-      const place = index === 0 ? this.repository : `${this.repository}-${index + 1}`;
-      return `{ use: fs, name: store${index + 1}, directory: ${JSON.stringify(place)} }`;
-    });
+    const { encrypt, compress, repositoryLines = [] } = options;
+    const slots = options.slots ?? this.#directories(options.stores ?? 1);
+    const count = slots.length;
     const lines = [
       ...(count === 1 ? [] : [`state: ${JSON.stringify(join(this.directory, 'state'))}`]),
       'clusters:',
@@ -112,7 +124,8 @@ export class Site implements AsyncDisposable {
       ...(options.receive === undefined ? [] : [`    receive: ${options.receive}`]),
       'repositories:',
       '  vault:',
-      `    stores: [${stores.join(', ')}]`,
+      `    stores: [${slots.join(', ')}]`,
+      ...repositoryLines.map((line) => `    ${line}`),
       ...(count === 1 ? [] : [`    quorum: ${Math.floor(count / 2) + 1}`]),
       ...(compress === undefined ? [] : [`    compress: ${compress}`]),
       ...(encrypt === undefined ? [] : [`    encrypt: ${encrypt}`]),

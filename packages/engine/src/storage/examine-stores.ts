@@ -26,35 +26,38 @@ const SAMPLE = 20;
 const PROOF_MS = 60_000;
 const PROBES = 'doctor/';
 
+const TOPICS = [
+  ['locks', examineLocks],
+  ['at-rest', examineAtRest],
+  ['rules', examineLifecycle],
+] as const;
+
 /** Looks at every store. Writes one small object each, and removes it where no lock keeps it. */
 export async function examineStores(context: StorageContext, options: Abortable = {}): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const { name, store } of context.stores)
-    for (const examine of [examineLocks, examineAtRest, examineLifecycle])
-      findings.push(...(await attempted(name, () => examine(name, store, context, options))));
+    for (const [topic, examine] of TOPICS)
+      findings.push(...(await attempted(`${topic} ${name}`, (id) => examine(id, store, context, options))));
   return [...findings, ...examinePlaces(context.stores)];
 }
 
-async function attempted(name: string, examine: () => Promise<Finding[]>): Promise<Finding[]> {
+async function attempted(id: string, examine: (id: string) => Promise<Finding[]>): Promise<Finding[]> {
   try {
-    return await examine();
+    return await examine(id);
   } catch (error) {
     if (!isKeyframeError(error)) throw error;
-    return [
-      skipped(`storage ${name}`, `could not be told: ${error.message}`, error.hint ?? 'the store refused to say'),
-    ];
+    return [skipped(id, `could not be told: ${error.message}`, error.hint ?? 'the store does not say')];
   }
 }
 
 /** Whether what is written to be kept really cannot be removed. */
 async function examineLocks(
-  name: string,
+  id: string,
   store: Store,
   { immutableMs, now }: StorageContext,
   options: Abortable,
 ): Promise<Finding[]> {
   if (immutableMs === undefined) return [];
-  const id = `locks ${name}`;
   const { retention, versions } = store;
   const why = 'whoever has this host’s credentials can remove every backup from it';
   if (retention === undefined || versions === undefined)
@@ -112,10 +115,9 @@ async function removeOldProbes({ versions }: Store, options: Abortable): Promise
 const described = ({ method, keyId }: AtRest): string => (keyId === undefined ? method : `${method} with ${keyId}`);
 
 /** Whether objects are encrypted by the store as the config file says: one that is written now, and some of those that lie there. */
-async function examineAtRest(name: string, store: Store, _: StorageContext, options: Abortable): Promise<Finding[]> {
+async function examineAtRest(id: string, store: Store, _: StorageContext, options: Abortable): Promise<Finding[]> {
   const { atRest } = store;
   if (atRest === undefined) return [];
-  const id = `at rest ${name}`;
   const probe = `${PROBES}at-rest-${randomUUID()}`;
   await store.put(probe, textOf('written by keyframe doctor, may be removed\n'), options);
   const wrong: string[] = [];
@@ -132,12 +134,9 @@ async function examineAtRest(name: string, store: Store, _: StorageContext, opti
     await store.delete([probe], options);
   }
   if (atRest.wanted === undefined)
-    return [
-      ok(
-        id,
-        found === undefined ? 'the store does not tell how it encrypts' : `the store encrypts by ${described(found)}`,
-      ),
-    ];
+    return found === undefined
+      ? [skipped(id, 'the store does not tell how it encrypts', 'the config file asks for nothing, too')]
+      : [ok(id, `the store encrypts by ${described(found)}`)];
   const wanted = described(atRest.wanted);
   if (wrong.length === 0) return [ok(id, `${looked} objects looked at are encrypted by ${wanted}`)];
   return [
@@ -167,10 +166,9 @@ async function sampleOf(store: Store, options: Abortable): Promise<string[]> {
 }
 
 /** Rules by which the bucket itself removes or hides what recoveries need. */
-async function examineLifecycle(name: string, store: Store, _: StorageContext, options: Abortable): Promise<Finding[]> {
+async function examineLifecycle(id: string, store: Store, _: StorageContext, options: Abortable): Promise<Finding[]> {
   const { lifecycle, tiers } = store;
   if (lifecycle === undefined) return [];
-  const id = `rules ${name}`;
   const { rules, foreign } = await lifecycle.read(options);
   const archives = new Set(tiers?.classes.filter(({ archived }) => archived).map((each) => each.name));
   const findings = rules.flatMap((rule) => judgeRule(id, rule, archives));

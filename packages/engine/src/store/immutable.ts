@@ -66,7 +66,7 @@ export function immutable(store: Store, { lockMs, now }: ImmutableOptions): Stor
         return versions.get(key, hidden.version, options);
       }
     },
-    stat: async (key, options) => (await store.stat(key, options)) ?? (await firstOf(versions, key, options)),
+    stat: (key, options) => (isReadByVersion(key) ? firstOf(versions, key, options) : store.stat(key, options)),
     list: (prefix, options) => listed(versions, prefix, options),
     delete: (keys, options) => remove(versions, keys, options),
     copies: {
@@ -82,13 +82,13 @@ export function immutable(store: Store, { lockMs, now }: ImmutableOptions): Stor
   };
 }
 
-/** The versions of one object, oldest first. */
+/** The versions of one object, oldest first. Of equal times, which S3 tells in whole seconds, the one that is listed last is the oldest. */
 async function versionsOf(versions: VersionsFacet, key: string, options: Abortable = {}): Promise<ObjectVersion[]> {
   if (!isReadByVersion(key)) return [];
   const found: ObjectVersion[] = [];
   for await (const version of versions.list(key, options))
     if (version.key === key && !version.deleted) found.push(version);
-  return found.toSorted((one, other) => one.modifiedAt.getTime() - other.modifiedAt.getTime());
+  return found.toReversed().toSorted((one, other) => one.modifiedAt.getTime() - other.modifiedAt.getTime());
 }
 
 async function firstOf(
@@ -105,7 +105,7 @@ async function* listed(versions: VersionsFacet, prefix: string, options?: Aborta
   for await (const version of versions.list(prefix, options)) {
     if (version.deleted || (!version.latest && !isReadByVersion(version.key))) continue;
     const known = oldest.get(version.key);
-    if (known === undefined || version.modifiedAt < known.modifiedAt) oldest.set(version.key, version);
+    if (known === undefined || version.modifiedAt <= known.modifiedAt) oldest.set(version.key, version);
   }
   yield* oldest.values();
 }
