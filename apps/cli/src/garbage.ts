@@ -21,11 +21,12 @@ export function boundYoungGeneration(): void {
 }
 
 /** Percent of what is alive, some 12 MiB. */
-const GARBAGE = 300;
+const GARBAGE = 500;
 
 /**
  * Looks for garbage less often. The buffers of codecs are outside the heap and count as if they were in it: while segments are
- * compressed one after the other V8 would look through the whole heap for every second one, at a tenth of all CPU.
+ * coded one after the other V8 would look through the whole heap for every second one, at a tenth of all CPU, and a fifth
+ * where they are fetched.
  */
 export function letGarbageWait(): void {
   setFlagsFromString(`--heap-growing-percent=${GARBAGE}`);

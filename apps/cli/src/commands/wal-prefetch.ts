@@ -1,5 +1,6 @@
 import { KeyframeError } from '@keyframe/contracts';
 import { type Command, defineCommand, FAULT_EXITS } from '../command.ts';
+import { letGarbageWait } from '../garbage.ts';
 import { FETCH_OPTIONS, fetchContext } from './fetch-options.ts';
 
 export const command: Command = defineCommand({
@@ -22,6 +23,7 @@ It never says that a file is absent: what it cannot fetch, PostgreSQL asks for b
       throw new KeyframeError('INVALID_OPTION', 'wal prefetch needs --spool', {
         hint: 'Use the restore_command that `keyframe restore` writes: its wrapper starts this.',
       });
+    letGarbageWait();
     const app = await openApp({ everyStore: true, withoutStores: options.withoutStore });
     const context = await fetchContext(app, options, { cwd, signal });
     const fetched = await fetchAhead(context, cwd, { after: positionals.file, last, spool, spoolFor, signal });

@@ -35,7 +35,9 @@ const MAX_FILES = 32;
 const MAX_BYTES = 512 << 20;
 /** Of the free space, what may wait takes at most one part in so many: replay needs space, too. */
 const SHARE_OF_FREE = 4;
-const LOOK_EVERY_MS = 50;
+const LOOK_EVERY_MS = 100;
+/** How often it is checked that the server still recovers. */
+const CHECK_EVERY_MS = 500;
 /** A paused recovery asks for nothing. What waits stays and is used when it goes on; this process need not. */
 const IDLE_MS = 600_000;
 
@@ -151,8 +153,11 @@ class Filler {
 async function watch(spool: FetchSpool, filler: Filler, signal: AbortSignal): Promise<void> {
   let before = '';
   let since = performance.now();
+  let checked = -Infinity;
   for (;;) {
-    if (signal.aborted || !(await spool.isWanted())) return spool.clear();
+    const isDue = performance.now() - checked >= CHECK_EVERY_MS;
+    if (isDue) checked = performance.now();
+    if (signal.aborted || (isDue && !(await spool.isWanted()))) return spool.clear();
     const waiting = (await spool.waiting()).join(' ');
     if (waiting !== before) since = performance.now();
     before = waiting;
