@@ -189,3 +189,23 @@ test.each(['', '/x', '../x', 'A', 'a//b'])('the lease name %j is refused', async
   const repository = open(createMemoryStore());
   await expect(repository.lease(name, HOLDER, { ttlMs: 1 })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
 });
+
+test('in a store that ignores conditions the last of two that take it at once has it', async () => {
+  const memory = createMemoryStore({ capabilities: { conditionalPut: false } });
+  const { take } = await makeLeases(memory);
+  // Both have looked before either has written: the slower one replaces what the other wrote.
+  const waiting: (() => void)[] = [];
+  const put: Store['put'] = memory.put.bind(memory);
+  let puts = 0;
+  memory.put = async (key, source, options) => {
+    if (!key.startsWith('leases/')) return put(key, source, options);
+    puts += 1;
+    if (puts === 1) await new Promise<void>((resolve) => waiting.push(resolve));
+    const info = await put(key, source, options);
+    for (const go of waiting.splice(0)) go();
+    if (puts === 2) await vi.advanceTimersByTimeAsync(1);
+    return info;
+  };
+  const taken = await Promise.allSettled([take(HOLDER), take(OTHER)]);
+  expect(taken.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+});

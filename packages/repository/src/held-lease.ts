@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hasCode, isKeyframeError, KeyframeError, type Store } from '@keyframe/contracts';
-import { bytesOf } from '@keyframe/contracts/streams';
+import { bytesOf, drain } from '@keyframe/contracts/streams';
 import { readHolder } from './backup/record-json.ts';
 import { openSealedJson, sealJson } from './format/sealed-json.ts';
 import { leasePrefix } from './keys.ts';
@@ -110,7 +110,10 @@ export class HeldLease implements Lease {
       expiresAt: new Date(expires).toISOString(),
       released,
     });
-    if (!(await createOnly(store, keyOf(this.name, number), bytesOf(content), signal))) return false;
+    const key = keyOf(this.name, number);
+    if (!(await createOnly(store, key, bytesOf(content), signal))) return false;
+    // Where the store lets a second writer replace the first, the last of them is who holds it.
+    if (store.capabilities.conditionalPut !== true && !(await holdsStill(store, key, content, signal))) return false;
     const numbers = await listNumbers(store, this.name, signal);
     if (numbers.some((other) => other > number)) {
       await remove(store, this.name, [number]);
@@ -147,6 +150,20 @@ export class HeldLease implements Lease {
       if (!isKeyframeError(error)) this.#lost.abort(error); // one failed renewal is survived, a defect is not
     }
     this.#schedule();
+  }
+}
+
+async function holdsStill(
+  store: Store,
+  key: string,
+  content: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  try {
+    return Buffer.compare(await drain(await store.get(key, { signal })), content) === 0;
+  } catch (error) {
+    if (!hasCode(error, 'NOT_FOUND')) throw error;
+    return false;
   }
 }
 

@@ -60,7 +60,8 @@ function worded(bucket: Bucket, { id, prefix, tag, action }: LifecycleRule): Rul
   return {
     ID: `${id}${markOf(bucket)}`,
     Status: 'Enabled',
-    Filter: Tag === undefined ? { Prefix } : { And: { Prefix, Tags: [Tag] } },
+    // `And` is for two conditions or more.
+    Filter: Tag === undefined ? { Prefix } : Prefix === '' ? { Tag } : { And: { Prefix, Tags: [Tag] } },
     ...actionWords(action, Tag !== undefined),
   };
 }

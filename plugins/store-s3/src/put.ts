@@ -41,12 +41,13 @@ export async function putObject(
     repeated: earlier !== undefined,
   };
   how.signal?.throwIfAborted();
-  const conditional = await isConditional(put, conditions);
   const { options } = bucket;
   const input = abortable(openExact(source), how.signal);
   const reader = new PartReader(input, slabs, isHashed(bucket));
   try {
-    const first = await reader.next(options.partMiB * MIB);
+    // The proof that conditions are kept takes a round trip, in which the bytes are made.
+    const part = reader.next(options.partMiB * MIB);
+    const [conditional, first] = await Promise.all([isConditional(put, conditions), part]);
     if (conditional && !first.last) await refuseExisting(put);
     const send = (): Promise<ObjectInfo> =>
       first.last ? putWhole(put, first, conditional) : putParts({ put, reader, slabs, conditional }, first);
@@ -55,7 +56,8 @@ export async function putObject(
     unsettled.delete(key);
     return info;
   } catch (error) {
-    if (how.ifAbsent === true && isUnsettled(error)) unsettled.set(key, put.attempt);
+    const open = isUnsettled(error) || (put.repeated && hasCode(error, 'UNAVAILABLE'));
+    if (how.ifAbsent === true && open) unsettled.set(key, put.attempt);
     else unsettled.delete(key);
     const [oldest] = unsettled.keys();
     if (unsettled.size > REMEMBERED && oldest !== undefined) unsettled.delete(oldest);
