@@ -33,6 +33,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   runtime: ['contracts', 'wal', 'postgres', 'repository', 'engine'],
   // The cases of the test kit are what `check store` runs.
   cli: ['contracts', 'postgres', 'engine', 'runtime', 'testkit'],
+  'create-keyframe-adapter': [],
 };
 
 /** Libraries that only these packages may know; the test kit plays a client of its own. */
