@@ -58,6 +58,9 @@ export interface TransactionParts {
   /** Files that are removed, and where their list begins. */
   readonly relations: number;
   readonly relationsAt: number;
+  /** Messages to other sessions of 16 bytes each, and where their list begins. */
+  readonly invalidations: number;
+  readonly invalidationsAt: number;
   readonly twoPhaseXid: number | undefined;
 }
 
@@ -67,12 +70,14 @@ const NO_PARTS: TransactionParts = {
   subtransactionsAt: 0,
   relations: 0,
   relationsAt: 0,
+  invalidations: 0,
+  invalidationsAt: 0,
   twoPhaseXid: undefined,
 };
 
 /** The optional parts stand one after the other, each present when its bit of `xinfo` is set. */
 export function readParts(
-  record: RecordBody,
+  record: Pick<RecordBody, 'info' | 'view' | 'end'>,
   from: number,
   commits: boolean,
   major: PostgresMajor,
@@ -100,9 +105,19 @@ export function readParts(
   const relationsAt = at + 4;
   const relations = countAt(XINFO.relations, 12);
   countAt(XINFO.statistics, major >= 18 ? 16 : 12);
-  if (commits) countAt(XINFO.invalidations, 16);
+  const invalidationsAt = at + 4;
+  const invalidations = commits ? countAt(XINFO.invalidations, 16) : 0;
   const twoPhase = (xinfo & XINFO.twoPhase) !== 0;
   if (at + (twoPhase ? 4 : 0) > end) return undefined;
   const twoPhaseXid = twoPhase ? view.getUint32(at, true) : undefined;
-  return { database, subtransactions, subtransactionsAt, relations, relationsAt, twoPhaseXid };
+  return {
+    database,
+    subtransactions,
+    subtransactionsAt,
+    relations,
+    relationsAt,
+    invalidations,
+    invalidationsAt,
+    twoPhaseXid,
+  };
 }

@@ -1,6 +1,6 @@
 import type { Lsn } from '@keyframe/contracts';
 import type { ClassRow } from './rows.ts';
-import type { InvalidatedRelation } from './transaction-end.ts';
+import type { InvalidatedRelation } from '../lens/transaction-record.ts';
 
 /** A relation whose definition is said to have changed, as it was called then: it may be gone when the segment ends. */
 export interface ChangedRelation extends InvalidatedRelation {

@@ -5,6 +5,7 @@
 import type { RelationId } from '../facts.ts';
 import type { CatalogueTracker, DecodedRecord } from '../lens/decoded-record.ts';
 import type { SegmentIndex } from '../lens/segment-index.ts';
+import { readDecodedEnd, type TransactionEnd } from '../lens/transaction-record.ts';
 import type { CatalogueTransaction, ClassChange, NameChange } from './catalogue-changes.ts';
 import { type CatalogueState, fileKey, type PendingWrites, relationOf } from './catalogue-state.ts';
 import { DatabaseCatalogue, GLOBAL_TABLESPACE } from './database-catalogue.ts';
@@ -17,7 +18,6 @@ import { toldOutcomes } from './outcomes.ts';
 import { readRelationMap } from './relation-map.ts';
 import { CATALOGUE, readClass, readName } from './rows.ts';
 import { encodeState } from './state-codec.ts';
-import { readTransactionEnd, type TransactionEnd } from './transaction-end.ts';
 
 const RM = { xact: 1, smgr: 2, database: 4, relationMap: 7 } as const;
 const OPCODE = 0xf0;
@@ -65,7 +65,7 @@ export class Tracker implements CatalogueTracker {
   apply(record: DecodedRecord): void {
     switch (record.resourceManager) {
       case RM.xact: {
-        const end = readTransactionEnd(record, this.state.major);
+        const end = readDecodedEnd(record, this.state.major);
         if (end !== undefined) this.#end(record, end);
         break;
       }
@@ -249,7 +249,8 @@ export class Tracker implements CatalogueTracker {
     const { state } = this;
     const rewritten = new Set<number>();
     const ended: Ended[] = [];
-    for (const xid of end.xids) {
+    const xids = [end.xid, ...end.subtransactions];
+    for (const xid of xids) {
       const pending = state.pending.get(xid);
       if (pending === undefined) continue;
       state.pending.delete(xid);
@@ -258,10 +259,10 @@ export class Tracker implements CatalogueTracker {
       for (const oid of pending.rewritten) rewritten.add(oid);
     }
     if (end.outcome === 'commit') {
-      for (const xid of end.xids) if (ended.length > 0) state.outcomes.set(xid, 'commit');
+      for (const xid of xids) if (ended.length > 0) state.outcomes.set(xid, 'commit');
       this.#commit(record, end, { ended, rewritten });
     }
-    for (const [tablespace, database, relfilenode] of end.removed) state.forget({ tablespace, database, relfilenode });
+    for (const each of end.dropped) state.forget(each);
   }
 
   *#touchedBy(pending: PendingWrites): Generator<Ended> {
