@@ -42,7 +42,7 @@ export function createAzureStore(options: AzureOptions, host: Pick<Host, 'now' |
     location: {
       provider: 'azure',
       account: azure.account.name,
-      region: options.location?.toLowerCase(),
+      region: options.region?.toLowerCase(),
       container: options.container,
     },
     put: (key, source, how = {}) => uploads.put(key, source, how),

@@ -32,7 +32,7 @@ const placeOptions = {
     .describe(
       'Address of the account, for other clouds and emulators. Default: https://ACCOUNT.blob.core.windows.net.',
     ),
-  location: z.string().min(1).optional().describe('Region of the account, so that copies in one region are told.'),
+  region: z.string().min(1).optional().describe('Region of the account, so that copies in one region are told.'),
   replicateTo: z
     .strictObject({ account: accountName, container: containerName })
     .optional()

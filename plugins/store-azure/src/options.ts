@@ -45,7 +45,7 @@ export interface AzureOptions {
   readonly encryptionKey?: Secret | undefined;
   readonly retentionMode: 'locked' | 'unlocked';
   /** Region, as far as known without asking. */
-  readonly location?: string | undefined;
+  readonly region?: string | undefined;
   /** Where object replication copies to. */
   readonly replicateTo?: { readonly account: string; readonly container: string } | undefined;
   /** Where the account is managed: needed for its lifecycle rules. */

@@ -38,7 +38,7 @@ export function createGcsStore(options: GcsOptions, host: Pick<Host, 'now' | 'lo
     location: {
       provider: 'gcp',
       account: options.project,
-      region: options.location?.toLowerCase(),
+      region: options.region?.toLowerCase(),
       container: options.bucket,
     },
     put: (key, source, how = {}) => uploads.put(key, source, how),

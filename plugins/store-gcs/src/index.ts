@@ -64,7 +64,7 @@ const options = z
       .enum(['Locked', 'Unlocked'])
       .default('Locked')
       .describe('Mode of object retention. Unlocked: an administrator may lift it.'),
-    location: z.string().min(1).optional().describe('Region of the bucket, so that copies in one region are told.'),
+    region: z.string().min(1).optional().describe('Region of the bucket, so that copies in one region are told.'),
     partMiB: z
       .int()
       .min(1)

@@ -24,7 +24,7 @@ export interface GcsOptions {
   readonly encryptionKey?: Secret | undefined;
   readonly retentionMode: 'Locked' | 'Unlocked';
   /** Region, as far as known without asking. */
-  readonly location?: string | undefined;
+  readonly region?: string | undefined;
   readonly partMiB: number;
   readonly connections: number;
   readonly connectTimeoutSeconds: number;
