@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { LifecycleRule as Rule, TransitionStorageClass } from '@aws-sdk/client-s3';
-import { isKeyframeError, type LifecycleFacet, type LifecycleRule } from '@keyframe/contracts';
+import { hasCode, isKeyframeError, type LifecycleFacet, type LifecycleRule } from '@keyframe/contracts';
 import { abort, type Bucket } from './bucket.ts';
+import { isAws } from './options.ts';
 
 const OURS = 'keyframe-';
 
@@ -15,20 +16,28 @@ export function lifecycleOf(bucket: Bucket): LifecycleFacet {
     },
     async write(rules, { signal } = {}) {
       const others = (await readRules(bucket, signal)).filter((rule) => !isOurs(bucket, rule));
-      const Rules = [...others, ...rules.map((rule) => worded(bucket, rule))];
-      await bucket.send({ action: 's3:PutLifecycleConfiguration', bucket: true }, signal, ({ client, sdk }) =>
-        Rules.length === 0
-          ? client.send(new sdk.DeleteBucketLifecycleCommand({ Bucket: bucket.name }), abort(signal))
-          : client.send(
-              new sdk.PutBucketLifecycleConfigurationCommand({
-                Bucket: bucket.name,
-                LifecycleConfiguration: { Rules },
-              }),
-              abort(signal),
-            ),
-      );
+      const send = (wanted: readonly LifecycleRule[]): Promise<void> =>
+        putRules(bucket, [...others, ...wanted.map((rule) => worded(bucket, rule))], signal);
+      const known = rules.filter(({ action }) => action.kind !== 'abort-uploads');
+      await send(rules).catch((error: unknown) => {
+        // MinIO clears unfinished uploads by itself, and knows no rule for that.
+        if (isAws(bucket.options) || known.length === rules.length || !hasCode(error, 'UNSUPPORTED')) throw error;
+        bucket.host.log.warn('the store takes no rule about unfinished uploads: the other rules are set without it');
+        return send(known);
+      });
     },
   };
+}
+
+async function putRules(bucket: Bucket, Rules: Rule[], signal: AbortSignal | undefined): Promise<void> {
+  await bucket.send({ action: 's3:PutLifecycleConfiguration', bucket: true }, signal, ({ client, sdk }) =>
+    Rules.length === 0
+      ? client.send(new sdk.DeleteBucketLifecycleCommand({ Bucket: bucket.name }), abort(signal))
+      : client.send(
+          new sdk.PutBucketLifecycleConfigurationCommand({ Bucket: bucket.name, LifecycleConfiguration: { Rules } }),
+          abort(signal),
+        ),
+  );
 }
 
 async function readRules(bucket: Bucket, signal: AbortSignal | undefined): Promise<readonly Rule[]> {

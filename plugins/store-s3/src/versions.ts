@@ -37,8 +37,11 @@ async function* listVersions(
     const page = await bucket.send(about, signal, ({ client, sdk }) =>
       client.send(new sdk.ListObjectVersionsCommand({ ...place, ...after }), abort(signal)),
     );
-    for (const found of page.Versions ?? []) yield* told(bucket, found, false);
-    for (const found of page.DeleteMarkers ?? []) yield* told(bucket, found, true);
+    // versitygw begins a page with the entry that the marker names, which the page before ended with.
+    const isNew = (found: Version): boolean =>
+      found.Key !== after.KeyMarker || found.VersionId !== after.VersionIdMarker || after.KeyMarker === undefined;
+    for (const found of (page.Versions ?? []).filter(isNew)) yield* told(bucket, found, false);
+    for (const found of (page.DeleteMarkers ?? []).filter(isNew)) yield* told(bucket, found, true);
     signal?.throwIfAborted();
     if (page.IsTruncated !== true) return;
     after = {
