@@ -10,6 +10,12 @@ interface KnownDamage {
   readonly knownDamage: readonly { readonly pack: string; readonly backups: readonly string[] }[];
 }
 
+interface Plan {
+  readonly backup: { readonly label: string };
+  readonly damage: readonly { readonly pack: string }[];
+  readonly passedOver: readonly { readonly label: string }[];
+}
+
 interface Renewed {
   readonly label: string;
   readonly method: string;
@@ -70,4 +76,28 @@ test('a backup goes on where the manifest of the one before is lost', async (con
   const third = await site.report<{ readonly parent?: string }>(['backup']);
   expect(third.parent).toBe(first);
   await site.recover(['--latest']);
+});
+
+test('a recovery begins with an older backup where the newer one is known to be damaged', async (context) => {
+  await needs(context, 'postgres-18');
+  await using site = await Site.create(18, { walSegmentSizeMiB: 1 });
+  await site.origin.sql('create table t as select 1 as n');
+  const { label: first } = await site.backup();
+  const { label: second } = await site.backup(['--type', 'full', '--no-reuse']);
+  await site.origin.sql('insert into t values (2)');
+  await site.archiveAll();
+  const pack = (await site.objects()).find((key) => key.includes(`${second}/pack-`)) ?? '';
+  await damaged(join(site.repository, pack), flip(5000, 3));
+  expect((await site.keyframe(['verify', '--deep'])).status).toBe(4);
+  const plan = (args: readonly string[]): Promise<Plan> => site.report(['plan', '--no-effects', ...args]);
+  const passedOver = [{ label: second, damage: [{ pack }] }];
+  expect(await plan(['--latest'])).toMatchObject({ backup: { label: first }, damage: [], passedOver });
+  expect(await site.text(['plan', '--latest', '--no-effects'])).toContain(`passed over  ${second}: it needs a pack`);
+  expect(await plan(['--latest', '--backup', second])).toMatchObject({ damage: [{ pack }], passedOver: [] });
+  const recovered = await site.recover(['--latest']);
+  expect(await recovered.sql('select count(*) from t')).toBe('2');
+  await recovered.stop();
+  // Nothing else reaches the target: better this one than none.
+  await rm(join(site.repository, 'clusters/main/1/backups', first), { recursive: true });
+  expect(await plan(['--latest'])).toMatchObject({ backup: { label: second }, damage: [{ pack }], passedOver: [] });
 });

@@ -1,6 +1,7 @@
 import { counted } from '@keyframe/contracts';
 import type { PlanReport } from '@keyframe/engine';
 import { formatSize } from './format.ts';
+import { formatKnownDamage } from './known-damage.ts';
 import type { TextOutput } from './text.ts';
 
 /** A recovery plan for people. */
@@ -15,6 +16,10 @@ export function renderPlan(report: PlanReport, out: TextOutput): void {
       'backup',
       `${report.backup.label} (${formatSize(report.backup.sizeBytes)}, consistent at ${report.backup.stopLsn})`,
     ],
+    ['damaged', formatKnownDamage(report.backup.label, report.damage)],
+    ...report.passedOver.map(
+      ({ label, damage }) => ['passed over', `${label}: ${formatKnownDamage(label, damage) ?? ''}`] as const,
+    ),
     [
       'WAL',
       report.wal.first === undefined

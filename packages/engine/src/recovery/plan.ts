@@ -17,6 +17,7 @@ import {
   stopOf,
   unreachableError,
 } from '../target/index.ts';
+import { damagedBackups, type KnownPackDamage } from '../verify/damaged-backups.ts';
 import { type Branch, branchesBeside, withBranches } from './branches.ts';
 import { chooseTimeline } from './choose-timeline.ts';
 import { findMoment, stoppedMicros, walGap } from './find-moment.ts';
@@ -47,6 +48,16 @@ export interface RecoveryPlan {
   readonly frozen: string;
   /** Where the request named no timeline: what else could have been followed. */
   readonly branches: readonly Branch[];
+  /** Packs of the backup itself that are known to be damaged or missing: nothing else reaches the target. */
+  readonly damage: readonly KnownPackDamage[];
+  /** Newer backups that would have done as well, but for damage that is known of them. */
+  readonly passedOver: readonly PassedOver[];
+}
+
+/** A backup that was not chosen for what is known of it. */
+export interface PassedOver {
+  readonly label: string;
+  readonly damage: readonly KnownPackDamage[];
 }
 
 /** What an epoch says of a target, a backup or a timeline that an older one may know. */
@@ -66,6 +77,7 @@ export async function planRecovery(
   let refused: KeyframeError | undefined;
   let damaged: KeyframeError | undefined;
   const warn = warnOf(options);
+  const known = await damagedBackups(context.history, options);
   const onDamage = (fault: KeyframeError): void => {
     damaged ??= fault;
     warn(fault);
@@ -75,7 +87,7 @@ export async function planRecovery(
     const backups = await archive.backups.list({ ...options, onDamage });
     if (backups.length === 0) continue;
     try {
-      return await planInEpoch(archive, backups, request, options);
+      return await planInEpoch(archive, { backups, known }, request, options);
     } catch (error) {
       // Before a pg_upgrade the cluster had another system identifier: its WAL is in an older epoch.
       if (!hasCode(error, ...MAY_BE_OLDER)) throw error;
@@ -94,7 +106,7 @@ export async function planRecovery(
 
 async function planInEpoch(
   archive: EpochArchive,
-  backups: readonly BackupRecord[],
+  { backups, known }: { readonly backups: readonly BackupRecord[]; readonly known: readonly KnownPackDamage[] },
   request: PlanRequest,
   options: StageOptions,
 ): Promise<RecoveryPlan> {
@@ -104,7 +116,8 @@ async function planInEpoch(
   const history = chooseTimeline(histories, inventory, request.target.timeline);
   const branches = request.target.timeline === undefined ? branchesBeside(history, inventory) : [];
   try {
-    return { ...(await planAlong({ archive, backups, history, inventory }, request, options)), branches };
+    const course = { archive, backups, history, inventory };
+    return { ...(await planWhole(course, known, request, options)), branches };
   } catch (error) {
     throw isKeyframeError(error) ? withBranches(error, history.timeline, branches) : error;
   }
@@ -118,11 +131,43 @@ interface Course {
   readonly inventory: WalInventory;
 }
 
+/** From a backup of which no damage is known, where one reaches the target; else from any. */
+async function planWhole(
+  course: Course,
+  known: readonly KnownPackDamage[],
+  request: PlanRequest,
+  options: StageOptions,
+): Promise<Omit<RecoveryPlan, 'branches'>> {
+  const damageOf = ({ label }: BackupRecord): readonly KnownPackDamage[] =>
+    known.filter(({ backups }) => backups.includes(label));
+  const sound = course.backups.filter((each) => damageOf(each).length === 0);
+  if (request.backup === undefined && sound.length > 0 && sound.length < course.backups.length) {
+    const plan = await planAlong({ ...course, backups: sound }, request, options).catch((error: unknown) => {
+      if (!isKeyframeError(error)) throw error;
+      return undefined;
+    });
+    if (plan !== undefined) {
+      const { stopsAt } = plan.moment;
+      const isPassedOver = ({ stopLsn }: BackupRecord): boolean => stopLsn > plan.backup.stopLsn && stopLsn <= stopsAt;
+      const passedOver = course.backups.filter((each) => !sound.includes(each) && isPassedOver(each));
+      return {
+        ...plan,
+        damage: [],
+        passedOver: passedOver.map((each) => ({ label: each.label, damage: damageOf(each) })),
+      };
+    }
+  }
+  const plan = await planAlong(course, request, options);
+  return { ...plan, damage: damageOf(plan.backup), passedOver: [] };
+}
+
+type Planned = Omit<RecoveryPlan, 'branches' | 'damage' | 'passedOver'>;
+
 async function planAlong(
   { archive, backups, history, inventory }: Course,
   request: PlanRequest,
   options: StageOptions,
-): Promise<Omit<RecoveryPlan, 'branches'>> {
+): Promise<Planned> {
   const candidates = chooseCandidates(backups, history, request.backup);
   const refused: Refusals = { first: undefined, last: undefined, gap: undefined };
   let before: Lsn | undefined;
@@ -239,6 +284,10 @@ export interface PlanReport {
   readonly timeline: TimelineId;
   /** Where no timeline was asked for: what else could have been followed. */
   readonly branches: readonly Branch[];
+  /** Packs of the backup that are known to be damaged or missing. */
+  readonly damage: readonly KnownPackDamage[];
+  /** Newer backups that were passed over for such damage. */
+  readonly passedOver: readonly PassedOver[];
   readonly epoch: number;
   readonly backup: {
     readonly label: string;
@@ -268,6 +317,8 @@ export function describePlan(plan: RecoveryPlan): PlanReport {
     target: describeTarget(plan.target),
     timeline: plan.timeline,
     branches: plan.branches,
+    damage: plan.damage,
+    passedOver: plan.passedOver,
     epoch: plan.archive.epoch.number,
     backup: {
       label: backup.label,
