@@ -44,7 +44,7 @@ export interface BackupKeys {
   /** Undefined where nothing is encrypted. */
   readonly keys: WritingKeys | undefined;
   /** Whether frames of earlier backups can be read here. */
-  readonly canRead: boolean;
+  readonly canRead: () => Promise<boolean>;
 }
 
 /** A backup whose intent is written. */

@@ -164,16 +164,20 @@ export class DataSink implements FileSink {
     const { reuse } = this.#target;
     const start = this.#meter.done;
     this.#isSplit ??= reuse.isSplit(base.pieces(this.#start, this.#start + this.#length), this.#length);
+    const pieces = base.pieces(start, start + count);
+    const isSpent = ({ frame }: BasePiece): boolean =>
+      frame !== undefined && (this.#isSplit === true || reuse.isWorn(frame));
+    if (view === undefined && reuse.canRead === undefined && pieces.some(isSpent))
+      return reuse.learnCanRead().then(() => this.#keep(count, view, base));
     const reads: Promise<void>[] = [];
     const isUnchanged = count === this.#length && base.hashOf(this.#start, count) !== undefined;
-    for (const piece of base.pieces(start, start + count)) {
+    for (const piece of pieces) {
       const { sizeBytes } = piece;
       const at = piece.fileOffset - this.#start;
       const from = piece.fileOffset - start;
       const part = view?.subarray(from, from + sizeBytes);
-      const isSpent = piece.frame !== undefined && (this.#isSplit || reuse.isWorn(piece.frame));
       // What can be neither seen nor read is referenced, worn as it is.
-      if (!isSpent || (part === undefined && !reuse.canRead)) {
+      if (!isSpent(piece) || (part === undefined && reuse.canRead !== true)) {
         reuse.assertNamable([piece]);
         this.#kept.push(piece);
         if (part !== undefined && !isUnchanged) this.#know(part, at);

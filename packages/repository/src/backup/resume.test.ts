@@ -177,7 +177,8 @@ test('a damaged intent does not stand in the way of the next backup', async () =
 
 test('ranges of an interrupted backup are taken over unseen, but where it lost trust, and where it says that it began', async () => {
   const begun = { startLsn: FACTS.startLsn, timeline: 1, walSegmentSizeBytes: 16 << 20, dataChecksums: true };
-  const [small = '', big = ''] = ['base/1/3', 'base/2/1'];
+  const small = 'base/1/3';
+  const big = 'base/2/1';
   const entry = (path: string, content: Buffer): NewFile => ({
     path,
     mode: 0o600,

@@ -15,8 +15,8 @@ export interface ReuseContext {
   readonly contentKey: Uint8Array;
   readonly limits: Pick<RepositoryTuning, 'leastLiveShare' | 'mostExtentsPerMiB'>;
   readonly reader: FrameReader;
-  /** False: frames of earlier backups can be named, not read. */
-  readonly canRead: boolean;
+  /** False: frames of earlier backups can be named, not read. May cost the hash of a passphrase. */
+  readonly canRead: () => Promise<boolean>;
   readonly signal: AbortSignal;
   /** What other backups hold of a file, by whose content it is compared; the best first. */
   earlier(file: NewFile): Promise<readonly BaseMap[]>;
@@ -26,6 +26,7 @@ export interface ReuseContext {
 export class Reuse {
   readonly #context: ReuseContext;
   readonly #contentKey: KeyObject;
+  #canRead: boolean | undefined;
   #renewedBytes = 0;
   #unreadBytes = 0;
 
@@ -34,8 +35,15 @@ export class Reuse {
     this.#contentKey = hashingKey(context.contentKey);
   }
 
-  get canRead(): boolean {
-    return this.#context.canRead;
+  /** Undefined until {@link learnCanRead} was called. */
+  get canRead(): boolean | undefined {
+    return this.#canRead;
+  }
+
+  /** To be called where it matters, and not before. */
+  async learnCanRead(): Promise<boolean> {
+    this.#canRead ??= await this.#context.canRead();
+    return this.#canRead;
   }
 
   /** Bytes that other backups hold in packs that are damaged or gone, and that are stored anew for that. */

@@ -133,7 +133,7 @@ export class SmallSink implements FileSink {
     const base = this.#written.totalBytes < sizeBytes ? this.#base : undefined;
     if (this.#taken !== undefined) this.#refer(this.#taken.pieces, this.#taken.hash);
     else if (base === undefined) await this.#compare();
-    else if (this.#isWorthKeeping(base) || !this.#canComplete) this.#keepParts(base);
+    else if (this.#isWorthKeeping(base) || !(await this.#canComplete())) this.#keepParts(base);
     else {
       for (const [from, to] of this.#missing) await this.#fill(base, from, to);
       this.#target.reuse.renew(this.#keptOf(base));
@@ -154,8 +154,8 @@ export class SmallSink implements FileSink {
   }
 
   /** Whether all bytes are at hand, or can be read. */
-  get #canComplete(): boolean {
-    return this.#missing.totalBytes === 0 || this.#target.reuse.canRead;
+  async #canComplete(): Promise<boolean> {
+    return this.#missing.totalBytes === 0 || (await this.#target.reuse.learnCanRead());
   }
 
   #isWorthKeeping(base: BaseMap): boolean {

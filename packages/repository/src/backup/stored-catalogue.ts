@@ -120,11 +120,10 @@ export class StoredCatalogue implements BackupCatalogue {
     const known = this.#known(base, intent);
     // First of all: a host without a key must leave nothing behind.
     const keys = await this.#context.keyring.writing({ signal });
-    const [canRead, resumes] = await Promise.all([
-      // A full backup reads nothing of others: a host with the index key need not try its passphrase for it.
-      intent.type === 'incremental' && this.#context.keyring.canRead({ signal }),
-      reuse ? this.#resumable(signal) : [],
-    ]);
+    // A full backup reads nothing of others, and an increment seldom: a host with the index key need not try its passphrase.
+    const canRead = async (): Promise<boolean> =>
+      intent.type === 'incremental' && (await this.#context.keyring.canRead({ signal }));
+    const resumes = reuse ? await this.#resumable(signal) : [];
     const started = now().getTime();
     for (let second = 0; second < LABEL_TRIES; second += 1) {
       const at = new Date(started + second * 1000).toISOString();
