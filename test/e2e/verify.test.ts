@@ -16,6 +16,7 @@ interface VerifyFacts {
     readonly what: string;
     readonly backups: readonly string[];
     readonly moments: readonly string[];
+    readonly lastCommitBefore?: string;
     readonly hint: string;
   }[];
   readonly remarks: readonly { readonly message: string }[];
@@ -174,6 +175,7 @@ describe('verify', () => {
     const moments = found[0]?.moments.join('\n');
     // The old timeline has no later backup; on the new one its own backup is a new beginning.
     expect(moments).toMatch(/timeline 1 from 0\/[0-9A-F]+ on/);
+    expect(found[0]?.lastCommitBefore).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}\+00$/);
     expect(moments).toMatch(new RegExp(`timeline 2 from .* to .*, where backup ${second.label} ends`));
   });
 

@@ -794,6 +794,8 @@ def read_parts(store, keys, key, name):
         piece, header = read_wal(store.read(key + ".parts/" + part), keys, key + ".parts/" + part)
         must(header["name"] == name + ".parts/" + part and header["kind"] == "part", "name")
         must(len(piece) == end - start, "length of a part")
+        both = min(len(content) - start, len(piece))
+        must(content[start:start + both] == piece[:both], "parts hold different bytes of the same WAL")
         content += piece[len(content) - start:]
     must(content, "no part begins the segment")
     return content.ljust(header["segmentSizeBytes"], b"\0")

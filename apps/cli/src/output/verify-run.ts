@@ -90,11 +90,12 @@ export function storeNamed({ mirror, rawStores, store, repositoryName }: App, wa
 /** A verification for people. */
 export function renderVerify(report: VerifyRun, out: TextOutput): void {
   const { findings, remarks, coverage, cost, spent } = report;
-  for (const { object, what, backups, moments, hint } of findings) {
+  for (const { object, what, backups, moments, lastCommitBefore, hint } of findings) {
     out.line(`${out.style('bad', object)}: ${what}`);
     out.fields([
       ['  backups hit', backups.length === 0 ? undefined : backups.join(', ')],
       ['  moments lost', moments.length === 0 ? undefined : moments.join('; ')],
+      ['  last commit before', lastCommitBefore],
       ['  hint', hint],
     ]);
   }

@@ -1,5 +1,5 @@
 /** The newest moment that a recovery can reach, whatever is missing or damaged. @packageDocumentation */
-import { type Abortable, formatLsn, hasCode, lsn, type TimelineId } from '@keyframe/contracts';
+import { formatLsn, hasCode, lsn, type TimelineId } from '@keyframe/contracts';
 import { historyReaches, type TimelineHistory } from '@keyframe/postgres';
 import type { BackupRecord, EpochArchive, WalInventory } from '@keyframe/repository';
 import { createWalScanner } from '@keyframe/wal';
@@ -96,11 +96,12 @@ async function describe(
   return { ...told, lsn: formatLsn(end), commitTimeMicros: undefined, stoppedBy: blocked };
 }
 
-async function lastCommit(
+/** When the last commit in a segment was; microseconds since 1970. `closed`: no key for it is here. */
+export async function lastCommit(
   { wal }: EpochArchive,
   { name, start, endBytes }: PathSegment,
   segmentSizeBytes: number,
-  options: Abortable & StageOptions,
+  options: StageOptions,
 ): Promise<bigint | 'closed' | 'damaged' | undefined> {
   try {
     const found = await (endBytes === undefined ? wal.get(name, options) : wal.getStreamed(name, endBytes, options));

@@ -5,6 +5,8 @@ import type { EpochArchive } from '@keyframe/repository';
 import { commitRecord, mainData, type RecordInput, WalBuilder } from '../../../wal/test/wal-builder.ts';
 
 export const SIZE: number = 1 << 20;
+/** As the pages say. */
+export const SYSTEM = '7574321987654321098';
 export const START = 0x40_00_00_00n;
 export const TIME = 1_795_584_000_123_456n;
 
@@ -41,7 +43,7 @@ export function fullSegments(count: number): {
 export async function archiveSegment(
   { wal }: Pick<EpochArchive, 'wal'>,
   { start, bytes }: { readonly start: Lsn; readonly bytes: Buffer },
-  systemIdentifier = '7',
+  systemIdentifier: string = SYSTEM,
 ): Promise<void> {
   const name = segmentName(1, start / BigInt(SIZE), SIZE);
   const facts = { systemIdentifier, timeline: 1, segmentSizeBytes: SIZE };

@@ -5,7 +5,7 @@ import { contentOf, createMemoryStore, faulty, readOnly } from '@keyframe/testki
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { EngineEvent } from '../events.ts';
 import { type HistoryRange, readHistory } from '../log/history-range.ts';
-import { archiveSegment, fullSegments, SIZE, START, TIME } from './archived-segments.fixture.ts';
+import { archiveSegment, fullSegments, SIZE, START, SYSTEM, TIME } from './archived-segments.fixture.ts';
 import { expireIndex } from './expire-index.ts';
 import { indexWal } from './index-wal.ts';
 import { type ReadIndexOptions, readIndex } from './read-index.ts';
@@ -21,7 +21,7 @@ beforeEach(async () => {
   kept = createMemoryStore();
   const repository = openRepository({ store: kept, compressor: copying, compressors: [], now });
   await repository.init();
-  archive = await repository.cluster('main').create({ systemIdentifier: '7', postgresVersion: 170_000 });
+  archive = await repository.cluster('main').create({ systemIdentifier: SYSTEM, postgresVersion: 170_000 });
 });
 
 async function archiveSegments(count: number): Promise<number> {

@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { archiveSegment, fullSegments, SIZE, START } from '../lens/archived-segments.fixture.ts';
+import { archiveSegment, fullSegments, SIZE, START, SYSTEM } from '../lens/archived-segments.fixture.ts';
 import { indexWal } from '../lens/index-wal.ts';
 import { openMemory } from './memory.ts';
 import type { VerifyReport } from './report.ts';
@@ -26,7 +26,7 @@ beforeEach(async () => {
   store = createMemoryStore();
   const repository = openOn(store);
   await repository.init();
-  archive = await repository.cluster('main').create({ systemIdentifier: '7', postgresVersion: 170_000 });
+  archive = await repository.cluster('main').create({ systemIdentifier: SYSTEM, postgresVersion: 170_000 });
   for (const segment of fullSegments(5).segments) await archiveSegment(archive, segment);
   for (const end of [2n, 4n]) await indexWal(archive, { to: lsn(START + end * BigInt(SIZE)) });
 });
@@ -122,4 +122,15 @@ it('takes what was indexed with less before it for right, and tells of an index 
     message: expect.stringContaining('tell of WAL that is not archived'),
     hint: expect.stringContaining('keyframe expire'),
   });
+});
+
+it('names WAL that another cluster wrote, though it was archived as this one', async () => {
+  store = createMemoryStore();
+  const repository = openOn(store);
+  await repository.init();
+  archive = await repository.cluster('main').create({ systemIdentifier: '7', postgresVersion: 170_000 });
+  for (const segment of fullSegments(1).segments) await archiveSegment(archive, segment, '7');
+  expect(await findings()).toEqual([]);
+  const what = `its WAL is of the cluster with the system identifier ${SYSTEM}, not 7`;
+  expect(await findings(true)).toEqual([['damaged', expect.any(String), what, expect.any(String)]]);
 });

@@ -33,6 +33,13 @@ export class Findings {
     return [...this.#found.values()];
   }
 
+  /** Tells the newest commit before what is lost with an object. */
+  date(object: string, lastCommitBefore: string): void {
+    for (const [id, finding] of this.#found)
+      if (finding.object === object && finding.moments.length > 0)
+        this.#found.set(id, { ...finding, lastCommitBefore });
+  }
+
   /** Takes back what turned out to be nothing. */
   drop(isNothing: (finding: Finding) => boolean): void {
     for (const [id, finding] of this.#found) if (isNothing(finding)) this.#found.delete(id);

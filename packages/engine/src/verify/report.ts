@@ -23,6 +23,8 @@ export interface Finding {
   readonly backups: readonly string[];
   /** Moments that cannot be recovered because of it, in words. */
   readonly moments: readonly string[];
+  /** The newest commit that is kept before these moments; absent where it is not known. ISO 8601 to the microsecond. */
+  readonly lastCommitBefore?: string | undefined;
   /** What to do now. */
   readonly hint: string;
 }

@@ -26,6 +26,7 @@ import type { Cost, VerifyReport } from './report.ts';
 import type { VerifyContext, VerifyRequest } from './request.ts';
 import { settle } from './settle.ts';
 import { type EpochSurvey, type NeededPack, neededPacks, survey, walObject, whatIn, isNamed } from './survey.ts';
+import { tellTimes } from './tell-times.ts';
 import { isMoved, runsOf, walkRun } from './walk-wal.ts';
 
 /**
@@ -120,6 +121,7 @@ class Verification {
       for (const epoch of this.#surveys) tellOrphans(epoch, this.#findings);
       await this.#remember(chains);
       await settle(this.#surveys, this.#findings, this.#options);
+      await tellTimes(this.#surveys, this.#findings, this.#options);
       tellReading(this.#choice, this.#work, this.#context.now(), this.#findings);
       if (this.#context.isAlone !== true)
         await noteDamage(damage, this.#verdicts(needed), this.#findings, this.#options);

@@ -80,15 +80,22 @@ export async function* walkRun(
       scanner ??= newScanner(segmentSizeBytes, history);
       const found = await walkSegment(opened, scanner, number * BigInt(segmentSizeBytes), segmentSizeBytes);
       const isClosed = found === CLOSED;
-      const fault = isClosed ? undefined : found;
+      const fault = isClosed ? undefined : (found ?? foreign(epoch, scanner));
       // A page of another timeline cannot be judged without the history file, which is a finding by itself.
-      if (found !== undefined || history === undefined) scanner = undefined;
+      if (found !== undefined || fault !== undefined || history === undefined) scanner = undefined;
       yield { name: segmentName(run.timeline, number, segmentSizeBytes), sizeBytes: segmentSizeBytes, fault, isClosed };
     }
   } finally {
     const left = await next.catch(() => undefined);
     await left?.content[Symbol.asyncDispose]();
   }
+}
+
+/** WAL that another cluster wrote, whole as it may be, is none of this one's. */
+function foreign({ archive }: Pick<EpochSurvey, 'archive'>, { header }: WalScanner): string | undefined {
+  const { systemIdentifier } = archive.epoch;
+  if (header === undefined || header.systemIdentifier === systemIdentifier) return undefined;
+  return `its WAL is of the cluster with the system identifier ${header.systemIdentifier}, not ${systemIdentifier}`;
 }
 
 function newScanner(segmentSizeBytes: number, history: TimelineHistory | undefined): WalScanner {

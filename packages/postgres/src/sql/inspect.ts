@@ -211,9 +211,11 @@ async function readRole(sql: SqlSession): Promise<RoleFacts> {
 async function readArchiver(sql: SqlSession): Promise<ArchiverFacts | undefined> {
   const row = await optional(
     sql,
-    `select archived_count::text as archived, last_archived_wal, last_archived_time::text as archived_at,
+    `select archived_count::text as archived, last_archived_wal,
+            (last_archived_time at time zone 'UTC')::text || '+00' as archived_at,
             extract(epoch from clock_timestamp() - last_archived_time)::text as age,
-            failed_count::text as failed, last_failed_wal, last_failed_time::text as failed_at,
+            failed_count::text as failed, last_failed_wal,
+            (last_failed_time at time zone 'UTC')::text || '+00' as failed_at,
             (last_failed_time > coalesce(last_archived_time, '-infinity'))::text as failing
        from pg_stat_archiver`,
   );

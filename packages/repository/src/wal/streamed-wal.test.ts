@@ -69,6 +69,17 @@ test('parts of two writers overlap, and a gap between them ends what there is', 
   expect((await wal.inventory()).streamedBytes(1, 3n)).toBe(9000);
 });
 
+test('parts of two servers are never mixed, and both stay', async () => {
+  const store = createMemoryStore();
+  const { wal } = await openArchive(store);
+  await wal.putPart(part(0, 5000));
+  await wal.putPart(part(2000, 9000, compressible(SIZE).fill(7, 4000)));
+  expect((await streamed(wal, 5000))?.equals(upTo(5000))).toBe(true);
+  const names = expect.stringMatching(/00000000-00001388 and .*000007D0-00002328 hold different bytes/u) as unknown;
+  await expect(streamed(wal, 9000)).rejects.toMatchObject({ code: 'CORRUPT', message: names });
+  expect(await partsIn(store)).toHaveLength(2);
+});
+
 test('the same part again is success, another one of its name is refused', async () => {
   const { wal } = await openArchive(createMemoryStore());
   await wal.putPart(part(0, 1000));

@@ -1,4 +1,5 @@
 /** Segments put together from the parts that were streamed of them. @packageDocumentation */
+import { createHash } from 'node:crypto';
 import { type ByteStream, hasCode, KeyframeError, type WalFileName } from '@keyframe/contracts';
 import type { EpochContext } from '../epoch-context.ts';
 import { walKey } from '../keys.ts';
@@ -106,6 +107,8 @@ async function* contentOf(context: EpochContext, assembly: Assembly): AsyncGener
   const { chosen, opened, endBytes, segmentSizeBytes, signal } = assembly;
   let at = 0;
   for (const [index, part] of chosen.entries()) {
+    const before = chosen[index - 1];
+    if (before !== undefined && before.end > part.start) await assertAgree(context, [before, part], signal);
     const { content } = index === 0 ? opened : await stillThere(open(context, part, signal), part);
     let offset = part.start;
     for await (const piece of content) {
@@ -117,6 +120,30 @@ async function* contentOf(context: EpochContext, assembly: Assembly): AsyncGener
     }
   }
   for (; at < segmentSizeBytes; at += ZEROS.length) yield ZEROS.subarray(0, segmentSizeBytes - at);
+}
+
+/** Where two writers stored the same stretch it must be the same: else they followed two servers, and a mixture is neither's. */
+async function assertAgree(
+  context: EpochContext,
+  [one, other]: readonly [WalPartName, WalPartName],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const range = { start: other.start, end: Math.min(one.end, other.end) };
+  const hashes: string[] = [];
+  for (const part of [one, other]) {
+    const digest = createHash('sha256');
+    let offset = part.start;
+    for await (const piece of (await stillThere(open(context, part, signal), part)).content) {
+      digest.update(piece.subarray(Math.max(0, range.start - offset), Math.max(0, range.end - offset)));
+      offset += piece.length;
+    }
+    hashes.push(digest.digest('hex'));
+  }
+  if (hashes[0] === hashes[1]) return;
+  throw new KeyframeError('CORRUPT', `the parts ${one.name} and ${other.name} hold different bytes of the same WAL`, {
+    hint: 'Two servers wrote this timeline: find out which one is yours (`keyframe wal verify --deep` names the objects), and put the other parts aside.',
+    details: { key: context.prefix + partKey(other), other: context.prefix + partKey(one) },
+  });
 }
 
 /** Half a segment was given out already: it cannot be begun again from the whole one. */
