@@ -70,6 +70,9 @@ function inGroups(first: bigint, last: bigint): SegmentRange[] {
   return runs;
 }
 
+/** Together larger than this they stay as they are: one object must be read at once. */
+const LARGEST_GROUP_BYTES = 24 << 20;
+
 /** Objects that fill a group together and are several: one can take their place. */
 export function mergeableGroups(refs: readonly WalIndexRef[], segmentSizeBytes: number): WalIndexRef[][] {
   const groupBytes = GROUP_SEGMENTS * BigInt(segmentSizeBytes);
@@ -82,6 +85,7 @@ export function mergeableGroups(refs: readonly WalIndexRef[], segmentSizeBytes: 
 }
 
 function isWhole(members: readonly WalIndexRef[], start: bigint, groupBytes: bigint): boolean {
+  if (members.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) > LARGEST_GROUP_BYTES) return false;
   let next: bigint | Lsn = start;
   for (const { startLsn, endLsn } of members) {
     if (startLsn !== next) return false;

@@ -36,7 +36,7 @@ class DirectoryCache implements IndexCache {
       const bytes = await readFile(path.join(this.#directory, nameOf(ref, start, end)));
       return bytes.length === end - start ? bytes : undefined;
     } catch (error) {
-      if (isAbsent(error)) return undefined;
+      if (isOfFiles(error)) return undefined;
       throw error;
     }
   }
@@ -51,7 +51,7 @@ class DirectoryCache implements IndexCache {
       await rename(`${file}.${process.pid}`, file);
     } catch (error) {
       // A cache that cannot be written, for want of room or of rights, is only slower.
-      if (!(error instanceof Error && 'code' in error)) throw error;
+      if (!isOfFiles(error)) throw error;
     }
   }
 
@@ -104,7 +104,9 @@ const prefixOf = ({ key, sizeBytes }: WalIndexRef): string =>
 
 const nameOf = (ref: WalIndexRef, start: number, end: number): string => `${prefixOf(ref)}${start}-${end}`;
 
-const isAbsent = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ENOENT';
+const isOfFiles = (error: unknown): error is Error & { readonly code: unknown } =>
+  error instanceof Error && 'code' in error;
+const isAbsent = (error: unknown): boolean => isOfFiles(error) && error.code === 'ENOENT';
 
 /** The cache of one archive's index below a host's state directory. */
 export function openIndexCache(

@@ -51,6 +51,14 @@ describe('the index of archived WAL', () => {
     expect(await xidsOf()).toEqual(pieces);
   });
 
+  it('is in several objects where segments tell much', async () => {
+    const count = await archiveSegments(3);
+    expect(await indexWal(archive, { mostTransactions: 1 })).toMatchObject({ segments: 3, objects: 3 });
+    const xids = await xidsOf();
+    expect(xids.length).toBeGreaterThan(count - 3);
+    expect(xids).toEqual(xids.map((_, index) => 700 + index));
+  });
+
   it('goes on behind a kill with what was stored', async () => {
     await archiveSegments(3);
     const stop = new AbortController();

@@ -15,6 +15,8 @@ export interface IndexWalOptions extends Abortable {
   readonly to?: Lsn | undefined;
   readonly trackers?: TrackerSource | undefined;
   readonly cache?: WalIndexCache | undefined;
+  /** So many transactions told by themselves are enough for one object. Default 100,000. */
+  readonly mostTransactions?: number | undefined;
   /** Told of an object that turned out to be damaged, before it is made anew. */
   readonly onDamage?: ((fault: KeyframeError, ref: WalIndexRef) => void) | undefined;
   /** Called after each segment. */

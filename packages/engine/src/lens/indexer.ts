@@ -39,7 +39,7 @@ export class Indexer {
     return { segments, objects, storedBytes, faults: this.#reader.faults };
   }
 
-  /** Indexes consecutive segments, at most a group of them, into one object. */
+  /** Indexes consecutive segments, at most a group of them, into one object; into several where one is damaged or they tell much. */
   async run(timeline: TimelineId, { first, last }: SegmentRange): Promise<void> {
     const { segments, isWhole } = await this.#reader.read(timeline, { first, last });
     if (segments.length > 0) {
@@ -50,8 +50,8 @@ export class Indexer {
       const content = { timeline, segmentSizeBytes, segments, blocks, state, outline };
       this.#count(await archive.index.add(content, this.#options));
     }
-    const damaged = first + BigInt(segments.length);
-    if (!isWhole && damaged < last) await this.run(timeline, { first: damaged + 1n, last });
+    const next = first + BigInt(segments.length) + (isWhole ? 0n : 1n);
+    if (next <= last) await this.run(timeline, { first: next, last });
   }
 
   /** Puts small objects together. One that is damaged is made anew first. */

@@ -21,6 +21,9 @@ import { mergeBlocks } from './merge-index.ts';
 import { ask, type ComingSegment, dismiss, readSegment } from './read-segment.ts';
 import { trackerFrom } from './tracker-from.ts';
 
+/** A few times 10 MiB. */
+const MOST_TRANSACTIONS = 100_000;
+
 /** Where catalogue trackers come from; without one nothing has a name. */
 export interface TrackerSource {
   /** One that stands at the start LSN of a backup. */
@@ -41,6 +44,8 @@ export interface RunOptions extends Abortable {
   readonly trackers?: TrackerSource | undefined;
   /** With what reading goes on behind an object; `undefined`: with nothing. */
   readonly stateBefore: (timeline: TimelineId, start: Lsn) => Promise<StateBefore | undefined>;
+  /** So many transactions told by themselves end a run early, since all of it is in memory. */
+  readonly mostTransactions?: number | undefined;
   /** Called after each segment with its name. */
   readonly onSegment: (name: string) => void;
 }
@@ -78,20 +83,22 @@ export class RunReader {
     this.#options = options;
   }
 
-  /** Reads consecutive segments. Blocks and state are to be taken before the next run, or let go of. */
+  /** Reads consecutive segments, at least one if it can, maybe not all of them. Blocks and state are to be taken before the next run, or let go of. */
   async read(timeline: TimelineId, { first, last }: SegmentRange): Promise<ReadRun> {
     await this.#stand(timeline, first);
     const segments: SegmentIndex[] = [];
     let next: ComingSegment | undefined = this.#ask(timeline, first);
     let isWhole = true;
+    let room = this.#options.mostTransactions ?? MOST_TRANSACTIONS;
     try {
-      for (let number = first; number <= last && isWhole; number += 1n) {
+      for (let number = first; number <= last && isWhole && room > 0; number += 1n) {
         this.#options.signal?.throwIfAborted();
         const coming: ComingSegment = next ?? this.#ask(timeline, number);
         next = number < last ? this.#ask(timeline, number + 1n) : undefined;
         const index = await this.#read(timeline, coming);
         if (index === undefined) isWhole = false;
         else segments.push(index);
+        room -= index?.transactions.length ?? 0;
         this.#options.onSegment(coming.name);
       }
     } finally {

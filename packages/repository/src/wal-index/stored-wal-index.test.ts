@@ -2,7 +2,7 @@ import { hasCode, lsn, type Store } from '@keyframe/contracts';
 import { createMemoryStore } from '@keyframe/testkit';
 import type { LensState, SegmentIndex, TransactionEffect } from '@keyframe/wal';
 import * as fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { open, openArchive } from '../../test/support.ts';
 import {
   bytesAt,
@@ -178,4 +178,36 @@ test('an object of other segments under that name is damage, and one that is gon
   await expect(index.open(elsewhere)).rejects.toEqual(isCorrupt);
   await index.remove([ref]);
   expect(await index.open(ref)).toBeUndefined();
+});
+
+test('of a large object only the parts that are needed are read, and damaged ones nearby are read again', async () => {
+  const store = createMemoryStore();
+  const archive = await openArchive(store, { compressor: uncompressed });
+  const blocks = [{ relation, fork: 0, blocks: Uint32Array.from({ length: 100_000 }, (_, each) => each * 2) }];
+  const ref = await archive.index.add({ ...contentOf([]), blocks });
+  const ranges: string[] = [];
+  const get = store.get.bind(store);
+  vi.spyOn(store, 'get').mockImplementation((key, options) => {
+    if (key === ref.key) ranges.push(`${options?.range?.start}-${options?.range?.end}`);
+    return get(key, options);
+  });
+  const near = new Map<string, Uint8Array>();
+  const cache = {
+    get: async (_: WalIndexRef, start: number, end: number) => near.get(`${start}-${end}`),
+    set: async (_: WalIndexRef, start: number, bytes: Uint8Array) =>
+      void near.set(`${start}-${start + bytes.length}`, Uint8Array.from(bytes)),
+  };
+  const read = async (): Promise<readonly SegmentIndex[]> => {
+    const { index } = await reopen(store, {});
+    return Array.fromAsync((await index.open(ref, { cache }))?.details() ?? []);
+  };
+  const all = await read();
+  expect(all).toEqual(contentOf([]).segments);
+  const first = ranges.splice(0);
+  expect(first).toEqual(['0-32768', `${ref.sizeBytes - 2048}-${ref.sizeBytes}`]);
+  expect(await read()).toEqual(all);
+  expect(ranges).toEqual([]);
+  for (const bytes of near.values()) bytes.fill(0, 0, 20);
+  expect(await read()).toEqual(all);
+  expect(ranges).toEqual(first);
 });
