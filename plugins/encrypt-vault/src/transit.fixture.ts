@@ -39,8 +39,7 @@ export function createTransit(): Transit {
     },
     fetch: async (input, init = {}) => {
       init.signal?.throwIfAborted();
-      if (transit.state === 'away') throw new TypeError('fetch failed', { cause: new Error('connect ECONNREFUSED') });
-      if (transit.state === 'sealed') return wrong(503, 'Vault is sealed');
+      if (transit.state !== 'open') return away(transit.state);
       const headers = new Headers(init.headers);
       const path = new URL(input instanceof Request ? input.url : input).pathname;
       transit.requests.push(`${init.method} ${headers.get('x-vault-namespace') ?? ''}${path}`);
@@ -73,6 +72,11 @@ export function createTransit(): Transit {
     },
   };
   return transit;
+}
+
+function away(state: 'sealed' | 'away'): Response {
+  if (state === 'sealed') return wrong(503, 'Vault is sealed');
+  throw new TypeError('fetch failed', { cause: new Error('connect ECONNREFUSED') });
 }
 
 function loginTo(path: string, body: Readonly<Record<string, string>>): boolean | undefined {
