@@ -88,7 +88,7 @@ function actionWords(action: LifecycleRule['action'], tagged: boolean): Partial<
       };
     case 'abort-uploads':
       return { AbortIncompleteMultipartUpload: { DaysAfterInitiation: days } };
-    case 'expire':
+    default:
       return { Expiration: { Days: days } };
   }
 }

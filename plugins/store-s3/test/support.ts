@@ -1,6 +1,6 @@
 import type { Host, Store } from '@keyframe/contracts';
 import { testHost } from '@keyframe/testkit';
-import { createBucket, type S3Server } from '@keyframe/testkit/servers';
+import type { S3Server } from '@keyframe/testkit/servers';
 import plugin from '../src/index.ts';
 
 /** A store as the config file would make it: options are read and checked. */
@@ -18,13 +18,3 @@ export const ownerOf = (server: S3Server, bucket: string): Readonly<Record<strin
   accessKeyId: server.credentials.accessKeyId,
   secretAccessKey: server.credentials.secretAccessKey,
 });
-
-/** A store in a new bucket of that server. */
-export async function freshStore(
-  server: S3Server,
-  bucket: string,
-  options: Readonly<Record<string, unknown>> = {},
-): Promise<Store> {
-  await createBucket(server, bucket);
-  return openStore({ ...ownerOf(server, bucket), ...options });
-}

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 
 /** Where built servers are kept between runs: `KEYFRAME_SERVERS_CACHE`, else the user's cache directory. */
-export function serversDirectory(): string {
+function serversDirectory(): string {
   const own = process.env['KEYFRAME_SERVERS_CACHE'];
   if (own !== undefined && own !== '') return own;
   const caches = process.env['XDG_CACHE_HOME'] ?? path.join(process.env['HOME'] ?? tmpdir(), '.cache');
