@@ -35,6 +35,8 @@ export interface Prepared {
   readonly delta?: ((directory: string) => Command) | undefined;
   /** Requests to the store by the last command of that name; forgets them. */
   readonly requests?: ((command: string) => Promise<number>) | undefined;
+  /** archive_command pushes what waits and answers for it later. Default false. */
+  readonly goesAhead?: boolean | undefined;
   /** Work that belongs to archiving but is done for many segments at once, later. */
   readonly afterPush?: Command | undefined;
 }

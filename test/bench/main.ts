@@ -20,9 +20,10 @@ import { backupAndRestore } from './scenarios/backup.ts';
 import { days, incrementsOf } from './scenarios/increments.ts';
 import { limits } from './scenarios/limits.ts';
 import { memory } from './scenarios/memory.ts';
-import { commitTables } from './scenarios/commit.ts';
+import { commitTables, receiveTable } from './scenarios/commit.ts';
 import { lensTables } from './scenarios/lens.ts';
 import { starts } from './scenarios/start.ts';
+import { answered } from './scenarios/answered.ts';
 import { backlogs } from './scenarios/backlog.ts';
 import { pushAndReplay, SEGMENTS_AGAIN } from './scenarios/wal.ts';
 
@@ -62,7 +63,7 @@ async function findPeers(major: Major, bin: string): Promise<Peers> {
 }
 
 async function contendersOf(
-  { major, levels, contenders }: BenchOptions,
+  { major, levels, only, contenders }: BenchOptions,
   peers: Peers,
   home: string,
 ): Promise<Contender[]> {
@@ -72,7 +73,7 @@ async function contendersOf(
   const all = [
     ...levels.flatMap((level) => [
       keyframe(level, bundle),
-      ...(level === first ? [keyframe(level, fromSource())] : []),
+      ...(level === first && only?.has('archive') !== true ? [keyframe(level, fromSource())] : []),
       pgBackRest(level, peers.pgBackRest, missing),
       ...(level === first ? [pgBackRestAsync(level, peers.pgBackRest, missing)] : []),
       barman(level, peers.barman, peers.zstdFault),
@@ -122,8 +123,7 @@ async function measureAll(options: BenchOptions, dataset: Dataset): Promise<Meas
     if (wants('increment')) await incrementsOf(bench);
     if (wants('days')) await days(bench);
     if (wants('memory')) await memory(bench, options.major, options.gigabytes);
-    if (wants('backlog')) await backlogs(bench);
-    if (wants('wal')) await pushAndReplay(bench);
+    await aboutWal(bench, wants);
     if (wants('start'))
       await starts(bench, {
         barman: peers.barman.missing === undefined ? peers.barman.program : undefined,
@@ -133,6 +133,13 @@ async function measureAll(options: BenchOptions, dataset: Dataset): Promise<Meas
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+async function aboutWal(bench: Bench, wants: (name: string) => boolean): Promise<void> {
+  const all = wants('archive');
+  if (all || wants('backlog')) await backlogs(bench);
+  if (all || wants('answered')) await answered(bench);
+  if (all || wants('wal')) await pushAndReplay(bench, !wants('wal'));
 }
 
 /** A run leaves at most the data directory three times: restored, replayed, and as a plain copy. */
@@ -197,7 +204,9 @@ async function main(): Promise<void> {
   const measured = await measureAll(options, dataset);
   const segments = dataset.segments.length;
   const counts = { segments, segmentsAgain: Math.min(segments, SEGMENTS_AGAIN) };
-  const text = (await heading(options, dataset, measured.samples)) + report({ ...measured, ...counts });
+  const received =
+    options.only?.has('archive') === true ? `\n### Receivers\n\n${await receiveTable(options, tell)}` : '';
+  const text = (await heading(options, dataset, measured.samples)) + report({ ...measured, ...counts }) + received;
   process.stdout.write(text);
   if (measured.failures.size > 0) process.exitCode = 1;
   if (options.update !== undefined) await update(options.update, options.mark, text);

@@ -25,7 +25,9 @@ export const HELP = `Runs Keyframe and its peers on the same data and prints a t
   --levels LIST      zstd levels of backups; WAL uses the first (default 1,3)
   --only LIST        of: limits, backup (with restore), increment, days (ten increments, restores),
                      memory (generated data of --size), backlog (archived by
-                     a server), wal (push by hand, and replay), start;
+                     a server), answered (archive_command for what went
+                     ahead), wal (push by hand, and replay), start;
+                     archive: backlog, answered, replay and receivers
                      or commit alone (synchronous receivers, and their speed),
                      or lens alone (reading WAL for its index, and searching it)
   --contenders RE    only those whose title matches

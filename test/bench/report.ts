@@ -1,5 +1,6 @@
 /** The tables. @packageDocumentation */
 import type { Contender } from './contender.ts';
+import { ANSWERED } from './scenarios/answered.ts';
 import { figureOf, type Sample, type ScenarioName, wholeCpu } from './samples.ts';
 
 const seconds = (value: number | undefined): string =>
@@ -137,6 +138,16 @@ const tables = (segments: number, again: number): readonly Table[] => [
     ],
   },
   {
+    scenario: 'answered',
+    heading: `archive_command for ${ANSWERED} segments that went ahead`,
+    columns: [
+      per('wall ms a segment', ANSWERED, 'wallSeconds'),
+      per('CPU ms a segment', ANSWERED, 'cpuSeconds'),
+      WALL_RATIO,
+      CPU_RATIO,
+    ],
+  },
+  {
     scenario: 'push',
     heading: `WAL push: archive_command for ${segments} segments, one after the other`,
     columns: [
@@ -232,7 +243,7 @@ const escaped = (cell: string): string => cell.replaceAll('|', '\\|');
 
 function takesPart({ backups, wal, increments, pushesByHand }: Contender, scenario: ScenarioName): boolean {
   if (scenario.startsWith('push') && pushesByHand === false) return false;
-  if (scenario === 'limits' || scenario === 'start' || scenario === 'memory') return false;
+  if (scenario === 'limits' || scenario === 'start' || scenario === 'memory' || scenario === 'answered') return false;
   if (/^(?:full-before|increment|days|restore-|delta)/.test(scenario)) return increments === true;
   return scenario === 'backup' || scenario === 'restore' ? backups !== false : wal !== false;
 }

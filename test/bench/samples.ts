@@ -13,6 +13,7 @@ export type ScenarioName =
   | `delta-${'random' | 'clustered'}`
   | 'memory'
   | 'backlog'
+  | 'answered'
   | 'push'
   | 'push-again'
   | 'replay'

@@ -169,6 +169,7 @@ async function prepare(site: Site, tool: Keyframe, variant?: Variant): Promise<P
   const restore = (directory: string): string[] => ['restore', '--immediate', '--to', directory];
   return {
     archiveCommand: setting(tool.archive, '%p'),
+    goesAhead: true,
     restoreCommand: () => setting(tool.restore, '%f', '"%p"'),
     backup: keyframeWith('backup', '--type', 'full', ...from),
     increment: () => keyframeWith('backup', '--type', 'incremental', ...from),

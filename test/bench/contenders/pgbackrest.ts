@@ -36,7 +36,7 @@ export function pgBackRestAsync(level: number, version: string | undefined, miss
     pushesByHand: false,
     async prepare(site) {
       const prepared = await row.prepare(site);
-      return { ...prepared, archiveCommand: `${prepared.archiveCommand} --no-archive-async` };
+      return { ...prepared, goesAhead: true, archiveCommand: `${prepared.archiveCommand} --no-archive-async` };
     },
   };
 }

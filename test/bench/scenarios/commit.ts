@@ -34,9 +34,26 @@ const KEYFRAME = [process.execPath, '--conditions=@keyframe/source', at('apps/cl
 
 /** Both tables, as Markdown. */
 export async function commitTables(options: CommitOptions, tell: (text: string) => void): Promise<string> {
+  return withServer(options, async (cluster, directory) => {
+    await cluster.sql('create table commits (id bigserial primary key, client int, filler text)');
+    await writeFile(path.join(cluster.directory, 'commit.sql'), SCRIPT);
+    const latency = await latencies(cluster, directory, options, tell);
+    return `${latency}\n${await throughput(cluster, directory, options, tell)}`;
+  });
+}
+
+/** How fast receivers are, alone. */
+export async function receiveTable(options: CommitOptions, tell: (text: string) => void): Promise<string> {
+  return withServer(options, (cluster, directory) => throughput(cluster, directory, options, tell));
+}
+
+async function withServer(
+  { major }: CommitOptions,
+  work: (cluster: Cluster, directory: string) => Promise<string>,
+): Promise<string> {
   const directory = await mkdtemp(path.join(tmpdir(), 'kf-bench-commit-'));
   try {
-    await using cluster = await Cluster.create(options.major, {
+    await using cluster = await Cluster.create(major, {
       settings: {
         fsync: true,
         max_connections: 120,
@@ -46,10 +63,7 @@ export async function commitTables(options: CommitOptions, tell: (text: string) 
       },
     });
     await cluster.start();
-    await cluster.sql('create table commits (id bigserial primary key, client int, filler text)');
-    await writeFile(path.join(cluster.directory, 'commit.sql'), SCRIPT);
-    const latency = await latencies(cluster, directory, options, tell);
-    return `${latency}\n${await throughput(cluster, directory, options, tell)}`;
+    return await work(cluster, directory);
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

@@ -9,12 +9,13 @@ import { contents, measure, run, type Usage } from '../measure.ts';
 /** Segments that are pushed a second time. */
 export const SEGMENTS_AGAIN = 10;
 
-export async function pushAndReplay(bench: Bench): Promise<void> {
+/** With `replayOnly` what the pushes cost is no row: in a running server they go ahead. */
+export async function pushAndReplay(bench: Bench, replayOnly: boolean): Promise<void> {
   const contenders = bench.contenders.filter(({ missing, wal }) => missing === undefined && wal !== false);
   await everyRound(bench, 'WAL push and replay', contenders, async (contender) => {
     const site = siteFor(bench, contender);
     const tool = await contender.prepare(site);
-    await push(bench, contender, tool);
+    await push(bench, replayOnly ? { ...contender, pushesByHand: false } : contender, tool);
     await replay(bench, contender, tool);
     await discard(bench, site.directory);
   });
