@@ -7,7 +7,7 @@
  */
 import { dirname, join } from 'node:path';
 import { type Abortable, isKeyframeError } from '@keyframe/contracts';
-import type { EpochArchive } from '@keyframe/repository';
+import type { EpochArchive, WalObjectHeader } from '@keyframe/repository';
 import { pause } from '../pause.ts';
 import { type PushContext, type PushReport, pushWal } from './push-wal.ts';
 import { ReadyFiles } from './ready-files.ts';
@@ -46,7 +46,11 @@ const ANSWERED_MS = 1_000;
 export async function pushAhead(given: PushContext, path: string, options: AheadOptions): Promise<AheadReport> {
   const { signal, maxAhead, onArchived } = options;
   const directory = dirname(path);
-  const context = { ...given, archives: new Map<string, EpochArchive>() };
+  const context = {
+    ...given,
+    archives: new Map<string, EpochArchive>(),
+    timelines: new Map<string, WalObjectHeader>(),
+  };
   const report = await pushWal(context, path, { signal });
   const spool = maxAhead === 0 ? undefined : await openSpool(dirname(directory), options);
   // Before the answer: what is asked for next then waits for this process and starts no other.

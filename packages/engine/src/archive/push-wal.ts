@@ -8,7 +8,7 @@ import { hash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Abortable, hasCode, historyName, KeyframeError, type TimelineId } from '@keyframe/contracts';
-import type { ClusterHistory, EpochArchive } from '@keyframe/repository';
+import type { ClusterHistory, EpochArchive, WalObjectHeader } from '@keyframe/repository';
 import { type OfferedWalFile, openWalFile } from './wal-file.ts';
 
 /** The history that WAL files go into; the epoch follows from each file. */
@@ -16,6 +16,8 @@ export interface PushContext {
   readonly history: ClusterHistory;
   /** Filled and used by who pushes several files: an epoch never changes once it is there. */
   readonly archives?: Map<string, EpochArchive> | undefined;
+  /** Likewise: a history file that is archived stays as it is. By epoch and name. */
+  readonly timelines?: Map<string, WalObjectHeader> | undefined;
 }
 
 /** `already-archived`: PostgreSQL asked again after a crash, and the repository holds the same bytes. */
@@ -39,7 +41,7 @@ export async function pushWal(context: PushContext, path: string, options: Abort
   const { file, content, systemIdentifier } = offered;
   const archive = context.archives?.get(systemIdentifier) ?? (await archiveOf(context, offered, options));
   context.archives?.set(systemIdentifier, archive);
-  await fenceTimeline(archive, offered, options);
+  await fenceTimeline(context, archive, offered, options);
   const outcome = await put(archive, offered, options);
   return { file: file.name, outcome, epoch: archive.epoch.number, systemIdentifier, sizeBytes: content.sizeBytes ?? 0 };
 }
@@ -60,7 +62,12 @@ async function archiveOf(context: PushContext, offered: OfferedWalFile, options:
  * A segment of a later timeline is accepted only once the repository knows that timeline's history, and only from a cluster
  * that has the same one: two clusters promoted to the same timeline id then collide here, not somewhere in their data.
  */
-async function fenceTimeline(archive: EpochArchive, offered: OfferedWalFile, options: Abortable): Promise<void> {
+async function fenceTimeline(
+  { timelines }: PushContext,
+  archive: EpochArchive,
+  offered: OfferedWalFile,
+  options: Abortable,
+): Promise<void> {
   const { file, path } = offered;
   if (file.kind === 'history' || file.timeline === 1) return;
   const history = historyName(file.timeline);
@@ -69,7 +76,9 @@ async function fenceTimeline(archive: EpochArchive, offered: OfferedWalFile, opt
     if (error.code === 'ENOENT') return undefined;
     throw error;
   });
-  const known = await archive.wal.header(history, options);
+  const place = `${archive.epoch.number} ${history}`;
+  const known = timelines?.get(place) ?? (await archive.wal.header(history, options));
+  if (known !== undefined) timelines?.set(place, known);
   if (known === undefined && own === undefined) throw unknownTimeline(file.name, file.timeline);
   // A cluster promoted before it had this repository never offers its history file again.
   if (known === undefined) await put(archive, await openWalFile(beside), options);
