@@ -88,8 +88,10 @@ function actionWords(action: LifecycleRule['action'], tagged: boolean): Partial<
       };
     case 'abort-uploads':
       return { AbortIncompleteMultipartUpload: { DaysAfterInitiation: days } };
-    default:
+    case 'expire':
       return { Expiration: { Days: days } };
+    default:
+      return action satisfies never;
   }
 }
 

@@ -129,7 +129,7 @@ function rulesFor({
       id: 'keyframe-archive',
       prefix: '',
       tag: TAG,
-      action: { kind: 'transition', afterDays: 0, storageClass: archive },
+      action: { kind: 'transition', afterDays: 1, storageClass: archive },
     });
   // Where objects are locked, a hidden version may be the only right one: just leases are cleared there.
   if (versioned)
