@@ -51,6 +51,19 @@ describe('planExpiry', () => {
     expect(plan.freedBytes).toBe(50 + 140 + 330);
   });
 
+  it('keeps what the store locks, with its WAL, until a day after the lock', () => {
+    const plan = planExpiry(DECADE_FACTS, { ...BASE, count: 1, lockedMs: 25 * DAY_MS }, NOW);
+    expect(plan.kept.map(({ label }) => label)).toEqual(['d20', 'd10', 'd0']);
+    expect(plan.kept[0]).toMatchObject({ recovers: 'every-moment', reasons: ['locked by the store'] });
+    // Segments are archived one a day: those of the last 26 days stay whoever needs them.
+    const none = planExpiry(
+      factsOf(epochOf([backup('d0', 41, 0)], 42)),
+      { ...BASE, count: 1, lockedMs: 25 * DAY_MS },
+      NOW,
+    );
+    expect(none.wal.map(({ first, last }) => [first, last])).toEqual([[1, 15]]);
+  });
+
   it('always keeps the newest that can be restored, whatever the rules', () => {
     expect(kept(DECADE_FACTS, { yearly: 1 })).toEqual(['d0']);
     // The newest has lost its WAL: it never takes the place of one that has it.
