@@ -1,3 +1,4 @@
+import { readFileSync, writeFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -68,6 +69,35 @@ it('archives what waits, oldest first and no more than was allowed, and marks it
   expect(await push(history, 8)).toMatchObject({ ahead: 2 });
   expect(await spooled()).toEqual([named(5), named(9)]);
   for (const number of [3, 4, 5, 8, 9]) expect(await wal.has(named(number))).toBe(true);
+});
+
+it('goes first for what PostgreSQL waits for, once it has answered', async () => {
+  const { history, wal } = await archiveIn(createMemoryStore());
+  for (const number of [3, 4, 5, 9]) await ready(number);
+  const answered: string[] = [];
+  await pushAhead({ history }, join(data, 'pg_wal', named(3)), {
+    spool: 'keyframe.spool',
+    spoolFor: '',
+    maxAhead: 1,
+    onArchived: ({ file }) => {
+      answered.push(file, readFileSync(join(data, 'keyframe.spool/pushing'), 'utf8').split('\n')[2] ?? '');
+      writeFileSync(join(data, 'keyframe.spool/asked'), `${named(9)}\n`);
+    },
+  });
+  expect(answered).toEqual([named(3), String(process.pid)]);
+  expect(await wal.has(named(9))).toBe(true);
+  expect(await wal.has(named(4))).toBe(false);
+  expect(await spooled()).toEqual([named(9), 'asked']);
+});
+
+it('believes itself no longer once another process has the claim', async () => {
+  const { history, wal } = await archiveIn(createMemoryStore());
+  for (const number of [3, 4]) await ready(number);
+  const onArchived = (): void => writeFileSync(join(data, 'keyframe.spool/pushing'), 'another\n');
+  const options = { spool: 'keyframe.spool', spoolFor: '', maxAhead: 32, onArchived };
+  await pushAhead({ history }, join(data, 'pg_wal', named(3)), options);
+  expect(await wal.has(named(4))).toBe(true);
+  expect(await spooled()).toEqual(['pushing']);
 });
 
 it('marks nothing that is not durable, and reports the file that was asked for alone', async () => {

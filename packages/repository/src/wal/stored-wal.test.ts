@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { type ByteSource, hasCode, segmentName, type Store } from '@keyframe/contracts';
 import { bytesOf, drain } from '@keyframe/contracts/streams';
 import {
@@ -43,6 +44,46 @@ test.each([1, 2, 16, 32])('a segment of %i MiB comes back as it was, and its obj
   expect((await fetched(wal, NAME))?.equals(content)).toBe(true);
   expect((await contentOf(store, KEY))?.length).toBeLessThan(content.length / 2);
   await open(store).check(KEY);
+});
+
+/** Reads short, as a file system may. */
+function readerOf(content: Uint8Array): NonNullable<WalFile['reader']> {
+  return async () => ({
+    async read(target, offset, length, position) {
+      const part = content.subarray(position, position + Math.min(length, 300_000));
+      target.set(part, offset);
+      return { bytesRead: part.length };
+    },
+    [Symbol.asyncDispose]: async () => undefined,
+  });
+}
+
+test('several files at a time that share the memory they are read into come back as they were', async () => {
+  const wal = await walOf(createMemoryStore());
+  const files = [5, 16, 3, 32, 7, 16].map((mebibytes, index) => {
+    const content = index % 2 === 0 ? compressible(mebibytes << 20) : randomBytes(mebibytes << 20);
+    content.writeUInt32LE(index, 0);
+    return { name: segmentName(1, BigInt(index + 1), 16 << 20), content };
+  });
+  const put = ({ name, content }: (typeof files)[number]): Promise<string> =>
+    wal.put({ ...segment(content, name), reader: readerOf(content) });
+  expect(new Set(await Promise.all(files.map(put)))).toEqual(new Set(['archived']));
+  for (const { name, content } of files) expect((await fetched(wal, name))?.equals(content)).toBe(true);
+  expect(new Set(await Promise.all(files.map(put)))).toEqual(new Set(['already-archived']));
+});
+
+test('a file that cannot be read, or has another length than it had, is no fault of the store', async () => {
+  const store = createMemoryStore();
+  const wal = await walOf(store);
+  const content = compressible(SEGMENT);
+  const failed = Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO', errno: -5, syscall: 'read' });
+  const reader = async (): Promise<never> => Promise.reject(failed);
+  await expect(wal.put({ ...segment(content), reader })).rejects.toBe(failed);
+  for (const size of [SEGMENT - 1, SEGMENT + 1, 4 * SEGMENT])
+    await expect(wal.put({ ...segment(content), reader: readerOf(Buffer.alloc(size)) })).rejects.toEqual(
+      expect.toSatisfy((error: unknown) => hasCode(error, 'WAL_INVALID')),
+    );
+  expect(await wal.has(NAME)).toBe(false);
 });
 
 test('a file copied here from another repository is not given out, nor believed to be archived', async () => {
