@@ -80,7 +80,10 @@ async function sendParts(
   let sizeBytes = 0;
   let failed: { readonly error: unknown } | undefined;
   try {
-    for (let part = first, number = 1; ; number += 1) {
+    for (let number = 1, last = false; !last; number += 1) {
+      // A binding of its own: its memory is given back when it was sent, and the next part is being read by then.
+      const part = number === 1 ? first : await reader.next(options.partMiB * MIB);
+      ({ last } = part);
       sizeBytes += part.sizeBytes;
       const sending = sendPart(put, { part, number, id }, signal).then(
         (sent) => {
@@ -94,8 +97,7 @@ async function sendParts(
       running.add(sending);
       void sending.finally(() => running.delete(sending));
       if (running.size >= options.concurrency) await Promise.race(running);
-      if (failed !== undefined || part.last) break;
-      part = await reader.next(options.partMiB * MIB);
+      if (failed !== undefined) break;
     }
     await Promise.all(running);
   } finally {

@@ -50,9 +50,8 @@ export async function putObject(
     const [conditional, first] = await Promise.all([isConditional(put, conditions), part]);
     if (conditional && !first.last) await refuseExisting(put);
     const send = (): Promise<ObjectInfo> =>
-      first.last ? putWhole(put, first, conditional) : putParts({ put, reader, slabs, conditional }, first);
+      first.last ? putWhole(put, first, { conditional, slabs }) : putParts({ put, reader, slabs, conditional }, first);
     const info = await settled(put, conditional, send);
-    if (first.last) slabs.give(first);
     unsettled.delete(key);
     return info;
   } catch (error) {
@@ -149,7 +148,11 @@ async function head({ bucket, key, name, how: { signal } }: Put): Promise<Found 
   }
 }
 
-async function putWhole(put: Put, part: Part, conditional: boolean): Promise<ObjectInfo> {
+async function putWhole(
+  put: Put,
+  part: Part,
+  { conditional, slabs }: { readonly conditional: boolean; readonly slabs: Slabs },
+): Promise<ObjectInfo> {
   const { bucket, key, name, how } = put;
   const about = { action: 's3:PutObject', key };
   const { ETag } = await bucket.send(about, how.signal, ({ client, sdk }) => {
@@ -164,5 +167,6 @@ async function putWhole(put: Put, part: Part, conditional: boolean): Promise<Obj
     });
     return client.send(sealed(command, part), abort(how.signal));
   });
+  slabs.give(part);
   return { key, sizeBytes: part.sizeBytes, modifiedAt: bucket.host.now(), version: ETag ?? '' };
 }

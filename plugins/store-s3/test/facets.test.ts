@@ -122,6 +122,16 @@ describe.each(['versitygw', 'minio'] as const)('on %s', (name) => {
   });
 });
 
+test('objects in parts, one after the other and beside each other, keep their bytes', async (context) => {
+  await needs(context, 'versitygw');
+  const store = await open(await servers.versitygw(), {}, { partMiB: 5, concurrency: 3 });
+  const bytes = randomBytes(17 << 20);
+  const chunks = Array.from({ length: 68 }, (_, index) => bytes.subarray(index << 18, (index + 1) << 18));
+  for (const keys of [['a'], ['b'], ['c', 'd', 'e']])
+    await Promise.all(keys.map((key) => store.put(key, bytesOf(...chunks), { ifAbsent: true })));
+  for (const key of ['a', 'b', 'c', 'd', 'e']) expect((await drain(await store.get(key))).equals(bytes)).toBe(true);
+});
+
 describe('encryption by MinIO', () => {
   beforeEach((context) => needs(context, 'minio'));
 
