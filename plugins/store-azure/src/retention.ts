@@ -42,14 +42,12 @@ function untilIn(head: Readonly<Record<string, unknown>>): Date | undefined {
   return typeof text === 'string' && text !== '' ? new Date(text) : undefined;
 }
 
-function notMadeForIt({ options, account }: Azure, error: unknown): unknown {
-  if (!hasCode(error, 'INVALID_OPTION', 'CONFLICT')) return error;
-  return new KeyframeError(
-    'UNSUPPORTED',
-    `objects of the container ${options.container} cannot be locked: ${error.message}`,
-    {
-      cause: error,
-      hint: `Allow it: \`az storage container-rm migrate-vlw --storage-account ${account.name} --name ${options.container}\`.`,
-    },
-  );
+/** The container was not made for locks: then the service refuses any word of one. */
+export function notMadeForIt({ options, account }: Azure, error: unknown): unknown {
+  const said = hasCode(error, 'INVALID_OPTION', 'CONFLICT') ? String(error.details['azure']) : 'BlobAlreadyExists';
+  if (/^Blob(AlreadyExists|Immutable)|ConditionNotMet|ContainerNotFound/.test(said)) return error;
+  return new KeyframeError('UNSUPPORTED', `objects of the container ${options.container} cannot be locked: ${said}`, {
+    cause: error,
+    hint: `Allow it: \`az storage container-rm migrate-vlw --storage-account ${account.name} --name ${options.container}\`.`,
+  });
 }

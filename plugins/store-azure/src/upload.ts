@@ -5,7 +5,7 @@ import { abortable, openExact } from '@keyframe/contracts/streams';
 import { type HttpResponse, LostAnswers, type Part, partsOf } from '@keyframe/http';
 import type { Azure } from './azure.ts';
 import { headOf, infoOfHead, MARK, unquoted } from './read.ts';
-import { wholeSecond } from './retention.ts';
+import { notMadeForIt, wholeSecond } from './retention.ts';
 
 const MIB = 1024 * 1024;
 
@@ -42,7 +42,7 @@ export class Uploads {
       if (first === undefined) throw new KeyframeError('INTERNAL', `object '${key}': a source without any part`);
       return first.last ? await this.#whole(upload, first) : await this.#blocks(upload, first, parts);
     } catch (error) {
-      throw ofCondition(error, upload);
+      throw ofCondition(how.retainUntil === undefined ? error : notMadeForIt(this.#azure, error), upload);
     } finally {
       await parts.return();
     }

@@ -127,6 +127,8 @@ describe('recorded: a lock', () => {
     expect(await unable.store.retention?.enabled()).toBe(false);
     const extending = unable.store.retention?.extend('a', new Date('2031-01-01T00:00:00Z'));
     await expect(extending).rejects.toMatchObject({ code: 'UNSUPPORTED' });
+    const how = { ifAbsent: true, retainUntil: new Date('2031-01-01T00:00:00Z') };
+    await expect(unable.store.put('a', textOf('x'), how)).rejects.toMatchObject({ code: 'UNSUPPORTED' });
   });
 });
 

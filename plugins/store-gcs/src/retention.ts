@@ -53,7 +53,8 @@ function retainedUntil({ retention, retentionExpirationTime }: Resource): Date |
   return times.length === 0 ? undefined : new Date(Math.max(...times));
 }
 
-function notMadeForIt(gcs: Gcs, error: unknown): unknown {
+/** The bucket was not made for locks: then the service refuses any word of one. */
+export function notMadeForIt(gcs: Gcs, error: unknown): unknown {
   if (!hasCode(error, 'INVALID_OPTION')) return error;
   const { bucket } = gcs.options;
   return new KeyframeError('UNSUPPORTED', `objects of the bucket ${bucket} cannot be locked: ${error.message}`, {

@@ -6,6 +6,7 @@ import { LostAnswers, type Part, partsOf, readText } from '@keyframe/http';
 import { ofCondition } from './errors.ts';
 import type { Gcs } from './gcs.ts';
 import { statResource } from './read.ts';
+import { notMadeForIt } from './retention.ts';
 import { deleteOne } from './versions.ts';
 import { FIELDS, infoOf, MARK, type Resource } from './resource.ts';
 
@@ -50,7 +51,8 @@ export class Uploads {
         : await this.#session(upload, first, parts, source.sizeBytes);
       return infoOf(key, stored);
     } catch (error) {
-      throw ofCondition(error, { bucket: this.#gcs.options.bucket, key }, how.ifAbsent === true);
+      const fault = how.retainUntil === undefined ? error : notMadeForIt(this.#gcs, error);
+      throw ofCondition(fault, { bucket: this.#gcs.options.bucket, key }, how.ifAbsent === true);
     } finally {
       await parts.return();
     }

@@ -157,6 +157,8 @@ describe('recorded: a lock', () => {
       code: 'UNSUPPORTED',
       hint: expect.stringContaining('--enable-per-object-retention') as string,
     });
+    const how = { retainUntil: new Date('2031-01-01T00:00:00Z') };
+    await expect(unfit.store.put('a', textOf('x'), how)).rejects.toMatchObject({ code: 'UNSUPPORTED' });
   });
 });
 
