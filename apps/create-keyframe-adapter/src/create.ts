@@ -15,12 +15,17 @@ export const KINDS = [
   'managed',
 ] as const;
 
+/** One of them. */
 export type Kind = (typeof KINDS)[number];
+/** What runs the tests. */
 export type Runner = 'node' | 'vitest';
 
+/** Whether there is such a kind. */
 export const isKind = (text: string): text is Kind => (KINDS as readonly string[]).includes(text);
+/** Whether the templates know such a runner. */
 export const isRunner = (text: string): text is Runner => text === 'node' || text === 'vitest';
 
+/** What to make. */
 export interface NewAdapter {
   readonly name: string;
   readonly kind: Kind;
@@ -31,12 +36,16 @@ export interface NewAdapter {
 const TEMPLATES = fileURLToPath(new URL('../templates', import.meta.url));
 
 /** How a runner is imported, started and what it needs. */
-const RUNNERS: Readonly<Record<Runner, { readonly from: string; readonly script: string; readonly needs: object }>> = {
-  node: { from: 'node:test', script: "node --test 'src/*.test.ts'", needs: {} },
-  vitest: { from: 'vitest', script: 'vitest run', needs: { vitest: '^5.1.0' } },
-};
+const RUNNERS: Readonly<Record<Runner, { readonly module: string; readonly script: string; readonly needs: object }>> =
+  {
+    node: { module: 'node:test', script: "node --test 'src/*.test.ts'", needs: {} },
+    vitest: { module: 'vitest', script: 'vitest run', needs: { vitest: '^5.1.0' } },
+  };
 
-/** @throws {Error} for a name that npm refuses, or a directory that is not empty */
+/**
+ * Writes the whole package.
+ * @throws {Error} for a name that npm refuses, or a directory that is not empty
+ */
 export async function createAdapter({ name, kind, tests, directory }: NewAdapter): Promise<void> {
   if (!/^(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*$/.test(name))
     throw new Error(`${JSON.stringify(name)} is no name of an npm package`);
@@ -55,7 +64,7 @@ export async function createAdapter({ name, kind, tests, directory }: NewAdapter
     return text
       .replaceAll('keyframe-example', plugin)
       .replaceAll('@example/package', name)
-      .replaceAll("from 'node:test'", `from '${RUNNERS[tests].from}'`);
+      .replaceAll("'node:test'", `'${RUNNERS[tests].module}'`);
   };
   await write('package.json', manifest(name, kind, tests));
   await write('tsconfig.json', await filled('tsconfig.json'));

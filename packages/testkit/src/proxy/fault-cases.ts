@@ -4,17 +4,8 @@ import { bytesOf, drain, textOf } from '@keyframe/contracts/streams';
 import { type ContractCase, faultOf, raises, same, sameBytes } from '../contract.ts';
 import type { Dialect } from './envelopes.ts';
 import type { FaultProxy, ProxyAim } from './fault-proxy.ts';
-import {
-  cutBody,
-  cutUpload,
-  flippedByte,
-  flippedUploadByte,
-  lostAcknowledgement,
-  reset,
-  stalled,
-  stalledBody,
-  throttled,
-} from './faults.ts';
+import { cutBody, cutUpload, flippedByte, flippedUploadByte, lostAcknowledgement, stalledBody } from './body-faults.ts';
+import { reset, stalled, throttled } from './faults.ts';
 
 /** A store over HTTP behind a proxy that harms. */
 export interface HarmedStore extends Closable {
