@@ -22,6 +22,7 @@ import { limits } from './scenarios/limits.ts';
 import { memory } from './scenarios/memory.ts';
 import { commitTables, receiveTable } from './scenarios/commit.ts';
 import { lensTables } from './scenarios/lens.ts';
+import { searchTable } from './scenarios/search.ts';
 import { starts } from './scenarios/start.ts';
 import { answered } from './scenarios/answered.ts';
 import { backlogs } from './scenarios/backlog.ts';
@@ -198,6 +199,12 @@ async function main(): Promise<void> {
     const tables = await lensTables(options, tell);
     process.stdout.write(tables);
     if (options.update !== undefined) await update(options.update, options.mark, tables);
+    return;
+  }
+  if (options.only?.has('search') === true) {
+    const table = await searchTable(path.join(CACHE, 'bench'), options, tell);
+    process.stdout.write(table);
+    if (options.update !== undefined) await update(options.update, options.mark, table);
     return;
   }
   const dataset = await ensureDataset(path.join(CACHE, 'bench'), datasetOf(options), tell);

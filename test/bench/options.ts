@@ -29,7 +29,8 @@ export const HELP = `Runs Keyframe and its peers on the same data and prints a t
                      ahead), wal (push by hand, and replay), start;
                      archive: backlog, answered, replay and receivers
                      or commit alone (synchronous receivers, and their speed),
-                     or lens alone (reading WAL for its index, and searching it)
+                     or lens alone (reading WAL for its index),
+                     or search alone (log over 10,000 indexed segments)
   --contenders RE    only those whose title matches
   --update FILE      put the tables between the marks of this file, too
   --mark NAME        which marks: <!-- NAME: begin --> and <!-- NAME: end --> (default figures)

@@ -2,7 +2,7 @@ import { defineConfig, type UserConfig } from 'tsdown';
 
 /** The plugins of the benchmark, bundled as those of the program are. */
 const config: UserConfig = defineConfig({
-  entry: ['counting-store.ts'],
+  entry: ['counting-store.ts', 'slow-store.ts'],
   platform: 'node',
   target: 'node24',
   dts: false,

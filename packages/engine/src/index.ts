@@ -27,6 +27,7 @@ export type { RetentionPolicy } from './expire/policy.ts';
 export { rebuild } from './expire/rebuild.ts';
 export { undelete } from './expire/undelete.ts';
 export type { EngineEvent, OnEvent, StageOptions } from './events.ts';
+export { encodeOutline, outlineOf } from './log/outline.ts';
 export { describeEffects, type EffectsReport } from './log/effects-report.ts';
 export { planEffects } from './log/plan-effects.ts';
 export { describeLog, type LogReport } from './log/log-report.ts';

@@ -21,6 +21,8 @@ export interface Keyframe {
   readonly restore: readonly string[];
   /** A store that counts its requests, as a plugin; where it can be loaded. */
   readonly countingStore?: string | undefined;
+  /** One that is far away, likewise. */
+  readonly slowStore?: string | undefined;
 }
 
 const invocation = (from: Keyframe['from'], home: string, main: string, condition: readonly string[]): Keyframe => ({
@@ -46,7 +48,11 @@ export async function bundled(directory: string): Promise<Keyframe> {
   const plugins = path.join(directory, 'plugins');
   await run({ argv: [tsdown, '--config', PLUGINS, '--out-dir', plugins, '--logLevel', 'error'], cwd: BENCH });
   const bundle = invocation('bundle', directory, path.join(dist, 'main.mjs'), []);
-  return { ...bundle, countingStore: path.join(plugins, 'counting-store.mjs') };
+  return {
+    ...bundle,
+    countingStore: path.join(plugins, 'counting-store.mjs'),
+    slowStore: path.join(plugins, 'slow-store.mjs'),
+  };
 }
 
 /** How the cluster is read. */

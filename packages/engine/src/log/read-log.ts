@@ -71,7 +71,7 @@ export async function readLog(
     from,
     to,
     missingSegments: search.missing,
-    unnamed: unnamedOf(search, history, backups),
+    unnamed: unnamedOf(search, history, backups, BigInt(inventory.segmentSizeBytes)),
   };
 }
 
@@ -80,10 +80,13 @@ function unnamedOf(
   { from, unnamedTables }: LogSearch,
   history: TimelineHistory,
   backups: readonly BackupRecord[],
+  segmentBytes: bigint,
 ): LogResult['unnamed'] {
   const own = backups.filter(({ timeline, startLsn }) => timelineAt(history, startLsn) === timeline);
   const [before] = own.map(({ startLsn }) => startLsn).toSorted((one, other) => (one < other ? -1 : 1));
-  if (from === undefined || (before !== undefined && before <= from)) return undefined;
+  // Within the segment in which that backup began little can have been missed.
+  const isCovered = before !== undefined && from !== undefined && before - (before % segmentBytes) <= from;
+  if (from === undefined || (isCovered && unnamedTables === 0)) return undefined;
   return { before, tables: unnamedTables };
 }
 
