@@ -7,12 +7,19 @@ const PLUGINS = [
   'store-s3',
   'store-gcs',
   'store-azure',
+  'store-sftp',
   'compress-zstd',
   'compress-gzip',
   'compress-none',
+  'compress-lz4',
+  'compress-brotli',
   'encrypt-passphrase',
   'encrypt-gpg',
   'encrypt-age',
+  'encrypt-aws-kms',
+  'encrypt-gcp-kms',
+  'encrypt-azure',
+  'encrypt-vault',
 ];
 
 const config: UserConfig = defineConfig({
@@ -27,8 +34,14 @@ const config: UserConfig = defineConfig({
   dts: false,
   sourcemap: false,
   minify: 'dce-only',
+  // ssh2 asks for it when it is loaded.
+  define: { __dirname: 'import.meta.dirname' },
   // What `require` and `import` add of their own is left to the bundler: `import` for all breaks pg, which requires pg-pool.
-  inputOptions: { resolve: { conditionNames: ['@keyframe/source', 'node', 'default'] } },
+  // Of ssh2's native parts, which nothing builds here, it finds out by itself that they are not there.
+  inputOptions: {
+    resolve: { conditionNames: ['@keyframe/source', 'node', 'default'] },
+    external: [/\.node$/, 'cpu-features', 'lz4-napi'],
+  },
   plugins: [thirdPartyLicenses()],
 });
 export default config;

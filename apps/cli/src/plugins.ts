@@ -9,9 +9,9 @@ export const BUILTIN: {
   readonly compressor: readonly string[];
   readonly encryptor: readonly string[];
 } = {
-  store: ['fs', 's3', 'gcs', 'azure'],
-  compressor: ['zstd', 'gzip', 'none'],
-  encryptor: ['passphrase', 'gpg', 'age'],
+  store: ['fs', 's3', 'gcs', 'azure', 'sftp'],
+  compressor: ['zstd', 'gzip', 'none', 'lz4', 'brotli'],
+  encryptor: ['passphrase', 'gpg', 'age', 'aws-kms', 'gcp-kms', 'azure', 'vault'],
 } satisfies KnownPlugins;
 
 /** Where the runtime looks after the config file's place: beside this program, then among the modules built into it. */

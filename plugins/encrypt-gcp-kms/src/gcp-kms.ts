@@ -1,5 +1,12 @@
 import { constants, createPublicKey, publicEncrypt } from 'node:crypto';
-import { type Abortable, type Encryptor, type Host, KeyframeError, type Secret } from '@keyframe/contracts';
+import {
+  type Abortable,
+  type Encryptor,
+  type Host,
+  isKeyframeError,
+  KeyframeError,
+  type Secret,
+} from '@keyframe/contracts';
 import { crc32c } from './crc32c.ts';
 import { refused, unavailable } from './faults.ts';
 
@@ -25,6 +32,7 @@ export type Authorize = () => Promise<Readonly<Record<string, string>>>;
 const BY_SERVICE = 1;
 const BY_PUBLIC_KEY = 2;
 const TIMEOUT_MS = 10_000;
+const NETWORK = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EHOSTUNREACH|network_error|socket hang up/i;
 
 /** A slot key encrypted by Cloud KMS, or for it. Checksums both ways prove what the network did to the bytes. */
 export function createGcpKmsEncryptor(
@@ -90,6 +98,7 @@ function callerOf({ key, endpoint }: GcpKmsOptions, fetch: Host['fetch'], author
       text = await response.text();
     } catch (error) {
       if (signal?.aborted === true) throw signal.reason;
+      if (isKeyframeError(error)) throw error;
       throw unavailable(
         key,
         error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error),
@@ -108,7 +117,7 @@ function callerOf({ key, endpoint }: GcpKmsOptions, fetch: Host['fetch'], author
 }
 
 /** By Google's own library, which is loaded when the first token is needed. */
-function googleAuthorizer({ credentials }: GcpKmsOptions): Authorize {
+function googleAuthorizer({ key, credentials }: GcpKmsOptions): Authorize {
   const scopes = ['https://www.googleapis.com/auth/cloudkms'];
   let made: Promise<{ getRequestHeaders(): Promise<Headers> }> | undefined;
   return async () => {
@@ -121,6 +130,7 @@ function googleAuthorizer({ credentials }: GcpKmsOptions): Authorize {
     } catch (error) {
       made = undefined; // what is missing may be there by then
       const said = error instanceof Error ? error.message : String(error);
+      if (NETWORK.test(said)) throw unavailable(key, said, error);
       throw new KeyframeError('ACCESS_DENIED', `there are no credentials for Cloud KMS: ${said}`, {
         cause: error,
         hint: 'Give `credentials` in `repositories.<name>.encrypt`, or run on a machine or with a workload identity that has them.',
