@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { Secret } from '@keyframe/contracts';
+import { Secret, type Store } from '@keyframe/contracts';
 import { describeContract, testHost } from '@keyframe/testkit';
 import { missing } from '@keyframe/testkit/postgres';
 import { type FaultProxy, type HarmedStore, httpFaultCases, startFaultProxy } from '@keyframe/testkit/proxy';
@@ -26,25 +26,25 @@ describe.skipIf(reason !== undefined)(`over a bad line${reason === undefined ? '
 
   const open = (): HarmedStore => {
     proxy.clear();
-    const store = createAzureStore(
-      optionsOf({
-        endpoint: `${proxy.url}/${server.account.name}`,
-        accountKey: new Secret(server.account.key),
-        prefix: `${randomUUID()}/`,
-        partMiB: 1,
-        stallTimeoutSeconds: 0.5,
-      }),
-      testHost(),
-    );
+    const endpoint = `${proxy.url}/${server.account.name}`;
+    const accountKey = new Secret(server.account.key);
+    const prefix = `${randomUUID()}/`;
+    const [store, hasty] = [20, 0.5].map((stallTimeoutSeconds) =>
+      createAzureStore(optionsOf({ endpoint, accountKey, prefix, partMiB: 1, stallTimeoutSeconds }), testHost()),
+    ) as [Store, Store];
     return {
       store,
+      hasty,
       proxy,
       dialect: 'azure',
       partBytes: MIB,
       upload: { method: 'PUT', path: /^[^?]*$/ },
       part: { method: 'PUT', path: /comp=block&/ },
       finish: { method: 'PUT', path: /comp=blocklist/ },
-      close: async () => store.close?.(),
+      close: async () => {
+        await store.close?.();
+        await hasty.close?.();
+      },
     };
   };
 

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Store } from '@keyframe/contracts';
 import { describeContract, testHost } from '@keyframe/testkit';
 import { missing } from '@keyframe/testkit/postgres';
 import { type FaultProxy, type HarmedStore, httpFaultCases, startFaultProxy } from '@keyframe/testkit/proxy';
@@ -25,19 +26,23 @@ describe.skipIf(reason !== undefined)(`over a bad line${reason === undefined ? '
 
   const open = (): HarmedStore => {
     proxy.clear();
-    const store = createGcsStore(
-      optionsOf({ endpoint: proxy.url, prefix: `${randomUUID()}/`, partMiB: 1, stallTimeoutSeconds: 0.5 }),
-      testHost(),
-    );
+    const prefix = `${randomUUID()}/`;
+    const [store, hasty] = [20, 0.5].map((stallTimeoutSeconds) =>
+      createGcsStore(optionsOf({ endpoint: proxy.url, prefix, partMiB: 1, stallTimeoutSeconds }), testHost()),
+    ) as [Store, Store];
     return {
       store,
+      hasty,
       proxy,
       dialect: 'gcs',
       partBytes: MIB,
       upload: { method: 'POST', path: /uploadType=multipart/ },
       part: { method: 'PUT', path: /upload_id=/ },
       finish: { method: 'PUT', path: /upload_id=/, nth: 3 },
-      close: async () => store.close?.(),
+      close: async () => {
+        await store.close?.();
+        await hasty.close?.();
+      },
     };
   };
 

@@ -9,8 +9,10 @@ import { reset, stalled, throttled } from './faults.ts';
 
 /** A store over HTTP behind a proxy that harms. */
 export interface HarmedStore extends Closable {
-  /** Behind the proxy; gives up what stands still after a second or less, and sends parts of `partBytes`. */
+  /** Behind the proxy; sends parts of `partBytes`, and waits for a server that is merely slow. */
   readonly store: Store;
+  /** The same, but it gives up what stands still within a second. Default: `store`, which then must. */
+  readonly hasty?: Store | undefined;
   readonly proxy: FaultProxy;
   readonly dialect: Dialect;
   readonly partBytes: number;
@@ -106,14 +108,14 @@ export const httpFaultCases: readonly ContractCase<HarmedStore>[] = [
   },
   {
     name: 'a body that breaks off gives what came, then UNAVAILABLE, and a range gives the rest',
-    async run({ store, proxy }) {
+    async run({ store, hasty = store, proxy }) {
       const bytes = randomBytes(300_000);
       await store.put('a', bytesOf(bytes));
-      for (const fault of [cutBody(100_000), stalledBody(100_000)]) {
+      for (const [reader, fault] of [[store, cutBody(100_000)] as const, [hasty, stalledBody(100_000)] as const]) {
         proxy.add(fault, { method: 'GET' });
         const got: Uint8Array[] = [];
         const error = await faultOf(async () => {
-          for await (const chunk of await store.get('a')) got.push(chunk);
+          for await (const chunk of await reader.get('a')) got.push(chunk);
         });
         same(hasCode(error, 'UNAVAILABLE'), true, String(error));
         proxy.clear();
@@ -135,10 +137,10 @@ export const httpFaultCases: readonly ContractCase<HarmedStore>[] = [
   },
   {
     name: 'a server that is not there, resets or stands still is UNAVAILABLE, never an absent object',
-    async run({ store, proxy }) {
-      for (const fault of [reset(), stalled()]) {
+    async run({ store, hasty = store, proxy }) {
+      for (const [harmed, fault] of [[store, reset()] as const, [hasty, stalled()] as const]) {
         proxy.add(fault);
-        for (const act of everything(store)) await raises('UNAVAILABLE', act);
+        for (const act of everything(harmed)) await raises('UNAVAILABLE', act);
         proxy.clear();
       }
       await proxy.down();
