@@ -23,6 +23,7 @@ const SECONDS: Readonly<Record<string, number>> = {
   'e2e/backup-choices': 115,
   'e2e/wal-receive': 115,
   'e2e/kept-pages': 100,
+  'e2e/wal-receive-places': 100,
   'e2e/mirrors': 100,
   'e2e/encryption': 100,
   'e2e/full-and-denied': 90,

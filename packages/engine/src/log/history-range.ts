@@ -1,5 +1,5 @@
 /** The indexes of the WAL along a timeline's history. @packageDocumentation */
-import { type Abortable, hasCode, type KeyframeError, type Lsn, lsn } from '@keyframe/contracts';
+import { type Abortable, hasCode, type KeyframeError, type Lsn, lsn, segmentName } from '@keyframe/contracts';
 import { pathOf, timelineAt, type TimelineHistory } from '@keyframe/postgres';
 import type { EpochArchive, SegmentSummary, WalIndexCache, WalIndexRef, WalInventory } from '@keyframe/repository';
 import { createWalLens, decodeNotes, type SegmentIndex } from '@keyframe/wal';
@@ -40,6 +40,7 @@ export interface HistoryRange {
 export async function indexMissing(range: HistoryRange, options: StageOptions): Promise<readonly WalIndexRef[]> {
   const { archive, history, inventory, from, cache } = range;
   const { segmentSizeBytes } = inventory;
+  tellOpen(range, options);
   const refs = await archive.index.list(options);
   const size = BigInt(segmentSizeBytes);
   const work = pathOf(history)
@@ -64,6 +65,16 @@ export async function indexMissing(range: HistoryRange, options: StageOptions): 
     warnOf(options)(error);
   }
   return archive.index.list(options);
+}
+
+/** A segment that is still being written, of which parts were streamed, is indexed once it is whole. */
+function tellOpen({ history, inventory }: HistoryRange, { onEvent }: StageOptions): void {
+  const { timeline } = history;
+  const open = inventory.streamed.findLast((each) => each.timeline === timeline);
+  if (open === undefined || open.number <= (inventory.ranges(timeline).at(-1)?.last ?? -1n)) return;
+  const name = segmentName(timeline, open.number, inventory.segmentSizeBytes);
+  const message = `what ended in WAL segment ${name}, of which ${open.endBytes} bytes were streamed, is not told yet: it is still being written`;
+  onEvent?.({ kind: 'warning', message, hint: 'On a server that runs, `select pg_switch_wal()` makes it whole.' });
 }
 
 /** How the index of a range is read: what is damaged of it is made anew, and only segments in which something ended in time. */
