@@ -96,7 +96,8 @@ describe('the rights', () => {
     for (const role of ['writer', 'restorer', 'pruner', 'owner'] as const) {
       const { document } = access?.policy(role) ?? { document: '' };
       await promisify(execFile)('sh', ['-n', '-c', document]);
-      expect(document.includes('blobs/delete')).toBe(role === 'pruner' || role === 'owner');
+      expect(document.includes('blobs/delete')).toBe(role !== 'restorer');
+      expect(document.includes("StringLike 'leases/*'")).toBe(role === 'writer');
       expect(document.includes('blobs/write')).toBe(role === 'owner');
     }
   });

@@ -70,7 +70,9 @@ describe('the rights', () => {
       const { document } = access?.policy(role) ?? { document: '' };
       await promisify(execFile)('sh', ['-n', '-c', document]);
       expect(document).toContain('projects/_/buckets/acme-backups/objects/db/');
-      expect(document.includes('storage.objects.delete')).toBe(role === 'pruner' || role === 'owner');
+      const whole = document.split('\n')[0] ?? '';
+      expect(whole.includes('storage.objects.delete')).toBe(role === 'pruner' || role === 'owner');
+      expect(document.includes('objects/db/leases/')).toBe(role === 'writer');
       expect(document.includes('storage.objects.create')).toBe(role !== 'restorer');
     }
   });
