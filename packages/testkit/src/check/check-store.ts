@@ -47,6 +47,8 @@ export interface CheckStoreOptions {
 const CLOCK_LIMIT_MS = 5_000;
 /** What every repository rests on. */
 const FOUNDATION: ReadonlySet<string> = new Set(['conditional-put', 'range-read', 'consistency', 'object-size']);
+/** Longer takes no case, of however slow a store; one that hangs would hang the check. */
+const CASE_LIMIT_MS = 300_000;
 const HOUR_MS = 3_600_000;
 
 /**
@@ -101,13 +103,24 @@ async function tried(each: ContractCase<Store>, make: () => Store, again = true)
   const store = make();
   try {
     if (needs !== undefined && !(await needs.met(store))) return ending('skipped', needs.reason);
-    await run(store);
+    await limited(() => run(store));
     return ending('passed');
   } catch (error) {
     if (again && hasCode(error, 'UNAVAILABLE')) return await tried(each, make, false);
     return ending('failed', error instanceof Error ? error.message : String(error));
   } finally {
     await store.close?.();
+  }
+}
+
+async function limited(action: () => Promise<void>): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const seconds = CASE_LIMIT_MS / 1_000;
+  const timer = setTimeout(() => reject(new Error(`it has not ended after ${seconds} s`)), CASE_LIMIT_MS);
+  try {
+    await Promise.race([action(), promise]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
