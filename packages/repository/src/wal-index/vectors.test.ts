@@ -15,7 +15,8 @@ test.each(vectors.walIndex)(
   ({ frames, tells }) => {
     const [summaryBytes = '', ...others] = frames;
     const at = (number: number) => Buffer.from(others[number] ?? '', 'hex');
-    const { segments, relations, detailFrames } = decodeSummary(Buffer.from(summaryBytes, 'hex'), 'x');
+    const { segments, relations, detailFrames, outline } = decodeSummary(Buffer.from(summaryBytes, 'hex'), 'x');
+    expect(parsed(outline)).toEqual(Object(tells.summary)['outline']);
     expect([detailFrames, relations.map(flat)]).toEqual([tells.summary.detailFrames, tells.summary.relations]);
     let offset = 0;
     for (const [number, { summary, detailBytes }] of segments.entries()) {
@@ -41,6 +42,9 @@ test.each(vectors.walIndex)(
     );
   },
 );
+
+const parsed = (bytes: Uint8Array | undefined): unknown =>
+  bytes === undefined ? undefined : JSON.parse(Buffer.from(bytes).toString());
 
 type Details = ReturnType<typeof decodeDetails>;
 
@@ -75,7 +79,7 @@ function expectDetails({ transactions, folded, facts, notes }: Details, known: u
       ),
     })),
     folded: folded.map((each) => ({
-      flags: each.outcome === 'abort' ? 1 : 0,
+      flags: (each.outcome === 'abort' ? 1 : 0) + (each.partial ? 4 : 0),
       count: each.count,
       lsn: Number(each.firstLsn),
       lastLsn: Number(each.lastLsn),
