@@ -10,10 +10,13 @@ export function talkativeRetry(name: string, log: Log): RetryPolicy {
   return {
     ...DEFAULT_RETRY,
     pace: { ...DEFAULT_PACE, onEvent: paceTeller(name, log) },
-    onRetry: (key, attempt, cause) =>
+    // The first, the second, the fourth, the eighth: whoever waits sees that it goes on, and no more.
+    onRetry: (key, attempt, cause) => {
+      if (!Number.isInteger(Math.log2(attempt))) return;
       log.warn(
         `the store ${name} could not serve ${key}, attempt ${attempt}: ${cause instanceof Error ? cause.message : String(cause)}`,
-      ),
+      );
+    },
   };
 }
 

@@ -87,7 +87,9 @@ async function planRules(
     ({ action }) => known.has(action.kind),
   );
   const rules = { ...NO_RULES, hasRules: true, wanted };
-  const there = await lifecycle.read(options);
+  const there = await lifecycle.read(options).catch(ignoring('UNSUPPORTED'));
+  // A server that speaks the provider's protocol and has no rules.
+  if (there === undefined) return NO_RULES;
   const own = there.rules.filter(({ id }) => id.startsWith('keyframe-'));
   const others = there.rules.filter((rule) => !own.includes(rule));
   return {
