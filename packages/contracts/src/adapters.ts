@@ -10,7 +10,10 @@ export interface Encryptor extends Closable {
   readonly keyId: string;
   /** False on a host that holds public keys only: it can write backups and read none. */
   readonly canUnwrap: boolean;
-  /** True when public keys alone wrap, so that a host can be kept from reading. Default false: who can wrap can unwrap. */
+  /**
+   * True when a host can be kept from reading: public keys alone wrap, or a key service gives the two rights apart.
+   * Default false: who can wrap can unwrap.
+   */
   readonly asymmetric?: boolean;
   /** For adapters that learn only by asking (an agent, a card) whether they can unwrap now. Absent: `canUnwrap` tells. */
   unwrapsHere?(options?: Abortable): Promise<boolean>;

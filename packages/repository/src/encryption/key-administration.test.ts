@@ -223,3 +223,38 @@ test('what is no index key is refused', async () => {
   const archive = await reopen(store, { encryption: { encryptors: [], indexKey: new Secret('secret') } });
   await expect(archive.wal.put(walFile(Buffer.alloc(1 << 20)))).rejects.toMatchObject({ code: 'INVALID_OPTION' });
 });
+
+/** A key service that answers or does not. */
+function service(name: string, state: { away: boolean }): NamedEncryptor {
+  const { encryptor } = passphrase(`correct horse ${name}`, name);
+  const unlessAway = <T>(work: () => Promise<T>): Promise<T> =>
+    state.away ? Promise.reject(new KeyframeError('UNAVAILABLE', `${name} is away`)) : work();
+  return {
+    kind: 'service',
+    encryptor: {
+      keyId: name,
+      canUnwrap: true,
+      asymmetric: true,
+      wrap: (key, options) => unlessAway(() => encryptor.wrap(key, options)),
+      unwrap: (wrapped, options) => unlessAway(() => encryptor.unwrap(wrapped, options)),
+    },
+  };
+}
+
+test('while a key service is away another key opens, and without one it is not called a wrong key', async () => {
+  const store = createMemoryStore();
+  const state = { away: false };
+  const kms = service('kms', state);
+  await openArchive(store, encrypted(kms, KEY));
+  const going = open(store, encrypted(kms));
+  const indexKey = await going.keys.exportIndex();
+  const encryption = { encryptors: [kms], indexKey };
+  expect(await going.keys.encrypts()).toBe(true);
+  state.away = true;
+  expect(await open(store, encrypted(kms, KEY)).keys.encrypts()).toBe(true);
+  await expect(open(store, encrypted(kms)).keys.encrypts()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  // What only writes needs no key service.
+  expect(await open(store, { encryption }).keys.encrypts()).toBe(true);
+  // What this process has opened it goes on with.
+  expect(await going.keys.encrypts()).toBe(true);
+});

@@ -49,7 +49,7 @@ export function indexOf({ generation, indexKey }: GenerationSecrets, repositoryI
 
 /**
  * Opens the newest generation that one of the encryptors opens.
- * @throws {KeyframeError} KEY_REQUIRED when nothing here can read, KEY_WRONG
+ * @throws {KeyframeError} KEY_REQUIRED when nothing here can read, KEY_WRONG, UNAVAILABLE when a key service does not answer
  */
 export async function unlock(
   { encryptors }: Pick<EncryptionContext, 'encryptors'>,
@@ -59,6 +59,7 @@ export async function unlock(
 ): Promise<Unlocked> {
   const able = encryptors.filter(({ encryptor }) => encryptor.canUnwrap);
   const faults: KeyframeError[] = [];
+  let away: KeyframeError | undefined;
   const attempts = inventory.generations
     .toReversed()
     .flatMap(({ generation }) =>
@@ -68,9 +69,13 @@ export async function unlock(
     try {
       return await openSlot(slot, named, inventory, repositoryId, { signal });
     } catch (error) {
-      if (!hasCode(error, 'ACCESS_DENIED', 'CORRUPT', 'UNSUPPORTED')) throw error;
-      faults.push(error);
+      // A key service that is away: another key may open.
+      if (hasCode(error, 'UNAVAILABLE')) away ??= error;
+      else if (hasCode(error, 'ACCESS_DENIED', 'CORRUPT', 'UNSUPPORTED')) faults.push(error);
+      else throw error;
     }
+  // The one that would open it may be the one that did not answer: that is no wrong key.
+  if (away !== undefined) throw away;
   if (!(await anyUnwrapsHere(able, { signal })))
     throw keyRequired(
       'this host holds public keys only: it can write and not read',
