@@ -1,6 +1,7 @@
 import type { Abortable, KeyframeError } from '@keyframe/contracts';
 import type { FileEntry, SFTPWrapper, Stats } from 'ssh2';
-import { connectionLost, Status, StatusError, statusOf } from './faults.ts';
+import { Status, StatusError, statusOf } from './faults.ts';
+import { connectionLost } from './lost.ts';
 
 type Callback<T> = (error: Error | null | undefined, value: T) => void;
 

@@ -2,7 +2,7 @@ import { type Abortable, KeyframeError, type Log } from '@keyframe/contracts';
 import type { Client, SFTPWrapper } from 'ssh2';
 import { Channel } from './channel.ts';
 import { addressOf, connect, type SeenHostKey } from './connect.ts';
-import { connectionLost } from './faults.ts';
+import { connectionLost } from './lost.ts';
 import type { SftpStoreOptions } from './options.ts';
 
 interface Link {

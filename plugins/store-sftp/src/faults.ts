@@ -76,21 +76,3 @@ export function diskFull(directory: string, cause: unknown): KeyframeError {
     details: { directory, full: true },
   });
 }
-
-/** The connection went away under a request: nobody knows whether it was done. */
-export function connectionLost(where: string, cause: unknown): KeyframeError {
-  const said = cause instanceof Error && cause.message !== 'No response from server' ? `: ${cause.message}` : '';
-  return new KeyframeError('UNAVAILABLE', `the connection to ${where} was lost${said}`, {
-    cause,
-    hint: 'Check the network and the SFTP server; the next call connects again.',
-    details: { where },
-  });
-}
-
-/** A symbolic link stands where an object may. */
-export function symbolicLink({ key, path }: Place): KeyframeError {
-  return new KeyframeError('ACCESS_DENIED', `object '${key}': a symbolic link stands in its place`, {
-    hint: `Replace the symbolic link '${path}' on the server by what it points to: the store follows none.`,
-    details: { key, path },
-  });
-}

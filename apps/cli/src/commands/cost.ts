@@ -31,7 +31,7 @@ Requests that read are not counted: what a restore reads, \`keyframe plan\` tell
   exits: { 0: 'reckoned', ...FAULT_EXITS },
   async run({ openApp, options, signal, progress, log }): Promise<{ exit: number; report: Report | PriceTable }> {
     const engine = await import('@keyframe/engine');
-    const { policyOf } = await import('./retention-policy.ts');
+    const { policyOf } = await import('../retention-policy.ts');
     if (options.printPrices) return { exit: 0, report: engine.LIST_PRICES };
     const prices =
       options.prices === undefined ? engine.LIST_PRICES : await pricesFrom(options.prices, engine.parsePrices);

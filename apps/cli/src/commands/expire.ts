@@ -25,7 +25,7 @@ What a running backup, a restore of the last day or a hold needs stays, and so d
   },
   exitFor: (error) => (hasCode(error, 'RETENTION_MISSING') ? 2 : undefined),
   async run({ openApp, options, signal, log, progress }) {
-    const { policyOf } = await import('./retention-policy.ts');
+    const { policyOf } = await import('../retention-policy.ts');
     const engine = await import('@keyframe/engine');
     const { showEvents } = await import('../output/events.ts');
     const app = await openApp();
