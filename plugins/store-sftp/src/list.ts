@@ -1,8 +1,8 @@
 import { assertObjectKey, type ObjectInfo } from '@keyframe/contracts';
 import type { Channel } from './channel.ts';
 import type { Connection } from './connection.ts';
-import { ignoringStatus, Status, symbolicLink, translated } from './faults.ts';
-import { RESERVED, type Root } from './root.ts';
+import { ignoringStatus, Status, translated } from './faults.ts';
+import { RESERVED, type Root, symbolicLink } from './root.ts';
 
 /** Directories that are read at a time: each costs some round trips. */
 const AT_ONCE = 8;

@@ -2,7 +2,7 @@ import { dirname } from 'node:path/posix';
 import { assertObjectKey, KeyframeError, type Log } from '@keyframe/contracts';
 import type { Stats } from 'ssh2';
 import type { Channel } from './channel.ts';
-import { diskFull, ignoringStatus, Status, statusOf } from './faults.ts';
+import { diskFull, ignoringStatus, type Place, Status, statusOf } from './faults.ts';
 import type { SftpStoreOptions } from './options.ts';
 
 /** Where objects are written before they are published: on the store's own file system. */
@@ -155,4 +155,12 @@ export class Root {
 /** What lies at a path; `undefined` when nothing does. Follows no link. */
 export async function describe(channel: Channel, path: string): Promise<Stats | undefined> {
   return channel.lstat(path).catch(ignoringStatus(Status.NO_SUCH_FILE));
+}
+
+/** A symbolic link stands where an object may. */
+export function symbolicLink({ key, path }: Place): KeyframeError {
+  return new KeyframeError('ACCESS_DENIED', `object '${key}': a symbolic link stands in its place`, {
+    hint: `Replace the symbolic link '${path}' on the server by what it points to: the store follows none.`,
+    details: { key, path },
+  });
 }

@@ -14,11 +14,11 @@ import {
 import { abortable, openExact } from '@keyframe/contracts/streams';
 import type { Channel } from './channel.ts';
 import { Connection } from './connection.ts';
-import { ignoringStatus, type Place, Status, statusOf, symbolicLink, translate, translated } from './faults.ts';
+import { ignoringStatus, type Place, Status, statusOf, translate, translated } from './faults.ts';
 import { infoOf, listObjects } from './list.ts';
 import type { SftpStoreOptions } from './options.ts';
 import { alreadyExists, clash, Publisher } from './publish.ts';
-import { describe, Root } from './root.ts';
+import { describe, Root, symbolicLink } from './root.ts';
 import { type Extent, readExtent, writeStream } from './transfer.ts';
 
 /** Removals under way at a time. */
