@@ -5,7 +5,14 @@
  * tagged, and the one rule that moves objects names the tag; where a store has no tags the objects are moved by themselves.
  * @packageDocumentation
  */
-import { type Abortable, KeyframeError, type LifecycleRule, type Store, type StorageClass } from '@keyframe/contracts';
+import {
+  type Abortable,
+  ignoring,
+  KeyframeError,
+  type LifecycleRule,
+  type Store,
+  type StorageClass,
+} from '@keyframe/contracts';
 import { type ClusterHistory, coldPacks } from '@keyframe/repository';
 import { inTurns } from '../in-turns.ts';
 
