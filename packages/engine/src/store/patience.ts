@@ -42,7 +42,7 @@ export class Patience {
   /** Resolves when the call may be tried again. @throws the fault, when it may not */
   async endure(error: unknown): Promise<void> {
     // No number of attempts thaws an archived object.
-    if (!hasCode(error, 'UNAVAILABLE') || error.details['archived'] === true) throw error;
+    if (!hasCode(error, 'UNAVAILABLE') || detailOf(error, 'archived') === true) throw error;
     this.#attempts += 1;
     if (isThrottled(error)) {
       this.#wait(error);
@@ -80,12 +80,17 @@ export class Patience {
 }
 
 /** Whether the store asks to slow down. */
-export function isThrottled({ details }: KeyframeError): boolean {
-  return details['throttled'] === true;
+export function isThrottled(error: KeyframeError): boolean {
+  return detailOf(error, 'throttled') === true;
+}
+
+/** A plugin's own error may have a code and no details. */
+function detailOf(error: KeyframeError, name: string): unknown {
+  return Reflect.get(Object(error.details), name);
 }
 
 /** How long it asks for, where it said so. */
-export function retryAfterMs({ details }: KeyframeError): number | undefined {
-  const asked = details['retryAfterMs'];
+export function retryAfterMs(error: KeyframeError): number | undefined {
+  const asked = detailOf(error, 'retryAfterMs');
   return typeof asked === 'number' && asked >= 0 ? asked : undefined;
 }
