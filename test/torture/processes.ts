@@ -1,5 +1,5 @@
 /** Finding and killing the commands that PostgreSQL starts. @packageDocumentation */
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { childrenOf } from '@keyframe/testkit/postgres';
 
@@ -40,6 +40,15 @@ async function findWalCommand(pid: number, verb: 'push' | 'fetch'): Promise<WalC
     if (below !== undefined) return below;
   }
   return undefined;
+}
+
+/** SIGKILL for every process whose command line names that directory: what a lost host takes with it. */
+export async function killWhoeverNames(directory: string): Promise<void> {
+  for (const name of await readdir('/proc')) {
+    if (!/^\d+$/u.test(name) || Number(name) === process.pid) continue;
+    const line = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(gone);
+    if (line?.includes(directory) === true) kill9(Number(name));
+  }
 }
 
 /** SIGKILL. False when the process was gone already. */

@@ -12,6 +12,7 @@ import type { Running } from '../e2e/support/keyframe.ts';
 import { Load, streaming } from '../e2e/support/load.ts';
 import type { PlanFacts } from '../e2e/support/reports.ts';
 import { Site } from '../e2e/support/site.ts';
+import { killWhoeverNames } from './processes.ts';
 import type { Weather } from './flaky-store.ts';
 
 export interface ReceiverOptions {
@@ -152,6 +153,8 @@ class Ordeal {
   /** Server and receiver end at once. Resolves with the newest commit that returned. */
   async #loseHost(load: Load): Promise<{ readonly at: number }> {
     await Promise.all([this.site.origin.kill9(), this.#kill()]);
+    // A `wal push` outlives its server; on a host that is lost it does not.
+    await killWhoeverNames(this.site.directory);
     const at = Date.now();
     await load.stop();
     return { at };
