@@ -40,6 +40,7 @@ const VARIANTS: readonly Variant[] = [
   { reader: 'stream', encrypted: true },
   { reader: 'stream-incremental' },
   { reader: 'local' },
+  { reader: 'stream', link: { latencyMs: 5, bytesPerSecond: 125e6 } },
 ];
 
 interface Peers {

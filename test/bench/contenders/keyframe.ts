@@ -4,6 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Contender, type Prepared, type Site, word } from '../contender.ts';
 import type { RequestLine } from '../counting-store.ts';
+import type { LinkOptions } from '../link.ts';
 import { type Command, run } from '../measure.ts';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
@@ -63,6 +64,8 @@ export interface Variant {
   readonly reader: Reader;
   /** Whether the repository is encrypted, under a passphrase. */
   readonly encrypted?: boolean | undefined;
+  /** A network between it and the store. */
+  readonly link?: LinkOptions | undefined;
 }
 
 /** Where the counting store writes, in the site. */
@@ -105,7 +108,7 @@ async function configure(site: Site, { countingStore, variant, indexKey }: Confi
         stores: [
           countingStore === undefined
             ? { use: 'fs', directory }
-            : { use: countingStore, directory, report: path.join(site.directory, REQUESTS) },
+            : { use: countingStore, directory, report: path.join(site.directory, REQUESTS), link: variant?.link },
         ],
         compress: { use: 'zstd', level: site.level },
         ...(variant?.encrypted === true ? { encrypt: [await passphraseOf(site)] } : {}),
@@ -121,12 +124,13 @@ const FIRST_WITH_SUMMARIES = 17;
 
 /** The rows about increments: one for each way to read the cluster, and what else makes a difference. */
 export function keyframeIncrements(level: number, tool: Keyframe, major: number, variant: Variant): Contender {
-  const { reader, encrypted = false } = variant;
+  const { reader, encrypted = false, link } = variant;
+  const far = link === undefined ? '' : `, ${(link.bytesPerSecond * 8) / 1e9} Gbit/s and ${link.latencyMs} ms away`;
   const row = keyframe(level, tool);
   const summaries = reader === 'stream-incremental' ? 'on' : 'off';
   return {
     ...row,
-    title: `${row.title}, ${reader}${encrypted ? ', encrypted' : ''}`,
+    title: `${row.title}, ${reader}${encrypted ? ', encrypted' : ''}${far}`,
     missing:
       reader === 'stream-incremental' && major < FIRST_WITH_SUMMARIES
         ? `PostgreSQL ${FIRST_WITH_SUMMARIES} and newer`
