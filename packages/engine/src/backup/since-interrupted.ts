@@ -36,7 +36,7 @@ export interface SinceQuestion {
 
 /** SizeOfXLogLongPHD: a position so close behind the start of a segment is the start of its first record. */
 const SEGMENT_HEADER_BYTES = 40n;
-/** A checkpoint that wrote nothing needs no looking into either: so much WAL is read whatever it may save. */
+/** So much WAL is read whatever that may save; it takes a second. */
 const LITTLE_WAL_BYTES = 64n << 20n;
 
 /** What happened since one interrupted backup began. */
