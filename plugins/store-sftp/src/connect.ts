@@ -87,7 +87,7 @@ function configuration(
       // Node has AES-GCM in hardware; the library's ChaCha20 would be WebAssembly.
       cipher: ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com', 'aes128-ctr', 'aes192-ctr', 'aes256-ctr'],
       // The server chooses by our order: it shall show a key that we know.
-      serverHostKey: [...HOST_KEY_ALGORITHMS].sort((one, other) => Number(isKnown(other)) - Number(isKnown(one))),
+      serverHostKey: HOST_KEY_ALGORITHMS.toSorted((one, other) => Number(isKnown(other)) - Number(isKnown(one))),
       compress: ['none'],
     },
   };

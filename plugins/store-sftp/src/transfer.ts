@@ -68,7 +68,7 @@ class Writer {
     );
     this.position += length;
     this.#underWay.add(request);
-    void request.then(() => {
+    void request.finally(() => {
       this.#underWay.delete(request);
       this.#bytes -= length;
     });

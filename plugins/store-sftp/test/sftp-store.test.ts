@@ -174,13 +174,12 @@ describe.skipIf(shared === undefined)('who is let in', () => {
     const socket = path.join(path.dirname(ssh.directory), 'agent');
     const agent = spawn('ssh-agent', ['-D', '-a', socket], { stdio: 'ignore' });
     try {
-      while (
-        (await access(socket).then(
+      const isThere = (): Promise<boolean> =>
+        access(socket).then(
           () => true,
           () => false,
-        )) === false
-      )
-        await new Promise(setImmediate);
+        );
+      while (!(await isThere())) await new Promise(setImmediate);
       const add = spawn('ssh-add', ['-q', ssh.keys.known], { env: { ...process.env, SSH_AUTH_SOCK: socket } });
       await once(add, 'close');
       await put({ privateKey: undefined, agent: socket });

@@ -207,6 +207,7 @@ class Repeated {
         firstLsn: startLsn,
         timeMicros: time(each.timeMicros),
       })),
+      // oxlint-disable-next-line oxc/no-map-spread -- the index stays as it is for the next copy
       folded: index.folded.map((each) => ({
         ...each,
         firstLsn: at(each.firstLsn),

@@ -99,17 +99,13 @@ export function mirroredStore(options: MirrorOptions): MirroredStore {
     rule,
     put: (key, source, how) => put(mirror, catchUp, { key, source, how: how ?? {} }),
     get: async (key, how = {}) => {
-      assertObjectKey(key);
-      how.signal?.throwIfAborted();
-      await mirror.ready();
+      await ready(mirror, key, how.signal);
       if (key === IDENTITY_KEY && (await mirror.membership.id()) === undefined)
         throw new KeyframeError('NOT_FOUND', `object '${key}' is on no store`, { details: { key } });
       return getObject(mirror, key, how);
     },
     stat: async (key, { signal } = {}) => {
-      assertObjectKey(key);
-      signal?.throwIfAborted();
-      await mirror.ready();
+      await ready(mirror, key, signal);
       return statObject(mirror, key, signal);
     },
     list: (prefix, { signal } = {}) => list(mirror, prefix, signal),
@@ -205,6 +201,12 @@ async function remove(mirror: Mirror, keys: readonly string[], signal: AbortSign
   );
 }
 
+async function ready(mirror: Mirror, key: string, signal: AbortSignal | undefined): Promise<void> {
+  assertObjectKey(key);
+  signal?.throwIfAborted();
+  await mirror.ready();
+}
+
 /** Locks of the stores that have them. An object is locked as long as any store locks it. */
 function retentionOf(stores: readonly NamedStore[]): Pick<Store, 'retention'> {
   const facets = stores.flatMap(({ store }) => store.retention ?? []);
@@ -232,7 +234,8 @@ function copiesOf(mirror: Mirror, catchUp: CatchUp): NonNullable<Store['copies']
         const view = viewOf(member);
         views.set(view, member);
         // Beyond what it shows first, a store may keep older versions.
-        return [view, ...(member.store.copies?.of(key).slice(1) ?? [])];
+        const older = member.store.copies?.of(key).slice(1) ?? [];
+        return [view].concat(older);
       }),
     distrust: (key, view) => {
       const member = views.get(view);
