@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster, type Ledger, type Random, readLedger } from '@keyframe/testkit/postgres';
 import { faultOf, type Running } from '../e2e/support/keyframe.ts';
 import { PATIENCE_MS, type Site, switchWal } from '../e2e/support/site.ts';
-import { kill9, waitForWalCommand } from './processes.ts';
+import { kill9, killArchiver, waitForPush, waitForWalCommand } from './processes.ts';
 
 export const VICTIMS = ['backup', 'push', 'restore', 'fetch', 'postgres'] as const;
 export type Victim = (typeof VICTIMS)[number];
@@ -50,12 +50,12 @@ export const attempts: Readonly<Record<Victim, Kill>> = {
   push: async ({ site, random }) => {
     const { origin } = site;
     const segment = await switchWal(origin);
-    const found = await waitForWalCommand(origin.pid ?? 0, 'push', 10_000);
+    const found = await waitForPush(site.directory, 10_000);
     if (found === undefined) return false;
     await sleep(random.fraction() * usualMs.push);
     const hit = kill9(found.pid);
-    // At times its shell dies too, as when the whole archiver is killed.
-    if (hit && random.chance(0.3)) kill9(found.shell);
+    // At times everything that archives dies, shells included.
+    if (hit && random.chance(0.3)) await killArchiver(site.directory);
     await archived(site, segment);
     return hit;
   },

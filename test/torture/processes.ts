@@ -42,13 +42,41 @@ async function findWalCommand(pid: number, verb: 'push' | 'fetch'): Promise<WalC
   return undefined;
 }
 
-/** SIGKILL for every process whose command line names that directory: what a lost host takes with it. */
-export async function killWhoeverNames(directory: string): Promise<void> {
+/**
+ * A `keyframe wal push` of the site in that directory. It answers for one file and goes on with others behind its answer, so it
+ * need not be a descendant of the server any more.
+ */
+export async function waitForPush(directory: string, timeoutMs: number): Promise<{ readonly pid: number } | undefined> {
+  const deadline = performance.now() + timeoutMs;
+  while (performance.now() < deadline) {
+    for (const { pid, words } of await processesNaming(directory)) {
+      const at = words.indexOf('wal');
+      if (at > 0 && words[at + 1] === 'push') return { pid };
+    }
+    await sleep(4);
+  }
+  return undefined;
+}
+
+async function processesNaming(directory: string): Promise<{ pid: number; words: readonly string[] }[]> {
+  const found: { pid: number; words: readonly string[] }[] = [];
   for (const name of await readdir('/proc')) {
     if (!/^\d+$/u.test(name) || Number(name) === process.pid) continue;
     const line = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(gone);
-    if (line?.includes(directory) === true) kill9(Number(name));
+    if (line?.includes(directory) === true) found.push({ pid: Number(name), words: line.split('\0') });
   }
+  return found;
+}
+
+/** SIGKILL for every process whose command line names that directory: what a lost host takes with it. */
+export async function killWhoeverNames(directory: string): Promise<void> {
+  for (const { pid } of await processesNaming(directory)) kill9(pid);
+}
+
+/** SIGKILL for what archives of the site in that directory: the shells of archive_command, and what goes on behind them. */
+export async function killArchiver(directory: string): Promise<void> {
+  for (const { pid, words } of await processesNaming(directory))
+    if (words.includes('push') || words.some((word) => word.includes('keyframe-archive-command'))) kill9(pid);
 }
 
 /** SIGKILL. False when the process was gone already. */

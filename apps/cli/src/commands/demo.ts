@@ -26,7 +26,7 @@ It needs no configuration, touches nothing outside its own temporary directory a
   },
   exits: { 0: 'proven: the rows are back', ...FAULT_EXITS },
   async run({ options, signal, environment, tell, defer }) {
-    const { mkdtemp, rm } = await import('node:fs/promises');
+    const { mkdtemp } = await import('node:fs/promises');
     const { findDemoPostgres, runDemo } = await import('@keyframe/engine');
     const { archiveArguments, childKeyframe, launcher } = await import('../invocation.ts');
     const { keptDemoCommands } = await import('../output/kept-demo.ts');
@@ -38,7 +38,7 @@ It needs no configuration, touches nothing outside its own temporary directory a
       signal,
     });
     const directory = await mkdtemp(join(await socketSafeDirectory(), 'keyframe-demo-'));
-    if (!options.keep) defer(() => rm(directory, { recursive: true, force: true }));
+    if (!options.keep) defer(() => removeAll(directory));
     const report = await runDemo({
       ...found,
       directory,
@@ -72,4 +72,14 @@ function render({ kind, text }: DemoLine): string {
 async function socketSafeDirectory(): Promise<string> {
   const { tmpdir } = await import('node:os');
   return tmpdir().length < 50 ? tmpdir() : '/tmp';
+}
+
+/** What archives notices the end of its server within half a second, and may write into the directory until then. */
+const ARCHIVER_ENDS_MS = 700;
+
+async function removeAll(directory: string): Promise<void> {
+  const { rm } = await import('node:fs/promises');
+  const { setTimeout: sleep } = await import('node:timers/promises');
+  await sleep(ARCHIVER_ENDS_MS);
+  await rm(directory, { recursive: true, force: true, maxRetries: 5 });
 }
