@@ -64,7 +64,13 @@ repositories: { vault: { stores: [ { use: fs, directory: "${folder}/store" } ] }
   afterAll(() => cluster[Symbol.asyncDispose]());
 
   it('brings nothing along but itself', async () => {
-    expect(await readdir(path.join(folder, 'node_modules'))).toEqual(['.bin', '.package-lock.json', '@keyframe']);
+    // LZ4 is native code: npm brings what is made for this platform.
+    const brought = await readdir(path.join(folder, 'node_modules'));
+    expect(brought.filter((name) => !/lz4-napi|^@antoniomuso$/.test(name))).toEqual([
+      '.bin',
+      '.package-lock.json',
+      '@keyframe',
+    ]);
     expect(await readdir(path.join(folder, 'node_modules/@keyframe'))).toEqual(['cli']);
     for (const name of ['keyframe-archive-command', 'keyframe-restore-command'])
       expect((await stat(path.join(installed, 'bin', name))).mode & 0o111).toBe(0o111);

@@ -117,9 +117,13 @@ describe('keyframe-restore-command', () => {
 
 describe('keyframe-archive-command', () => {
   it.each([
-    ['echo archived 1; exit 0', 0],
-    ['echo 1 was archived before; exit 0', 0],
+    ['echo archived 1 >&3; exit 0', 0],
+    ['echo 1 was archived before >&3; exit 0', 0],
+    // What was answered is durable, whatever became of what the process did behind its answer.
+    ['echo archived 1 >&3; exit 3', 0],
     ['exit 0', 1],
+    // Said to nobody.
+    ['echo archived 1; exit 0', 1],
     ['echo archived 1; exit 3', 3],
     ['exit 1', 1],
     ['exit 2', 2],
@@ -133,7 +137,7 @@ describe('keyframe-archive-command', () => {
   ])('turns `%s` into %i', (does, status) => expect(withFake(ARCHIVE, does)).toBe(status));
 
   it('is silent on success and passes the reason of a fault on', () => {
-    const archives = { DO: 'echo archived x; exit 0' };
+    const archives = { DO: 'echo archived x >&3; exit 0' };
     expect(run(ARCHIVE, [fake, 'm', 'x'], archives)).toEqual({ status: 0, stdout: '', stderr: '' });
     expect(run(ARCHIVE, [fake, 'm', 'x'], { DO: 'echo why >&2; exit 1' }).stderr).toBe('why\n');
   });
