@@ -41,12 +41,13 @@ export function openStore(
   const without = choice.withoutStores ?? [];
   assertKnown(without, configured);
   const { immutableMs } = configured;
+  const someLock = rawStores.some(({ store }) => store.retention !== undefined);
   const stores = rawStores.map(({ name, store: raw }) => {
     const tried = retrying(raw, talkativeRetry(name, log));
     const classes = configured.stores.find((each) => each.name === name)?.classes;
     const store = classes === undefined ? tried : classed(tried, classes);
-    // Mirrors may be of kinds that cannot lock: `doctor` tells which.
-    const locks = immutableMs !== undefined && (raw.retention !== undefined || rawStores.length === 1);
+    // A mirror may be of a kind that cannot lock: `doctor` tells which. Where none can, the wish is refused.
+    const locks = immutableMs !== undefined && (raw.retention !== undefined || !someLock);
     return { name, store: locks ? immutable(store, { lockMs: lockOf(immutableMs), now }) : store };
   });
   const [only] = stores;

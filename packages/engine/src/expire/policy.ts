@@ -1,4 +1,4 @@
-/** The rules by which backups and WAL are kept. A backup stays as long as any rule wants it. */
+/** The rules by which backups and WAL are kept. A backup stays while one of them wants it. */
 export interface RetentionPolicy {
   /** Every moment of this long a time can be recovered, milliseconds. */
   readonly windowMs?: number | undefined;

@@ -207,7 +207,7 @@ async function ready(mirror: Mirror, key: string, signal: AbortSignal | undefine
   await mirror.ready();
 }
 
-/** Locks of the stores that have them. An object is locked as long as any store locks it. */
+/** Locks of the stores that have them. An object is locked while one of them locks it. */
 function retentionOf(stores: readonly NamedStore[]): Pick<Store, 'retention'> {
   const facets = stores.flatMap(({ store }) => store.retention ?? []);
   if (facets.length === 0) return {};
